@@ -56,15 +56,21 @@ def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
 
 def run_main(main: Callable[[list[str]], int]) -> NoReturn:
     """Run the ``main`` of a script and exit. Errors are printed as a message, without a traceback."""
+    # A module of the checkout, which may not be installed yet. It needs only the standard library.
+    sys.path.append(str(Path(__file__).absolute().parent.parent / "daemon"))
+    from upstash_helper.system import console
+
+    sys.exit(console.run(lambda: _exit_code(main)))
+
+
+def _exit_code(main: Callable[[list[str]], int]) -> int:
     try:
-        code = main(sys.argv[1:])
+        return main(sys.argv[1:])
     except CommandFailed as error:
         say(f"{error.output}\n\n{error}" if error.output else str(error))
-        code = 1
     except SetupError as error:
         say(str(error))
-        code = 1
     except KeyboardInterrupt:
         say("\nInterrupted. Run the same command again to continue.")
-        code = 130
-    sys.exit(code)
+        return 130
+    return 1

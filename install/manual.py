@@ -134,13 +134,13 @@ _OTHER_VARIABLES: Final = (
 LINUX_FOLDERS: Final = {
     "config": "~/.config/upstash-helper",
     "state": "~/.local/state/upstash-helper",
-    "runtime": "$XDG_RUNTIME_DIR/upstash-helper",
+    "runtime": "~/.local/state/upstash-helper/run",
     "logs": "~/.local/state/upstash-helper/log",
 }
 MACOS_FOLDERS: Final = {
     "config": "~/Library/Application Support/upstash-helper",
     "state": "~/Library/Application Support/upstash-helper",
-    "runtime": "~/Library/Caches/TemporaryItems/upstash-helper",
+    "runtime": "~/Library/Application Support/upstash-helper/run",
     "logs": "~/Library/Logs/upstash-helper",
 }
 

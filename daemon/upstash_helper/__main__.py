@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from upstash_helper.system import console
+
 
 def main() -> NoReturn:
     """Run the command and exit."""
+    console.prepare()
     arguments = sys.argv[1:]
     if "run" in arguments[:3]:
         from upstash_helper.cli.daemon.run_flags import RunUsageError, parse_command_line

@@ -17,13 +17,14 @@ from upstash_helper.api.guard.middleware import Guard, PolicyError
 from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
 from upstash_helper.api.server.problems import STATUS_OF
-from upstash_helper.api.server.routes import Access, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, RECORD_FIRST, Access, Policy, Route
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
 from upstash_helper.broker.apps.registry import AppRegistry
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.events import EventBus
+from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.protocol import wire, wire_apps
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 from upstash_helper.system.peers import SystemPeers
@@ -60,14 +61,18 @@ async def handler(request: web.Request) -> web.Response:
 def guard() -> Guard:
     """Return a guard without any app with access."""
     clock, events, background, ledger = FakeClock(), EventBus(), Background(), SqliteLedger(None)
-    audit = Audit(records=ledger.audit, clock=clock)
-    apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
+    pending = PendingWrites(ledger=ledger, tombstones=NoTombstones(), background=background, clock=clock)
+    audit = Audit(records=ledger.audit, pending=pending, clock=clock)
+    apps = AppRegistry(
+        records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
+    )
     return Guard(
         address=ServerAddress(port=3000),
         callers=Tokens(apps, DashboardSessions(clock=clock)),
         apps=apps,
         peers=SystemPeers(),
-        audit=RequestAudit(audit=audit, background=background),
+        audit=RequestAudit(audit=audit, pending=pending, background=background),
+        asker_key=lambda *_: "",
         clock=clock,
     )
 
@@ -101,9 +106,9 @@ def test_changing_route_without_an_audit_name_prevents_the_start(method: str, ac
     [
         ("GET", Policy("token")),
         ("HEAD", Policy("owner")),
-        ("POST", Policy("token", audit="x")),
-        ("DELETE", Policy("owner", audit="x")),
-        ("POST", Policy("pairing", body="json")),  # records requests and approvals itself
+        ("POST", Policy("token", audit="x", order=RECORD_FIRST)),
+        ("DELETE", Policy("owner", audit="x", order=ACT_FIRST)),
+        ("POST", Policy("pairing", body="json", order=RECORD_FIRST)),  # records requests and approvals itself
     ],
 )
 def test_declared_routes_are_served(method: str, policy: Policy) -> None:

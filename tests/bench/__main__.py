@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
+import itertools
+import os
 import statistics
 import sys
 import tempfile
@@ -23,6 +26,8 @@ import aiohttp
 
 from tests.bench.load import requests_per_second
 from tests.bench.servers import BASELINE, Server, daemon_command, environment, free_port, running
+from tests.support.floods import FLOODS, owner_calls
+from tests.support.other_programs import NOBODY
 from tests.support.sandbox import Sandbox
 from tests.support.world import PASSWORD
 
@@ -195,6 +200,20 @@ def bench_activation(*, quick: bool) -> None:
         sys.stdout.write(f"idle for {seconds:.0f} s after it, {name}: {hour.wakeups} wake-ups\n")
 
 
+def bench_floods(*, quick: bool) -> None:
+    """Measure the owner's calls while another program, of this or another user, holds as many connections as it can."""
+    users = {"": 0, ", of another user": NOBODY} if os.geteuid() == 0 else {"": 0}
+    for home in homes(1):
+        port = free_port()
+        with running(daemon_command(port), port, environment(UPSTASH_HELPER_HOME=str(home)), home=home) as server:
+            for (name, flood), (whose, user) in itertools.product(FLOODS.items(), users.items()):
+                with dataclasses.replace(flood, user=user).against(port):
+                    for what, body in (("GET", False), ("POST", True)):
+                        calls = owner_calls(port, server.token, seconds=0.1 if quick else 3, body=body)
+                        sys.stdout.write(f"{name}{whose}; {what}: {calls}\n")
+                        sys.stdout.flush()
+
+
 BENCHES: dict[str, Callable[..., None]] = {
     "start": bench_start,
     "idle": bench_idle,
@@ -202,6 +221,7 @@ BENCHES: dict[str, Callable[..., None]] = {
     "list": bench_list,
     "tray": bench_tray,
     "activation": bench_activation,
+    "floods": bench_floods,
 }
 
 

@@ -36,6 +36,13 @@ def access_request(page: Page, identity: str) -> Locator:
     return page.get_by_role("article", name=identity)
 
 
+async def press(control: Locator) -> None:
+    """Move the mouse to a control of an access request, wait until a click counts, and click."""
+    await control.hover()
+    await expect(control).to_be_enabled()
+    await control.click()
+
+
 def dialog(page: Page, title: str) -> Locator:
     """Return the dialog with ``title``."""
     return page.get_by_role("dialog", name=title)

@@ -16,6 +16,7 @@ from tests.browser.dashboard import (
     expect_notice,
     go_to,
     open_dashboard,
+    press,
 )
 from tests.browser.sign_in import cancel, sign_up
 from tests.support.clock import FakeClock
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 APP = "https://app.example.com"
-OTHER_APP = "https://other.example.com"
+OTHER_APP = "https://other.example.org"
 
 
 async def token_of(page: Page) -> str | None:
@@ -439,9 +440,9 @@ async def test_access_request_appears_and_is_granted_in_part(world: World, page:
 
     await expect(card.get_by_text(requested["user_code"])).to_be_visible()
     await expect(settings).to_be_focused()
-    await card.get_by_label(MEANING["databases:write"]).uncheck()
-    await card.get_by_label("Allow for one hour only").check()
-    await card.get_by_role("button", name="Allow").click()
+    await press(card.get_by_label(MEANING["databases:write"]))
+    await press(card.get_by_label("Allow for one hour only"))
+    await press(card.get_by_role("button", name="Allow"))
     await expect(card).to_have_count(0)
 
     headers = {"Origin": APP, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
@@ -467,7 +468,8 @@ async def test_web_tool_is_approved_in_the_dashboard_and_connects_in_its_window(
         async with context.expect_page() as opened:
             await tool.locator(BUTTON).click()
             card = access_request(page, site.origin)
-            await card.get_by_role("button", name="Allow").click()
+            await press(card.get_by_role("button", name="Allow"))
+            await press(dialog(page, "Allow this access?").get_by_role("button", name="Allow"))
         await sign_up(await opened.value, world.email)
         await wait_for_state(tool, "connected")
         await expect(page.get_by_text("No databases yet")).to_be_visible()
@@ -487,30 +489,14 @@ async def test_web_tool_is_approved_in_the_dashboard_and_connects_in_its_window(
         assert world.email == (await world.get("/v1/connection")).json["account"]["email"]
 
 
-async def test_new_request_cannot_be_allowed_immediately(world: World, page: Page) -> None:
-    """A request may appear under a pointer that is about to click something else, so Allow is disabled at first."""
-    await open_dashboard(world, page)
-    await page.clock.install()
-    await page.clock.pause_at(2_000_000_000_000)
-
-    await world.ask("upstash:write", name="deploy")
-    allow = page.get_by_role("article").get_by_role("button", name="Allow")
-
-    await expect(allow).to_be_visible()
-    at_first = await allow.is_enabled()
-    can_deny = await page.get_by_role("article").get_by_role("button", name="Deny").is_enabled()
-    await page.clock.run_for(2_000)
-
-    assert (False, True) == (at_first, can_deny)
-    assert await allow.is_enabled()
-
-
 async def test_pending_request_focuses_deny_when_the_dashboard_opens(world: World, page: Page) -> None:
     """Pressing Enter without reading anything grants no access."""
     requested = (await world.ask("databases:read", origin=APP)).json
     await page.goto(await dashboard_link(world))
+    deny = access_request(page, APP).get_by_role("button", name="Deny")
 
-    await expect(access_request(page, APP).get_by_role("button", name="Deny")).to_be_focused()
+    await expect(deny).to_be_focused()
+    await expect(deny).to_be_enabled()
     await page.keyboard.press("Enter")
     await expect(access_request(page, APP)).to_have_count(0)
 
@@ -539,8 +525,9 @@ async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
     await open_dashboard(world, page, "Apps")
     await world.ask("databases:read", origin=APP)
 
-    await access_request(page, APP).get_by_role("button", name="Block").click()
-    await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
+    await press(access_request(page, APP).get_by_role("button", name="Block"))
+    await dialog(page, "Block this app?").get_by_label(f"Only {APP}").check()
+    await press(dialog(page, "Block this app?").get_by_role("button", name="Block"))
     await expect(access_request(page, APP)).to_have_count(0)
     blocked = await world.ask("databases:read", origin=APP)
     await page.get_by_role("button", name=f"Unblock {APP}").click()
@@ -548,6 +535,24 @@ async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
 
     assert (403, "app_blocked") == (blocked.status, blocked.code)
     assert [] == (await world.get("/v1/blocks")).json["blocks"]
+
+
+async def test_t62_whole_site_is_blocked_unless_the_user_chooses_otherwise(world: World, page: Page) -> None:
+    """For a page of a domain. The list shows the site, and what is blocked on localhost is left to the user."""
+    await open_dashboard(world, page, "Apps")
+    await world.ask(origin=APP)
+
+    await access_request(page, APP).get_by_role("button", name="Block").click()
+    await expect(dialog(page, "Block this app?").get_by_label("Every page of example.com")).to_be_checked()
+    await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
+    await expect(page.get_by_role("button", name="Unblock every page of example.com")).to_be_visible()
+    refused = await world.ask(origin="https://other.example.com:8443")
+    local = "http://a.localhost:8000"
+    await world.ask(origin=local)
+    await access_request(page, local).get_by_role("button", name="Block").click()
+    await expect(dialog(page, "Block this app?").get_by_label(f"Only {local}")).to_be_checked()
+
+    assert (403, "app_blocked") == (refused.status, refused.code)
 
 
 async def test_name_and_reason_of_an_app_are_shown_as_text(world: World, page: Page) -> None:
@@ -564,6 +569,21 @@ async def test_name_and_reason_of_an_app_are_shown_as_text(world: World, page: P
     assert text.index(APP) < text.index(hostile)
     assert 0 == await card.locator("img, b").count()
     assert "owned" not in await page.title()
+
+
+@pytest.mark.parametrize("program", ["", "/usr/bin/firefox"])
+async def test_program_that_sent_the_request_is_shown(world: World, page: Page, program: str) -> None:
+    """A page's request names the program that sent it, or says that it is unknown."""
+    await world.ask("databases:read", origin=APP)
+    found = (await world.get("/v1/pairings")).json
+    found["pairings"][0]["identity"] |= {"program": program, "pid": 77 if program else None}
+    await page.route("**/v1/pairings", lambda route: route.fulfill(json=found))
+    await page.goto(await dashboard_link(world))
+    card = access_request(page, APP)
+
+    sender = await card.get_by_text("sent by").inner_text()
+
+    assert ("sent by /usr/bin/firefox (process 77)" if program else "sent by an unknown program") == sender
 
 
 # --- apps and activity ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.connection_states import STATUSES, connection, show_connection
-from tests.browser.dashboard import connection_card, dialog, go_to, open_dashboard
+from tests.browser.dashboard import connection_card, dashboard_link, dialog, go_to, open_dashboard, press
 from tests.support.browser import overflowing_elements, violations
 
 if TYPE_CHECKING:
@@ -93,6 +93,28 @@ async def test_dialogs(world: World, page: Page) -> None:
     await panel.get_by_role("button", name="Delete").click()
     await expect(dialog(page, "Delete the database?")).to_be_visible()
     assert [] == await problems_of(page)
+
+
+async def test_access_request(world: World, page: Page) -> None:
+    """A request whose buttons have to wait, its second question, and the place it leaves are accessible and fit."""
+    await world.ask("databases:read", "databases:credentials", origin=LONG, reason="Because. " * 50)
+    await page.goto(await dashboard_link(world))
+    card = page.get_by_role("article")
+    allow = card.get_by_role("button", name="Allow")
+    await expect(allow).to_be_visible()
+
+    waiting = await problems_of(page)
+    await press(allow)
+    question = dialog(page, "Allow this access?")
+    await expect(question).to_be_visible()
+    asking = await problems_of(page)
+    await press(question.get_by_role("button", name="Allow"))
+    gone = page.locator(".gone")
+    await expect(page.get_by_text("now has access").first).to_be_attached()
+    await page.mouse.move(600, 200)
+    over = await problems_of(page) if await gone.count() else []
+
+    assert [] == waiting + asking + over
 
 
 @pytest.mark.parametrize("name", STATUSES)

@@ -29,6 +29,7 @@ PAGE = "https://app.example.com"
 OTHER = "https://other.example"
 ASKED = b"[y/N]: "
 WATCHED = b"[n]: "
+CODE = b"Type the code that the app shows: "
 
 
 async def test_list_starts_with_the_verified_identity(shell: Shell, running: DaemonProcess) -> None:
@@ -129,18 +130,16 @@ async def test_approve_shows_the_request_and_asks(running: DaemonProcess, typed:
     """
     On a terminal the user sees the identity and the scopes before deciding; anything but yes declines.
     """
-    app = SampleApp.requesting(running, "databases:delete", origin=PAGE)
+    app = SampleApp.requesting(running, "databases:write", origin=PAGE)
 
     ran = await at_terminal("approvals", "approve", environment=running.environment, typed=(typed,), asked=ASKED)
 
     assert code == ran.code, ran.err
-    assert (
-        ran.err.index(PAGE) < ran.err.index('"Orders"') < ran.err.index("Delete databases") < ran.err.index("Approve?")
-    )
+    assert ran.err.index(PAGE) < ran.err.index('"Orders"') < ran.err.index("Create, rename") < ran.err.index("Approve?")
     assert state == app.state
 
 
-async def test_input_typed_before_the_question_is_discarded(running: DaemonProcess) -> None:
+async def test_t61_input_typed_before_the_question_is_discarded(running: DaemonProcess) -> None:
     """
     A yes typed before the question was shown does not answer it.
     """
@@ -182,7 +181,8 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
 
     ran = await at_terminal(
         "approvals", "approve", "--scope", "databases:credentials", "--all-databases", "--once", "--json",
-        environment=running.environment, typed=("y\n",), asked=ASKED,
+        environment=running.environment, typed=("y\n", f"{app.code}\n"),
+        asked=(ASKED, CODE),
     )  # fmt: skip
 
     shown = ran.err.partition("You grant only:")[2]
@@ -338,6 +338,30 @@ async def test_blocked_app_cannot_request_until_unblocked(shell: Shell, running:
     assert [PAGE, blocked.json["id"]] == listed.out.splitlines()[1].split()[:2]
     assert {"unblocked": True, "id": blocked.json["id"], "identity": PAGE} == lifted.json
     assert "too_many_pairings" == again.code
+
+
+async def test_t62_block_of_a_site_names_what_it_covers(shell: Shell, running: DaemonProcess) -> None:
+    """
+    The question says what else is blocked, the list shows the site, and its name unblocks it.
+    """
+    SampleApp.requesting(running, origin="http://a.localhost:8000")
+    site = "every page on this computer"
+
+    asked = await at_terminal(
+        "approvals", "block", "--site", environment=running.environment, typed=("y\n",), asked=ASKED
+    )
+    refused = SampleApp(running, "http://localhost:5173").send(
+        "POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]}
+    )
+    listed = await shell("approvals", "blocked")
+    lifted = await shell("approvals", "unblock", site)
+
+    assert f"Ignore all future requests from {site}?" in asked.err
+    assert "pages that you run or develop here yourself" in " ".join(asked.err.split())
+    assert (403, "app_blocked") == (refused.status, refused.code)
+    assert site in listed.out
+    assert f"Unblocked {site}." in lifted.out
+    assert () == running.client.blocks()
 
 
 async def test_unknown_block_is_not_found(shell: Shell) -> None:

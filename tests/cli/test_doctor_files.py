@@ -174,7 +174,7 @@ def test_file_of_another_user_is_an_error(examined: Examined) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"port = ", "not valid TOML"), (b'client_id = "\xff"', "not valid UTF-8")],
+    [(b"port = ", "not valid TOML"), (b'client_id = "\xff"', "is not in UTF-8: line 1, column 14")],
     ids=["toml", "utf-8"],
 )
 def test_invalid_settings_file_is_an_error(examined: Examined, content: bytes, words: str) -> None:

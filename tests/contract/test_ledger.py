@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.clock import FakeClock
 from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import (
     App,
@@ -93,9 +94,16 @@ def _path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "ledger.db"
 
 
+@pytest.fixture
+def clock() -> FakeClock:
+    """The clock of the ledger."""
+    return FakeClock(now=NOW)
+
+
 @pytest.fixture(name="ledger", params=["file", "memory"])
-async def _ledger(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Ledger]:
-    ledger = SqliteLedger(path if request.param == "file" else None)
+async def _ledger(request: pytest.FixtureRequest, path: Path, clock: FakeClock) -> AsyncIterator[Ledger]:
+    place = path if request.param == "file" else None
+    ledger = SqliteLedger(place, monotonic=clock.monotonic, wall=clock.time)
     yield ledger
     await ledger.close()
 
@@ -201,15 +209,15 @@ async def test_pairings_are_ordered_by_request(ledger: Ledger) -> None:
     assert (PAIRING, young) == pairings
 
 
-async def test_expired_pairings_are_deleted(ledger: Ledger) -> None:
+async def test_forgotten_pairings_are_deleted(ledger: Ledger) -> None:
     """
-    Only pairings that expired before the given time are deleted.
+    Only the named pairings are deleted, and an unknown one is not an error.
     """
-    later = msgspec.structs.replace(PAIRING, id="pairing-2", expires_at=NOW + 601)
+    later = msgspec.structs.replace(PAIRING, id="pairing-2")
     await ledger.pairings.save(PAIRING)
     await ledger.pairings.save(later)
 
-    await ledger.pairings.forget(NOW + 601)
+    await ledger.pairings.forget((PAIRING.id, "unknown"))
 
     assert ((later,), ()) == await ledger.pairings.load()
 
@@ -224,6 +232,19 @@ async def test_block_replaces_that_of_the_same_identity(ledger: Ledger) -> None:
         await ledger.pairings.block(block)
 
     assert ((), (again, other)) == await ledger.pairings.load()
+
+
+async def test_t62_block_of_a_site_is_kept_beside_that_of_the_identity(ledger: Ledger) -> None:
+    """
+    There is one block for each site, and one for each identity.
+    """
+    first = Block(id="block-4", identity=WEB, site="domain:example.com", blocked_at=NOW)
+    site = Block(id="block-5", identity=NATIVE, site="domain:example.com", blocked_at=NOW + 1)
+    other = Block(id="block-6", identity=WEB, blocked_at=NOW + 2)
+    for block in (first, site, other):
+        await ledger.pairings.block(block)
+
+    assert ((), (site, other)) == await ledger.pairings.load()
 
 
 async def test_unblock_removes_one_block(ledger: Ledger) -> None:
@@ -247,7 +268,7 @@ async def test_begun_request_is_found_by_key_and_caller(ledger: Ledger) -> None:
     """
     Another caller's request with the same key is a different one.
     """
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
 
     found = await ledger.creates.find(KEY)
     of_another = await ledger.creates.find(CreateKey("web:https://app.example.com", KEY.key))
@@ -259,7 +280,7 @@ async def test_done_records_database_and_creator(ledger: Ledger) -> None:
     """
     After a request succeeded, its record has the database, which is claimed and has a creator.
     """
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
 
     await ledger.creates.done(KEY, DATABASE, owner=KEY.caller)
 
@@ -274,7 +295,7 @@ async def test_finished_record_can_be_stored_at_once(ledger: Ledger) -> None:
     """
     done = msgspec.structs.replace(RECORD, state="done", result=DATABASE)
 
-    await ledger.creates.begin(KEY, done, forget_before=0.0)
+    await ledger.creates.begin(KEY, done, keep_seconds=1e9)
 
     assert done == await ledger.creates.find(KEY)
     assert {DATABASE.id} == await ledger.creates.claimed((DATABASE.id,))
@@ -284,7 +305,7 @@ async def test_databases_of_the_owner_have_no_creator(ledger: Ledger) -> None:
     """
     Without an owner only the result is recorded.
     """
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
 
     await ledger.creates.done(KEY, DATABASE, owner=None)
 
@@ -296,7 +317,7 @@ async def test_request_without_effect_is_deleted(ledger: Ledger) -> None:
     """
     Nothing of it remains, and deleting it twice is not an error.
     """
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
 
     await ledger.creates.forget(KEY)
     await ledger.creates.forget(KEY)
@@ -304,17 +325,18 @@ async def test_request_without_effect_is_deleted(ledger: Ledger) -> None:
     assert None is await ledger.creates.find(KEY)
 
 
-async def test_old_requests_are_deleted_but_creators_are_kept(ledger: Ledger) -> None:
+async def test_old_requests_are_deleted_but_creators_are_kept(ledger: Ledger, clock: FakeClock) -> None:
     """
     The creator of a database is known longer than the request.
     """
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
     await ledger.creates.done(KEY, DATABASE, owner=KEY.caller)
+    clock.advance(1)
     recent = CreateKey(KEY.caller, "key-2")
     at_the_edge = msgspec.structs.replace(RECORD, sent_at=NOW + 1)
-    await ledger.creates.begin(recent, at_the_edge, forget_before=0.0)
+    await ledger.creates.begin(recent, at_the_edge, keep_seconds=1e9)
 
-    await ledger.creates.begin(CreateKey(KEY.caller, "key-3"), RECORD, forget_before=NOW + 1)
+    await ledger.creates.begin(CreateKey(KEY.caller, "key-3"), RECORD, keep_seconds=0.5)
 
     assert [None, at_the_edge] == [await ledger.creates.find(KEY), await ledger.creates.find(recent)]
     assert frozenset() == await ledger.creates.claimed((DATABASE.id,))
@@ -325,11 +347,11 @@ async def test_begin_replaces_a_record(ledger: Ledger) -> None:
     """
     A key that is used again has only the new record.
     """
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
     await ledger.creates.done(KEY, DATABASE, owner=None)
     again = msgspec.structs.replace(RECORD, fingerprint=b"another", sent_at=NOW + 1)
 
-    await ledger.creates.begin(KEY, again, forget_before=0.0)
+    await ledger.creates.begin(KEY, again, keep_seconds=1e9)
 
     assert again == await ledger.creates.find(KEY)
     assert frozenset() == await ledger.creates.claimed((DATABASE.id,))
@@ -340,7 +362,7 @@ async def test_claimed_works_for_any_number_of_databases(ledger: Ledger, count: 
     """
     Queries for many databases find those that a request created.
     """
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
     await ledger.creates.done(KEY, DATABASE, owner=None)
     asked = tuple(f"database-{number}" for number in range(count - 1)) + (DATABASE.id,) * min(count, 1)
 
@@ -354,7 +376,7 @@ async def test_claimed_works_for_any_number_of_databases(ledger: Ledger, count: 
 
 async def add(ledger: Ledger, *entries: AuditEntry) -> list[int]:
     """Add entries one after another, and return their ids."""
-    return [await ledger.audit.add(entry, forget_before=0.0) for entry in entries]
+    return [await ledger.audit.add(entry, share="app-1", keep_seconds=1e9) for entry in entries]
 
 
 async def test_audit_entry_is_returned_as_added(ledger: Ledger) -> None:
@@ -376,7 +398,7 @@ async def test_repeated_requests_are_merged(ledger: Ledger) -> None:
     await add(ledger, msgspec.structs.replace(ENTRY, app_id="app-2"))
     again = msgspec.structs.replace(ENTRY, at=NOW + 9, last_at=NOW + 9)
 
-    second = await ledger.audit.add(again, merge_since=NOW, forget_before=0.0)
+    second = await ledger.audit.add(again, merge_within=60.0, share="app-1", keep_seconds=1e9)
 
     _, merged = await ledger.audit.page(AuditQuery())
     assert first == second
@@ -384,19 +406,19 @@ async def test_repeated_requests_are_merged(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "merge_since"),
+    ("changes", "merge_within"),
     [
         pytest.param({}, None, id="not-requested"),
-        pytest.param({}, NOW + 1, id="too-long-ago"),
-        pytest.param({"app_id": "app-2"}, 0.0, id="another-app"),
-        pytest.param({"identity": "https://other.example.com"}, 0.0, id="another-identity"),
-        pytest.param({"action": "database.delete"}, 0.0, id="another-action"),
-        pytest.param({"target": ""}, 0.0, id="another-target"),
-        pytest.param({"result": "rate_limited"}, 0.0, id="another-result"),
+        pytest.param({}, -1.0, id="too-long-ago"),
+        pytest.param({"app_id": "app-2"}, 60.0, id="another-app"),
+        pytest.param({"identity": "https://other.example.com"}, 60.0, id="another-identity"),
+        pytest.param({"action": "database.delete"}, 60.0, id="another-action"),
+        pytest.param({"target": ""}, 60.0, id="another-target"),
+        pytest.param({"result": "rate_limited"}, 60.0, id="another-result"),
     ],
 )
 async def test_different_requests_are_separate_entries(
-    ledger: Ledger, changes: dict[str, str], merge_since: float | None
+    ledger: Ledger, changes: dict[str, str], merge_within: float | None
 ) -> None:
     """
     A request that differs, or comes later, is a new entry with a larger id.
@@ -404,7 +426,7 @@ async def test_different_requests_are_separate_entries(
     (first,) = await add(ledger, ENTRY)
     other = msgspec.structs.replace(ENTRY, at=NOW + 9, last_at=NOW + 9, **changes)
 
-    second = await ledger.audit.add(other, merge_since=merge_since, forget_before=0.0)
+    second = await ledger.audit.add(other, merge_within=merge_within, share="app-1", keep_seconds=1e9)
 
     assert first < second
     assert [second, first] == [entry.id for entry in await ledger.audit.page(AuditQuery())]
@@ -416,7 +438,7 @@ async def test_only_the_newest_entry_is_merged(ledger: Ledger) -> None:
     """
     await add(ledger, ENTRY, msgspec.structs.replace(ENTRY, action="database.delete"))
 
-    await ledger.audit.add(ENTRY, merge_since=0.0, forget_before=0.0)
+    await ledger.audit.add(ENTRY, merge_within=60.0, share="app-1", keep_seconds=1e9)
 
     page = await ledger.audit.page(AuditQuery())
     assert ["database.read", "database.delete", "database.read"] == [entry.action for entry in page]
@@ -434,28 +456,30 @@ async def test_settle_sets_target_and_result(ledger: Ledger) -> None:
     assert [(second, "", "started"), (first, DATABASE.id, "ok")] == [(e.id, e.target, e.result) for e in page]
 
 
-async def test_old_entries_are_pruned(ledger: Ledger) -> None:
+async def test_old_entries_are_pruned(ledger: Ledger, clock: FakeClock) -> None:
     """
-    Entries whose last request is too old are deleted with the next one; the others are kept.
+    Entries that are too old are deleted with the next one; the others are kept.
     """
-    kept = msgspec.structs.replace(ENTRY, last_at=NOW + 5, action="kept")
-    await add(ledger, ENTRY, kept)
+    await add(ledger, ENTRY)
+    clock.advance(5)
+    await add(ledger, msgspec.structs.replace(ENTRY, action="kept"))
+    clock.advance(4)
 
-    await ledger.audit.add(
-        msgspec.structs.replace(ENTRY, at=NOW + 9, last_at=NOW + 9, action="new"), forget_before=NOW + 5
-    )
+    await ledger.audit.add(msgspec.structs.replace(ENTRY, action="new"), share="app-1", keep_seconds=4.0)
 
     assert ["new", "kept"] == [entry.action for entry in await ledger.audit.page(AuditQuery())]
 
 
-async def test_ids_are_not_reused(ledger: Ledger) -> None:
+async def test_ids_are_not_reused(ledger: Ledger, clock: FakeClock) -> None:
     """
     A page token remains valid: entries added after a deletion have larger ids.
     """
     first, second = await add(ledger, ENTRY, ENTRY)
 
-    third = await ledger.audit.add(msgspec.structs.replace(ENTRY, last_at=NOW + 9), forget_before=NOW + 9)
-    fourth = await ledger.audit.add(msgspec.structs.replace(ENTRY, last_at=NOW + 99), forget_before=NOW + 99)
+    clock.advance(9)
+    third = await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1.0)
+    clock.advance(9)
+    fourth = await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1.0)
 
     assert sorted({first, second, third, fourth}) == [first, second, third, fourth]
 
@@ -535,8 +559,8 @@ async def test_concurrent_calls_are_atomic(ledger: Ledger) -> None:
 
     await asyncio.gather(
         *(ledger.apps.save(app) for app in apps),
-        *(ledger.audit.add(read, merge_since=0.0, forget_before=0.0) for read in reads),
-        *(ledger.creates.begin(CreateKey(app.id, "key"), RECORD, forget_before=0.0) for app in apps),
+        *(ledger.audit.add(read, merge_within=60.0, share="app-1", keep_seconds=1e9) for read in reads),
+        *(ledger.creates.begin(CreateKey(app.id, "key"), RECORD, keep_seconds=1e9) for app in apps),
         *(ledger.creates.done(CreateKey(app.id, "key"), DATABASE, owner=app.id) for app in apps),
     )
 
@@ -552,7 +576,7 @@ async def test_canceled_call_is_atomic(ledger: Ledger) -> None:
     """
     keys = [CreateKey("app:app-1", f"key-{number}") for number in range(50)]
     for key in keys:
-        await ledger.creates.begin(key, RECORD, forget_before=0.0)
+        await ledger.creates.begin(key, RECORD, keep_seconds=1e9)
     databases = {key: msgspec.structs.replace(DATABASE, id=f"database-of-{key.key}") for key in keys}
     tasks = [asyncio.create_task(ledger.creates.done(key, databases[key], owner="app-1")) for key in keys]
 
@@ -611,9 +635,9 @@ async def fill(ledger: Ledger) -> None:
     await ledger.apps.save(APP)
     await ledger.pairings.save(PAIRING)
     await ledger.pairings.block(BLOCK)
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
     await ledger.creates.done(KEY, DATABASE, owner=KEY.caller)
-    await ledger.audit.add(ENTRY, forget_before=0.0)
+    await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1e9)
 
 
 async def everything(ledger: Ledger) -> tuple[object, ...]:

@@ -27,6 +27,8 @@ from tests.support.user_systemd import UserSystemd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.terminals import Answers
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="platform: the README's commands are for a POSIX shell"),
@@ -123,6 +125,12 @@ def start_sandbox(session: UserSystemd, folder: Path) -> str:
     return made.out.strip()
 
 
+def code_in(printed: str) -> str:
+    """Return the code of the access request that is printed."""
+    found: list[str] = re.findall(r"Code:\s+([A-Z]{4}-[A-Z]{4})", printed)
+    return found[-1]
+
+
 def test_every_command_block_can_be_pasted_unchanged_in_order(home: Path, tmp_path: Path) -> None:
     """
     A new user who pastes the README's commands from top to bottom gets what it says, and no command fails.
@@ -133,8 +141,8 @@ def test_every_command_block_can_be_pasted_unchanged_in_order(home: Path, tmp_pa
     wheels = tmp_path / "wheels"
     Pip.made(tmp_path / "pip").download(wheels)
     checkout = copy_of_checkout(tmp_path / "checkout")
-    answers = {
-        "upstash-helper approvals approve": {"[y/N]": "y"},
+    answers: dict[str, Answers] = {
+        "upstash-helper approvals approve": {"[y/N]": "y", "Type the code": code_in},
     }
 
     wrong = []

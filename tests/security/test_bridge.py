@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PAGE = "https://app.example.com"
 OTHER = "https://other.example.com"
+ANOTHER_SITE = "https://app.example.org"
 HEADER = "Upstash-Helper-On-Behalf-Of"
 
 
@@ -108,11 +109,11 @@ async def test_prompts_say_that_a_request_came_over_the_bridge(world: World) -> 
     body = {"name": "Tool", "scopes": ["connection:read"]}
 
     await world.call("POST", "/v1/pairings", body, headers=over_the_bridge(world, PAGE), token=None)
-    await world.ask("connection:read", origin=OTHER)
+    await world.ask("connection:read", origin=ANOTHER_SITE)
     pairings = (await world.get("/v1/pairings")).json["pairings"]
     await until_async(lambda: len(world.desktop.shown) == 2)
 
-    assert {PAGE: True, OTHER: False} == {one["identity"]["name"]: one["via_bridge"] for one in pairings}
+    assert {PAGE: True, ANOTHER_SITE: False} == {one["identity"]["name"]: one["via_bridge"] for one in pairings}
     assert {True, False} == {"bridge window" in body for _, body in world.desktop.shown}
 
 

@@ -180,7 +180,7 @@ HOSTILE: list[tuple[str, tuple[tuple[str, str], ...], int]] = [
     ("Fetch", (*NAVIGATION, ("Purpose", "prefetch")), 403),
     ("Page", (("Origin", "https://app.example"), ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "cross-site")), 403),
     ("Bridge", (("Upstash-Helper-On-Behalf-Of", "https://app.example"),), 403),
-    ("Body", (("Content-Length", "2"), ("Content-Type", "text/plain")), 200),
+    ("Body", (("Content-Length", "2"), ("Content-Type", "text/plain")), 400),
 ]
 
 

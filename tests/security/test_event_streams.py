@@ -13,7 +13,7 @@ from tests.support.effects import no_effect
 from tests.support.rawhttp import request
 from tests.support.stream import Stream, follow
 from tests.support.world import App, World, as_page
-from upstash_helper.api.resources.events import MAX_STREAMS, MAX_STREAMS_PER_APP, SEND_SECONDS
+from upstash_helper.api.resources.events import MAX_APP_STREAMS, MAX_STREAMS, MAX_STREAMS_PER_APP, SEND_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -167,18 +167,57 @@ async def test_t49_app_is_limited_to_three_streams(world: World) -> None:
 
 
 async def test_t49_total_number_of_streams_is_limited(world: World) -> None:
-    """Sixteen streams are served, and the daemon still handles all other requests."""
-    apps = [await world.pair("connection:read", origin=f"https://app-{number}.example") for number in range(5)]
-    async with contextlib.AsyncExitStack() as stack:
-        for app in apps:
-            await stack.enter_async_context(streams(world, MAX_STREAMS_PER_APP, **app.headers))
-        await stack.enter_async_context(streams(world, MAX_STREAMS - len(apps) * MAX_STREAMS_PER_APP))
-
+    """Sixteen streams of the owner are served, and the daemon still handles all other requests."""
+    async with streams(world, MAX_STREAMS):
         refused = [await world.get("/v1/events") for _ in range(4)]
         served = await world.get("/v1/connection")
 
     assert {(429, "too_many_streams")} == {(reply.status, reply.code) for reply in refused}
     assert 200 == served.status
+
+
+async def test_t67_apps_cannot_hold_the_streams_of_the_owner(world: World) -> None:
+    """However many streams six apps open, the owner's dashboards and tray get theirs, with every event."""
+    apps = [await world.pair("connection:read", origin=f"https://app-{number}.example") for number in range(6)]
+    async with contextlib.AsyncExitStack() as stack:
+        for app in apps[:5]:
+            await stack.enter_async_context(streams(world, MAX_STREAMS_PER_APP, **app.headers))
+        await stack.enter_async_context(streams(world, MAX_APP_STREAMS - 15, **apps[5].headers))
+        full = await world.get("/v1/events", headers=apps[5].headers, token=None)
+
+        tray = await stack.enter_async_context(follow(world, "?tray=gtk"))
+        owners = await stack.enter_async_context(streams(world, MAX_STREAMS - 1))
+        await world.start()
+        seen = [(await stream.until("attempt"))["data"]["state"] for stream in (tray, *owners)]
+
+    assert (429, "too_many_streams") == (full.status, full.code)
+    assert ["pending"] * MAX_STREAMS == seen
+
+
+async def test_t67_each_app_gets_a_stream_before_others_get_a_third(world: World) -> None:
+    """If the apps' streams are all taken, one of an app with several ends without a goodbye, so that it can resume."""
+    apps = [await world.pair("connection:read", origin=f"https://app-{number}.example") for number in range(7)]
+    async with contextlib.AsyncExitStack() as stack:
+        held = [
+            stream
+            for app in apps[:6]
+            for stream in await stack.enter_async_context(
+                streams(world, min(MAX_STREAMS_PER_APP, MAX_APP_STREAMS - 3 * apps.index(app)), **app.headers)
+            )
+        ]
+        newcomer = await stack.enter_async_context(follow(world, **apps[6].headers))
+        ended = [asyncio.create_task(stream.next()) for stream in held]
+        done, others = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+        second = await world.get("/v1/events", headers=apps[6].headers, token=None)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await world.start()
+        event = await newcomer.until("attempt")
+
+    assert ["(end)"] == [task.result()["event"] for task in done]
+    assert 429 == second.status
+    assert "pending" == event["data"]["state"]
 
 
 async def opened(world: World, app: App) -> bool:

@@ -307,6 +307,7 @@ async def test_t21_busy_connections_are_not_evicted() -> None:
         await busy.send(request("GET", "/hold"))
         await server.held.acquire()
         used, unused = [await stack.enter_async_context(connected(server.port)) for _ in range(2)]
+        await unused.send(b"GET / HTTP/1.1\r\n")
         await used.send(request("GET", "/first"))
         await used.answer()
 
@@ -320,7 +321,7 @@ async def test_t21_busy_connections_are_not_evicted() -> None:
 
 
 async def test_t21_new_connection_is_refused_if_none_is_idle() -> None:
-    """If every connection has a pending request, the next one gets a 503 and is closed immediately."""
+    """If every connection has a pending request of the owner, the next one gets a 503 and is closed immediately."""
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(RecordingServer.serving(limits=Limits(connections=2)))
         for _ in range(2):
@@ -328,7 +329,7 @@ async def test_t21_new_connection_is_refused_if_none_is_idle() -> None:
             await busy.send(request("GET", "/hold"))
             await server.held.acquire()
 
-        [answer] = await exchange(server.port, b"")
+        [answer] = await exchange(server.port, request("GET", "/"))
 
     assert (503, "too_many_connections") == (answer.status, answer.json["code"])
 

@@ -197,7 +197,7 @@ MORE_THAN_IS_KEPT_IN_MEMORY = """
 async def test_t51_damage_found_at_runtime_is_handled_the_same_way(path: Path) -> None:
     """If a disk fails while the daemon is running, the file's content is lost, but the daemon keeps working."""
     before = SqliteLedger(path)
-    await before.audit.add(ENTRY, forget_before=0.0)
+    await before.audit.add(ENTRY, share="app-1", keep_seconds=1e9)
     await before.close()
     change(path, MORE_THAN_IS_KEPT_IN_MEMORY)
     ledger = SqliteLedger(path)
@@ -205,7 +205,7 @@ async def test_t51_damage_found_at_runtime_is_handled_the_same_way(path: Path) -
     overwrite(4096, b"\xff" * (path.stat().st_size - 4096))(path)
 
     page = await ledger.audit.page(AuditQuery(limit=10_000))
-    entry_id = await ledger.audit.add(ENTRY, forget_before=0.0)
+    entry_id = await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1e9)
 
     assert ((), 1) == (page, entry_id)
     assert path.with_name("ledger.db.damaged-1").stat().st_size > 1_000_000
@@ -418,7 +418,7 @@ async def outcome(call: Awaitable[object]) -> str:
 async def use_while_the_disk_is_full(path: Path, folder: Path) -> dict[str, object]:
     """Write before, while, and after the disk is full."""
     ledger = SqliteLedger(path)
-    await ledger.creates.begin(KEY, RECORD, forget_before=0.0)
+    await ledger.creates.begin(KEY, RECORD, keep_seconds=1e9)
     ballast = fill(folder)
     full = [
         await outcome(ledger.creates.done(KEY, DATABASE, owner="app:app-1")),

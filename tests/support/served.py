@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
-from upstash_helper.api.server.connections import Counts, Limits
+from upstash_helper.api.server.connections import Connection, Counts, Limits
+from upstash_helper.broker.identity import OWNER
 from upstash_helper.runtime.compose import Machine, compose
 from upstash_helper.runtime.listeners import Listeners, open_listeners
 from upstash_helper.runtime.numeric_address import NumericAddress
@@ -69,7 +70,7 @@ class RecordingServer:
     port: int = 0
     handled: list[str] = field(default_factory=list)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set to let the handlers of ``/hold`` continue."""
+    """Set to let the handlers of ``/hold`` continue. Their requests count as the owner's."""
     held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     """Released by each handler of ``/hold`` that has started."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,6 +113,8 @@ class RecordingServer:
         return web.Response(body=body)
 
     async def _hold(self, request: web.Request) -> web.Response:
+        assert isinstance(request.protocol, Connection)
+        request.protocol.begin_for(OWNER)
         self.held.release()
         try:
             await self.hold.wait()

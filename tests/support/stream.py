@@ -45,10 +45,10 @@ class Stream:
 
 
 @asynccontextmanager
-async def follow(world: World, **headers: str) -> AsyncIterator[Stream]:
-    """Open the event stream as the owner."""
+async def follow(world: World, query: str = "", **headers: str) -> AsyncIterator[Stream]:
+    """Open the event stream, by default as the owner."""
     sent = {"Authorization": f"Bearer {world.owner}", **headers}
-    async with world.session.get("/v1/events", headers=sent) as response:
+    async with world.session.get(f"/v1/events{query}", headers=sent) as response:
         assert 200 == response.status
         assert "text/event-stream" == response.content_type
         assert b": upstash-helper\n" == await response.content.readline()

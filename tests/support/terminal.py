@@ -76,15 +76,16 @@ async def terminal(*arguments: str, environment: Mapping[str, str]) -> AsyncIter
 
 
 async def at_terminal(
-    *arguments: str, environment: Mapping[str, str], typed: tuple[str, ...], asked: bytes = QUESTION
+    *arguments: str, environment: Mapping[str, str], typed: tuple[str, ...], asked: bytes | tuple[bytes, ...] = QUESTION
 ) -> Ran:
     """
     Run ``upstash-helper`` for a user who answers each prompt with the next text of ``typed``. Only stdin is the
-    terminal: prompts are read from stderr. A prompt is complete with ``asked``.
+    terminal: prompts are read from stderr. A prompt is complete with ``asked``: one for all, or one for each.
     """
+    prompts = asked if isinstance(asked, tuple) else (asked,) * len(typed)
     async with terminal(*arguments, environment=environment) as screen:
-        for text in typed:
+        for text, prompt in zip(typed, prompts, strict=True):
             # Not before it is asked for: what was typed ahead of a secret is thrown away.
-            await screen.shows(asked)
+            await screen.shows(prompt)
             screen.type(text)
         return await screen.ended()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.support.user_systemd import UserSystemd
 
+    Answers = Mapping[str, str | Callable[[str], str]]
+
 _PROMPT: Final = "[ready]"
 
 # No echo: what is read is what commands print, and the prompt. A command that fails is named.
@@ -60,20 +62,22 @@ class Terminal:
         """Type ``text``, as fast as a paste."""
         os.write(self._keyboard, text.encode())
 
-    def paste(self, commands: str, answers: Mapping[str, str] | None = None, *, seconds: float = 60.0) -> str:
+    def paste(
+        self, commands: str, answers: Mapping[str, str | Callable[[str], str]] | None = None, *, seconds: float = 60.0
+    ) -> str:
         """
         Paste commands and return what they print.
 
         Args:
             commands: Lines. Only the last one may ask questions: it would read the lines after it as answers.
-            answers: What to type, by the question to wait for.
+            answers: What to type, by the question to wait for, or a function of what is printed that returns it.
             seconds: How long the commands may take.
         """
         self._seen = len(self._screen.read_bytes())
         self.type(commands if commands.endswith("\n") else f"{commands}\n")
         for question, answer in (answers or {}).items():
             self._until(_containing(question), seconds)
-            self.type(f"{answer}\n")
+            self.type(f"{answer if isinstance(answer, str) else answer(self._printed())}\n")
         if answers:
             # A command that reads a password discards what is typed before it has ended.
             self._until(lambda printed: printed.endswith(_PROMPT), seconds)

@@ -201,6 +201,10 @@ class Item:
         """Choose an item by its id, as a host does while the menu is open."""
         await self.menu_call("Event", "isvu", [item_id, "clicked", Variant("i", 0), 0])
 
+    async def opened(self) -> None:
+        """Report that the menu is shown, as a host does."""
+        await self.menu_call("Event", "isvu", [0, "opened", Variant("i", 0), 0])
+
     async def activate(self) -> None:
         """Click on the icon."""
         await self.host.call((self.name, "/StatusNotifierItem", _ITEM), "Activate", "ii", [5, 5])

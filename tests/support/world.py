@@ -29,6 +29,7 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
+from upstash_helper.storage.tombstones import TombstoneFile
 from upstash_helper.system.clock_and_browser import SystemClock
 from upstash_helper.system.peers import SystemPeers
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox import Sandbox
     from upstash_helper.broker.ledger import Ledger
-    from upstash_helper.broker.ports import Clock, CredentialStore
+    from upstash_helper.broker.ports import Clock, CredentialStore, Peers
 
 PASSWORD = "correct horse battery staple"
 
@@ -185,6 +186,7 @@ class World:
         store: CredentialStore | None = None,
         ledger: Ledger | None = None,
         clock: Clock | None = None,
+        peers: Peers | None = None,
         **settings: Any,
     ) -> AsyncIterator[Self]:
         """
@@ -205,7 +207,8 @@ class World:
             config=tmp_path / "config", state=tmp_path / "state", runtime=tmp_path / "run", logs=tmp_path / "log"
         )
         browser, loopback, store, stop = Browser(), Loopback(), store or MemoryStore(), asyncio.Event()
-        desktop, ledger = Desktop(), ledger or SqliteLedger(folders.ledger_file)
+        desktop, clock = Desktop(), clock or SystemClock()
+        ledger = ledger or SqliteLedger(folders.ledger_file, monotonic=clock.monotonic, wall=clock.time)
         listeners = open_first_free(chosen.api_ports)
         callback_port = CallbackPort(port) if chosen.port_policy == "on-demand" else None
         clock = clock or SystemClock()
@@ -214,7 +217,7 @@ class World:
             browser=browser,
             store=store,
             ledger=ledger,
-            peers=SystemPeers(),
+            peers=peers or SystemPeers(),
             notifier=desktop,
             port=listeners.port,
             callback=callback_port or loopback,
@@ -222,6 +225,7 @@ class World:
             listeners=functools.partial(all_listeners, listeners, callback_port)
             if callback_port
             else loopback.listeners,
+            tombstones=TombstoneFile(folders.tombstone_file, folders.runtime / folders.tombstone_file.name),
         )
         profile = Profile(name="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)

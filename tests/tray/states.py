@@ -53,8 +53,10 @@ def page(shown: str = "https://app.example.com", **more: Any) -> Identity:
     return Identity(**(fields | more))
 
 
-LIST = RequestedScope(scope="databases:read", meaning="List your databases and their settings, without passwords")
-DELETE = RequestedScope(scope="databases:delete", meaning="Delete databases with all that is in them")
+LIST = RequestedScope(
+    scope="databases:read", meaning="List your databases and their settings, without passwords", strong=False
+)
+DELETE = RequestedScope(scope="databases:delete", meaning="Delete databases with all that is in them", strong=True)
 
 
 def pairing(**more: Any) -> Pairing:

@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 
 import pytest
 
+from tests.security.test_t65_full_disk import locked
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.recorded_follower import RecordedFollower
@@ -490,3 +491,24 @@ def test_actions_run_on_a_worker_thread(user: User) -> None:
 
     names = {thread.name for thread in threading.enumerate()}
     assert "tray-desktop" in names - {main}
+
+
+# --- changes that are not saved yet -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Revoke, Deny, StopDaemon])
+def test_t65_change_that_is_not_saved_yet_is_announced(user: User, running: DaemonProcess, kind: type[Action]) -> None:
+    """The change takes effect, and a notification says that it could not be saved yet, and why."""
+    app = SampleApp.approved(running, origin=PAGE)
+    asked = SampleApp.requesting(running, origin="https://other.example.com")
+    actions: dict[type[Action], Action] = {
+        Revoke: Revoke(app_id=app.app_id, name="Orders"),
+        Deny: Deny(asked.id),
+        StopDaemon: StopDaemon(),
+    }
+
+    with locked(running.folders.ledger_file):
+        (notification,) = user.choose(actions[kind])
+
+    assert "Not saved yet" == notification.title
+    assert "in use by another program" in notification.body

@@ -16,6 +16,7 @@ from tests.support.tray_process import TrayProcess
 from tests.support.until import until_async
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire
+from upstash_helper_tray.menu.guard import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,7 @@ async def test_app_approved_in_the_menu_gets_its_token(login: Login) -> None:
     app = SampleApp.requesting(login.daemon, "connection:read", origin=PAGE, reason="To show your orders")
     pending = await item.until(shows(app.pairing["user_code"]))
     prompt = pending.find(f"{PAGE} · {app.pairing['user_code']}")
+    await asyncio.sleep(SETTLE_SECONDS)  # the user reads
     await item.click(prompt.text, "Allow")
     await until_async(lambda: app.state == "approved")
     token = app.fetch().json["token"]
@@ -75,6 +77,7 @@ async def test_click_in_an_outdated_menu_does_not_approve_another_app(login: Log
     await item.until(lambda _, menu: not any(line.text.startswith(PAGE) for line in menu.lines))
     second = SampleApp.requesting(login.daemon, "upstash:write", origin="https://evil.example")
     await item.until(shows(second.pairing["user_code"]))
+    await asyncio.sleep(SETTLE_SECONDS)  # so that it is not the delay that protects the second app
     await item.click_id(allow.id)
     await item.click("About")  # queued after it
 
@@ -201,6 +204,7 @@ async def test_tray_starts_and_stops_the_daemon(bus: PrivateKeyring, environment
             await item.click("Start the helper")
             try:
                 running = await item.until(shows("No account connected"))
+                await asyncio.sleep(SETTLE_SECONDS)  # the user reads
                 await item.click("Stop helper", "Stop the helper")
                 after = await item.until(shows("The helper is not running"))
             finally:

@@ -57,7 +57,7 @@ def hostile_state(seed: int) -> TrayState:
         return page(text(), kind=pick.choice(("web", "extension", "native")), program=text())
 
     def a_pairing() -> Any:
-        scopes = some(lambda: RequestedScope(scope="upstash:write", meaning=text()), 40)
+        scopes = some(lambda: RequestedScope(scope="upstash:write", meaning=text(), strong=True), 40)
         return pairing(identity=an_identity(), claimed_name=text(), user_code=text(), reason=text(), scopes=scopes)
 
     last = attempt(state=pick.choice(get_args(AttemptState)), detail=text(), reason=text())

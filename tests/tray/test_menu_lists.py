@@ -9,7 +9,7 @@ import pytest
 
 from tests.tray.menus import as_text, chosen, sub, text_of
 from tests.tray.states import DELETE, LIST, NOON, app, database, page, pairing, running
-from upstash_helper.protocol.wire_apps import Pairing, RequestedScope
+from upstash_helper.protocol.wire_apps import Pairing, RequestedScope, Site
 from upstash_helper_tray.menu import actions
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
@@ -99,8 +99,11 @@ def test_single_access_request_is_near_the_top() -> None:
             (• Delete databases with all that is in them)
             ---
             Deny
-            Allow
-            Allow for one hour only
+            Allow >
+                (https://app.example.com will be able to:)
+                (• Delete databases with all that is in them)
+                Allow https://app.example.com
+                Allow for one hour only
             Choose permissions…
             ---
             Block >
@@ -111,6 +114,21 @@ def test_single_access_request_is_near_the_top() -> None:
         Connect
     """
     assert menu.startswith(text_of(expected))
+
+
+def test_t62_site_of_an_app_can_be_blocked() -> None:
+    """A second entry says what it covers."""
+    site = Site(kind="domain", shown="every page of example.com", detail="This includes all its subdomains and ports.")
+    path = ("An app requests access", "https://app.example.com · WDJB-MJHT")
+    state = running("disconnected", pairings=(pairing(site=site),))
+
+    menu = " ".join(as_text(menu_for(state)).replace("(", "").replace(")", "").split())
+
+    assert f"This blocks {site.shown} until you unblock it in the dashboard. {site.detail}" in menu
+    assert actions.Block("pair-1", site=True) == chosen(
+        state, *path[1:], "Block every page of example.com", "Block every page of example.com"
+    )
+    assert actions.Block("pair-1") == chosen(state, *path[1:], "Block", "Block https://app.example.com")
 
 
 def test_decisions_are_per_app() -> None:
@@ -129,7 +147,13 @@ def test_decisions_are_per_app() -> None:
 @pytest.mark.parametrize(
     "pending",
     [
-        pairing(scopes=(RequestedScope(scope="upstash:write", meaning="Do everything, " * 40 + "deleting included"),)),
+        pairing(
+            scopes=(
+                RequestedScope(
+                    scope="upstash:write", meaning="Do everything, " * 40 + "deleting included", strong=True
+                ),
+            )
+        ),
         pairing(scopes=(LIST,) * 13),
         pairing(scopes=()),
         pairing(identity=page("/home/ada/" + "deep/" * 100 + "program", kind="native")),

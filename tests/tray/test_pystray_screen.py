@@ -81,7 +81,7 @@ class Running:
             self.ready.set()
 
         try:
-            self.screen.run(ready=ready, chosen=self.chosen.append, clicked=OpenDashboard())
+            self.screen.run(ready=ready, chosen=self.chosen.append, clicked=OpenDashboard(), opened=lambda: None)
         except TrayUnavailable as error:
             self.error = error
 

@@ -488,7 +488,8 @@ async def test_process_is_small_and_loads_no_toolkit(session: PrivateKeyring, ho
     code = (
         "from upstash_helper_tray.backends.factory import open_screen\n"
         "from upstash_helper_tray.menu.actions import Quit\n"
-        "open_screen('auto').run(ready=lambda: None, chosen=lambda _: None, clicked=Quit())\n"
+        "nothing = lambda *_: None\n"
+        "open_screen('auto').run(ready=nothing, chosen=nothing, clicked=Quit(), opened=nothing)\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", code, env=session.env)
     try:

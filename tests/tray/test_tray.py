@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import subprocess
 import sys
@@ -50,13 +51,21 @@ class RecordingScreen:
         self.notified: list[tuple[str, str]] = []
         self.chosen: Callable[[Action], None] | None = None
         self.clicked: Action | None = None
+        self.opened: Callable[[], None] | None = None
         self.closed = threading.Event()
 
-    def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], clicked: Action) -> None:
+    def run(
+        self,
+        *,
+        ready: Callable[[], None],
+        chosen: Callable[[Action], None],
+        clicked: Action,
+        opened: Callable[[], None],
+    ) -> None:
         """Wait until closed."""
         if self.fails:
             raise TrayUnavailable("There is no panel.", advice="Get one.")
-        self.chosen, self.clicked = chosen, clicked
+        self.chosen, self.clicked, self.opened = chosen, clicked, opened
         ready()
         ready()  # as after a restart of the panel
         assert self.closed.wait(SECONDS)
@@ -81,8 +90,10 @@ class RecordingScreen:
 
 
 @contextlib.contextmanager
-def shown(folders: Folders, screen: RecordingScreen, *, notifications: bool = True) -> Iterator[Tray]:
-    """Run a tray on a separate thread, without signal handling."""
+def shown(
+    folders: Folders, screen: RecordingScreen, *, notifications: bool = True, clock: Callable[[], float] | None = None
+) -> Iterator[Tray]:
+    """Run a tray on a separate thread, without signal handling, for a user who by default takes time to read."""
     tray = Tray(
         screen,
         profile="default",
@@ -90,6 +101,7 @@ def shown(folders: Folders, screen: RecordingScreen, *, notifications: bool = Tr
         notifications=notifications,
         autostart=NoAutostart(),
         clipboard=Clipboard(environ={}),
+        clock=clock or itertools.count(0.0, 10.0).__next__,
     )
     thread = threading.Thread(target=tray.show)
     thread.start()
@@ -175,7 +187,7 @@ from upstash_helper_tray.dispatch.clipboard import Clipboard
 from upstash_helper_tray.runtime.tray import Tray
 
 class BlockedScreen(RecordingScreen):
-    def run(self, *, ready, chosen, clicked):
+    def run(self, *, ready, chosen, clicked, opened):
         ready()
         clipboard.put_secret("a secret")
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})

@@ -24,7 +24,7 @@ def chosen(action):
     print(action.section, flush=True)
     screen.close()
 
-screen.run(ready=lambda: print("ready", flush=True), chosen=chosen, clicked=OpenDashboard("apps"))
+screen.run(ready=lambda: print("ready", flush=True), chosen=chosen, clicked=OpenDashboard("apps"), opened=lambda: None)
 print("ended", flush=True)
 """
 

@@ -28,7 +28,7 @@ def create_app(routes: Iterable[Route], *, guard: Guard) -> web.Application:
     Return an application that serves ``routes`` behind ``guard``.
 
     Raises:
-        PolicyError: If a route has no policy, or changes state without an audit entry.
+        PolicyError: If a route has no policy, or changes state without an audit entry or an order.
     """
     app = web.Application(middlewares=[guard.middleware])
     for route in routes:

@@ -117,6 +117,12 @@ class LedgerFull(HelperError):
 # --- access of apps ---------------------------------------------------------------------------------------------------
 
 
+class AccessEnded(HelperError):
+    """The app's access was revoked, or has expired, during its request."""
+
+    code = "invalid_token"
+
+
 class PairingNotFound(HelperError):
     """There is no such pairing, or the caller is not the app that requested it."""
 

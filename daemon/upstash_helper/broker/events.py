@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -50,6 +50,8 @@ class Subscription:
         """Whether events may have been missed that can no longer be replayed, so that the state must be read again."""
         self.app_revoked = False
         """Whether the stream ended because the access of its app was revoked."""
+        self.displaced = False
+        """Whether the stream ended in favor of another app. Its client may open it again later."""
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         for event in missed:
             self.offer(event)
@@ -80,6 +82,8 @@ class EventBus:
         self._number = 0
         self._past: deque[Event] = deque(maxlen=REPLAYED)
         self._subscriptions: set[Subscription] = set()
+        # By app: the number of the last event before its approval.
+        self._approved_after: dict[str, int] = {}
         self._closed = False
 
     def publish(
@@ -106,8 +110,10 @@ class EventBus:
     def subscribe(self, subscriber: Caller = OWNER, *, after: str | None = None) -> Subscription:
         """
         Subscribe to events from now on, or after the event with ID ``after`` if it is still known (``Last-Event-ID``).
+
+        An app receives no event from before its approval, whatever ``after`` is.
         """
-        missed, reset = self._since(after)
+        missed, reset = self._since(after, self._approved_after.get(subscriber.id, 0))
         subscription = Subscription(subscriber, missed, reset=reset)
         if self._closed:
             subscription.offer(None)
@@ -119,8 +125,13 @@ class EventBus:
         """End a subscription."""
         self._subscriptions.discard(subscription)
 
+    def begin(self, app_id: str) -> None:
+        """Record that an app has just been approved: earlier events are never replayed to it."""
+        self._approved_after[app_id] = self._number
+
     def end(self, app_id: str) -> None:
         """End the streams of an app whose access was revoked, after the events that are still queued."""
+        self._approved_after.pop(app_id, None)
         for subscription in tuple(self._subscriptions):
             if subscription.subscriber.id == app_id:
                 subscription.app_revoked = True
@@ -131,6 +142,23 @@ class EventBus:
     def stream_count(self) -> int:
         """Number of open streams."""
         return len(self._subscriptions)
+
+    @property
+    def app_stream_count(self) -> int:
+        """Number of open streams of apps."""
+        return sum(not subscription.subscriber.is_owner for subscription in self._subscriptions)
+
+    def end_surplus(self) -> bool:
+        """End one stream of the app that has most of them. Return False if no app has more than one."""
+        apps = Counter(it.subscriber.id for it in self._subscriptions if not it.subscriber.is_owner)
+        [(app_id, number)] = apps.most_common(1) or [("", 0)]
+        if number < 2:
+            return False
+        surplus = next(it for it in self._subscriptions if it.subscriber.id == app_id)
+        surplus.displaced = True
+        surplus.offer(None)
+        self._subscriptions.discard(surplus)
+        return True
 
     def streams_of(self, caller_id: str) -> int:
         """Return the number of streams of one caller."""
@@ -143,12 +171,14 @@ class EventBus:
             subscription.offer(None)
         self._subscriptions.clear()
 
-    def _since(self, after: str | None) -> tuple[list[Event], bool]:
+    def _since(self, after: str | None, first: int) -> tuple[list[Event], bool]:
+        """Return the events after the one with ID ``after``, and whether any is missing. None is up to ``first``."""
         if after is None:
             return [], False
         run, _, number = after.partition("-")
         known = run == self._run and number.isascii() and number.isdigit() and len(number) < 20
         if not known or int(number) > self._number:
             return [], True
-        missed = [event for event in self._past if int(event.id.partition("-")[2]) > int(number)]
+        last = max(int(number), first)
+        missed = [event for event in self._past if int(event.id.partition("-")[2]) > last]
         return missed, len(missed) < self._number - int(number)

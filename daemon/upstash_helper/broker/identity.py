@@ -8,6 +8,7 @@ gives itself is not part of it, and is always shown after it.
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from typing import Final, get_args
 
 import msgspec
@@ -25,9 +26,15 @@ MEANING: Final[dict[Scope, str]] = {
     "databases:delete": "Delete databases and all their data",
     "databases:credentials": "Read the passwords and tokens of databases that the app created",
     "upstash:read": "Read everything in your Upstash account, including the passwords of all databases",
-    "upstash:write": "Do anything in your Upstash account that the API key allows, such as delete data and spend money",
+    "upstash:write": "Do anything in your Upstash account that the API key allows, such as delete data, spend money, "
+    "or add team members, whose access remains when you revoke the app",
 }
 """What each scope allows: a phrase that starts with a verb, shown in lists such as "Wants to" and "Allowed to"."""
+
+STRONG: Final[frozenset[Scope]] = frozenset(
+    {"databases:delete", "databases:credentials", "upstash:read", "upstash:write"}
+)
+"""Scopes that can destroy, spend, or reveal something. To grant one, the user takes a second step."""
 
 ALL_DATABASES: Final = "Read the passwords and tokens of all your databases, not only of those that the app created"
 """What the option "all databases" adds to ``databases:credentials``."""
@@ -141,5 +148,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """The verified identity for display."""
         return "this user's own tools" if self.identity is None else self.identity.shown_without_pid
 
+
+CURRENT_CALLER: Final[ContextVar[str]] = ContextVar("current_caller", default="")
+"""The ID of the caller whose request is being handled; empty for what the daemon does on its own."""
 
 OWNER: Final = Caller(kind="owner", id="owner", name="owner")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
     from upstash_helper.broker.background import Background
+    from upstash_helper.broker.pending_writes import PendingWrites
 
 
 class IdleCheck:
@@ -23,14 +24,16 @@ class IdleCheck:
         sessions: DashboardSessions,
         credentials: CredentialCache,
         background: Background,
+        pending: PendingWrites,
     ) -> None:
         self._flow = flow
         self._queue = queue
         self._sessions = sessions
         self._credentials = credentials
         self._background = background
+        self._pending = pending
 
-    def blocker(self) -> str | None:
+    def blocker(self) -> str | None:  # noqa: PLR0911 - one line for each reason
         """Return the reason why the daemon must keep running, for the log; None if there is none."""
         if self._flow.alive is not None:
             return "a sign-in is pending"
@@ -40,6 +43,8 @@ class IdleCheck:
             return "a browser is opening the dashboard"
         if self._background:
             return "background work is in progress"
+        if self._pending:
+            return "changes have yet to be written"
         if self._credentials.ends_with_process:
             return "the API key is only in memory"
         return None

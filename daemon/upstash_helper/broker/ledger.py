@@ -8,7 +8,8 @@ never contains a secret: of tokens it has only the SHA-256.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -47,14 +48,31 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
         return f"app:{self.id}" if self.identity.kind == "native" else self.identity.key
 
 
+class AppTimes(msgspec.Struct, frozen=True):
+    """
+    How long an app was idle, and how long its access lasts, in seconds. The ledger counts the seconds that have
+    certainly passed, so that a wrong clock does not end an app's access.
+    """
+
+    idle: float = 0.0
+    left: float | None = None
+    """None: access ends only when the app has not been used for a long time."""
+
+
+JUST_USED: Final = AppTimes()
+
+
 class AppRecords(Protocol):
     """The apps with access."""
 
     async def load(self) -> tuple[App, ...]:
         """Return all apps, the oldest first."""
 
-    async def save(self, app: App) -> None:
-        """Store ``app``, replacing an app with the same ID."""
+    async def times(self) -> Mapping[str, AppTimes]:
+        """Return the times of all apps, by ID, as of now."""
+
+    async def save(self, app: App, times: AppTimes = JUST_USED) -> None:
+        """Store ``app`` with its times as of now, replacing an app with the same ID."""
 
     async def remove(self, app_id: str) -> None:
         """Remove one, if it exists."""
@@ -115,21 +133,44 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     """The requested scopes."""
     reason: str = ""
+    site: str = ""
+    """The site of the identity (see ``broker.apps.sites``). Not stored, since it follows from the identity."""
     created_at: float
     expires_at: float
     decision: Decision = Waiting()
 
 
+# No identity's key starts with it.
+_SITE: Final = "site:"
+
+
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity that may not request access."""
+    """An identity that may not request access, or a whole site."""
 
     id: str
     identity: Identity
+    """Whose request the user blocked."""
+    site: str = ""
+    """The blocked site (see ``broker.apps.sites``); empty if only the identity is blocked."""
     blocked_at: float
+
+    @property
+    def key(self) -> str:
+        """The key of what is blocked. Of two blocks with the same key, the later one replaces the earlier one."""
+        return f"{_SITE}{self.site}" if self.site else self.identity.key
+
+    @staticmethod
+    def site_of(key: str) -> str:
+        """Return the site in a block's key; an empty string if only an identity is blocked."""
+        return key.removeprefix(_SITE) if key.startswith(_SITE) else ""
+
+    def applies_to(self, identity: Identity, *, site: str) -> bool:
+        """Return whether the block applies to ``identity``, which belongs to ``site``."""
+        return site == self.site if self.site else identity.key == self.identity.key
 
 
 class PairingRecords(Protocol):
-    """The access requests of the last minutes, and the blocked identities."""
+    """The access requests of the last hour, and the blocks."""
 
     async def load(self) -> tuple[tuple[Pairing, ...], tuple[Block, ...]]:
         """Return all pairings, the oldest first, and all blocks."""
@@ -137,11 +178,11 @@ class PairingRecords(Protocol):
     async def save(self, pairing: Pairing) -> None:
         """Store ``pairing``, replacing one with the same ID."""
 
-    async def forget(self, expired_before: float) -> None:
-        """Remove the pairings whose ``expires_at`` is before this Unix time."""
+    async def forget(self, pairing_ids: tuple[str, ...]) -> None:
+        """Remove these pairings, if they exist."""
 
     async def block(self, block: Block) -> None:
-        """Store ``block``, replacing one with the same identity key."""
+        """Store ``block``, replacing one with the same key."""
 
     async def unblock(self, block_id: str) -> None:
         """Remove one, if it exists."""
@@ -164,7 +205,7 @@ class CreateRecord(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the request and the account."""
     name: str
     sent_at: float
-    """Unix time just before the request was sent."""
+    """Unix time just before the request was sent. For recognizing the database that it created, not for its age."""
     state: Literal["sent", "done"] = "sent"
     """``sent``: the request may have reached Upstash, and no response is known."""
     result: Database | None = None
@@ -176,10 +217,10 @@ class CreateJournal(Protocol):
     async def find(self, key: CreateKey) -> CreateRecord | None:
         """Return the record of ``key``, or None if there is none."""
 
-    async def begin(self, key: CreateKey, record: CreateRecord, *, forget_before: float) -> None:
+    async def begin(self, key: CreateKey, record: CreateRecord, *, keep_seconds: float) -> None:
         """
-        Record that a request is about to be sent, replacing an earlier record of the same key, and remove records whose
-        ``sent_at`` is before ``forget_before``.
+        Record that a request is about to be sent, replacing an earlier record of the same key, and remove records that
+        are older than ``keep_seconds``. Only seconds that have certainly passed count.
         """
 
     async def done(self, key: CreateKey, database: Database, *, owner: str | None) -> None:
@@ -224,6 +265,12 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``started``, ``ok``, or the code of the problem."""
 
 
+OWNER_SHARE: Final = "owner"
+"""The entries of the user's own tools, and those about the user's decisions."""
+NO_TOKEN_SHARE: Final = "none"  # noqa: S105 - not a token
+"""The entries of callers without a token."""
+
+
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Filter for audit entries."""
 
@@ -239,20 +286,31 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
 class AuditRecords(Protocol):
     """The audit entries."""
 
-    async def add(self, entry: AuditEntry, *, merge_since: float | None = None, forget_before: float) -> int:
+    async def add(
+        self,
+        entry: AuditEntry,
+        *,
+        share: str,
+        merge_within: float | None = None,
+        merge_any: bool = False,
+        keep_seconds: float,
+    ) -> int:
         """
         Store ``entry`` and return its ID.
 
         Args:
             entry: What happened. Its ID is ignored.
-            merge_since: If the app's newest entry has the same identity, action, target, and result, and its
-                ``last_at`` is not before this Unix time, update its ``count`` and ``last_at`` instead.
-            forget_before: Entries whose ``last_at`` is before this Unix time are removed, and so are the oldest entries
-                when there are too many for a file of reasonable size.
+            share: Whose part of the audit it belongs to: an app's ID, ``OWNER_SHARE``, or ``NO_TOKEN_SHARE``. If there
+                are too many entries, the oldest of the share are removed, and never those of the owner for an app's.
+            merge_within: If the app's newest entry is at most this many seconds old and has the same identity, action,
+                target, and result, update its ``count`` and ``last_at`` instead.
+            merge_any: Merge with any recent entry of the app that has the same action and result. Where they differ in
+                the rest, it becomes empty.
+            keep_seconds: Entries that are older are removed. Only seconds that have certainly passed count.
         """
 
-    async def settle(self, entry_id: int, *, target: str, result: str) -> None:
-        """Set the entry's target and result."""
+    async def settle(self, entry_id: int, *, target: str, result: str, merge_within: float | None = None) -> None:
+        """Set the entry's target and result, then merge it like ``merge_any`` if ``merge_within`` is given."""
 
     async def page(self, query: AuditQuery) -> tuple[AuditEntry, ...]:
         """Return the entries that match ``query``, the newest first."""
@@ -264,6 +322,8 @@ class LedgerHealth(msgspec.Struct, frozen=True, kw_only=True):
     state: LedgerState
     detail: str = ""
     """Why it is not ``ok`` and what to do, or that a damaged ledger was replaced by an empty one."""
+    behind: bool = False
+    """Whether changes are kept in memory only, although there is a file, which the next start would read."""
 
 
 class Ledger(Protocol):
@@ -287,6 +347,14 @@ class Ledger(Protocol):
 
     def health(self) -> LedgerHealth:
         """Return the state as of the last call. Does not use the ledger."""
+
+    async def confirm(self) -> None:
+        """
+        Return once the changes that were kept in memory only (see ``LedgerHealth.behind``) are in the file.
+
+        Raises:
+            LedgerUnavailable: If they are not, because the file still cannot be written.
+        """
 
     async def close(self) -> None:
         """Close the ledger once pending calls are done. Never raises. No method may be called afterwards."""

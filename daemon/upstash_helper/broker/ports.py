@@ -6,7 +6,7 @@ Each port has one contract test that runs on every adapter. A method raises only
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -109,6 +109,16 @@ class NumericAddress(Protocol):
         """
 
 
+class PublicSuffixes(Protocol):
+    """The domains below which everyone can register names."""
+
+    def registrable_domain(self, host: str) -> str:
+        """
+        Return the part of ``host``, a lowercase DNS name, that one party registered: ``example.co.uk`` for
+        ``a.b.example.co.uk``, and ``a.github.io`` for itself. Return ``host`` if it has no such part.
+        """
+
+
 class CallbackAddress(Protocol):
     """
     The loopback addresses at which the authorization server's redirect arrives. The daemon holds them always, or from
@@ -177,6 +187,22 @@ class CredentialStore(Protocol):
 
     def health(self) -> StoreHealth:
         """Return the state as of the last call. Does not use the store."""
+
+
+class Tombstones(Protocol):
+    """
+    Remembers across a restart what was taken away while the ledger or the keyring could not be written. No method
+    raises, and each ends within a few seconds.
+    """
+
+    async def load(self) -> Container[str]:
+        """Return the names that are kept, and reserve the space for more."""
+
+    async def add(self, name: str) -> bool:
+        """Keep ``name``. Return whether that was possible."""
+
+    async def remove(self, name: str) -> None:
+        """Forget ``name``, if it is kept."""
 
 
 class AuthorizationServer(Protocol):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -12,8 +10,9 @@ import click
 from upstash_helper import __version__
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.command import LazyCommand, LazyGroup
-from upstash_helper.cli.errors import describe_error, print_error
+from upstash_helper.cli.errors import describe_error, output_failed, print_error
 from upstash_helper.cli.session import Session
+from upstash_helper.system import console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,14 +73,15 @@ class Root(LazyGroup):
         sys.exit(self._run(arguments, extra, options))
 
     def _run(self, arguments: list[str], extra: tuple[Any, ...], options: dict[str, Any]) -> int:
+        console.prepare()
         try:
             result = super().main(arguments, *extra, **options)
             sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader has closed the pipe (`| head`). Flushing what is still buffered must not fail again at exit.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return exit_codes.BROKEN_PIPE
+        except console.OutputFailed as failure:
+            if "--json" in arguments and not failure.reader_gone:
+                print_error(output_failed(failure), as_json=True)
+                return failure.exit_code
+            return console.exit_code_of(failure)
         except (Exception, KeyboardInterrupt) as error:
             output = describe_error(error)
             if output is None:

@@ -12,6 +12,7 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.command import closest
 from upstash_helper.settings.profiles import SettingsError
+from upstash_helper.system import console
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.errors import ClientError
@@ -44,12 +45,17 @@ class ErrorOutput(msgspec.Struct, frozen=True, kw_only=True):
 def print_error(output: ErrorOutput, *, as_json: bool) -> None:
     """Print an error to stderr, as text or as JSON."""
     if as_json:
-        click.echo(msgspec.json.encode(output.problem).decode(), err=True)
+        console.write_utf8(msgspec.json.encode(output.problem) + b"\n", to_stderr=True)
     elif output.text:
         click.echo(output.text, err=True)
 
 
-def describe_error(error: BaseException) -> ErrorOutput | None:
+def output_failed(failure: console.OutputFailed) -> ErrorOutput:
+    """Return how to print that the output could not be written."""
+    return _output(f"Error: {failure}", failure.exit_code, "output_failed", str(failure))
+
+
+def describe_error(error: BaseException) -> ErrorOutput | None:  # noqa: PLR0911 - one for each kind of error
     """Return how to print ``error``, or None if it is a bug."""
     match error:
         case Failure():
@@ -61,6 +67,12 @@ def describe_error(error: BaseException) -> ErrorOutput | None:
             return _output(f"Error: {text}", exit_codes.FAILURE, "failure", text)
         case SettingsError():
             return _output(f"Error: {error}", exit_codes.USAGE, "invalid_setting", str(error))
+        case UnicodeError():
+            # Bytes on the command line or typed at a prompt, in a terminal that uses another encoding.
+            text = (
+                "An argument or the input has characters that are not in the encoding of this terminal (UTF-8 works)."
+            )
+            return _output(f"Error: {text}", exit_codes.USAGE, "usage", text)
         case click.Abort() | KeyboardInterrupt():
             return _output("Interrupted.", exit_codes.INTERRUPTED, "interrupted", "Interrupted.")
         case _:
@@ -127,7 +139,13 @@ def _usage_text(error: click.UsageError) -> str:
         # click's own wording depends on its version.
         match = closest(error.option_name, _options(error.ctx))
         return f"No such option {error.option_name!r}." + (f" Did you mean {match!r}?" if match else "")
-    return error.format_message()
+    text = error.format_message()
+    if isinstance(error, click.BadParameter):
+        # click names its own types. The usage shows the unit, and the help the limits.
+        for kind, word in (("integer", "whole number"), ("float", "number")):
+            text = text.replace(f"is not a valid {kind} range.", f"is not a {word}.")
+            text = text.replace(f"is not a valid {kind}.", f"is not a {word}.")
+    return text
 
 
 def _options(ctx: click.Context | None) -> list[str]:

@@ -16,7 +16,6 @@ NO_TRAY: Final = 8
 ALREADY_RUNNING: Final = 9
 VERSION_MISMATCH: Final = 10
 INTERRUPTED: Final = 130
-BROKEN_PIPE: Final = 141
 
 MEANING: Final = {
     OK: "done",

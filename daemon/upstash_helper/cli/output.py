@@ -11,22 +11,33 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from upstash_helper.system import console
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+
+    from upstash_helper.protocol.wire import Recorded
+    from upstash_helper.protocol.wire_apps import DashboardTicket
 
 # Up to about a second feels immediate; a longer wait needs an explanation.
 _PROGRESS_DELAY_SECONDS: Final = 1.0
 
 
 def print_json(value: Any) -> None:
-    """Print one line of compact JSON."""
-    click.echo(msgspec.json.encode(value).decode())
+    """Print one line of compact JSON, in UTF-8 whatever the encoding of the terminal (RFC 8259, section 8.1)."""
+    console.write_utf8(msgspec.json.encode(value) + b"\n")
 
 
 def note(text: str) -> None:
     """Print something that is not the result, to stderr."""
     click.echo(text, err=True)
+
+
+def note_if_not_recorded(result: Recorded | DashboardTicket) -> None:
+    """Print what the daemon says about a change that has taken effect and is not saved yet."""
+    if not result.recorded and result.notice:
+        note(result.notice)
 
 
 def interactive() -> bool:

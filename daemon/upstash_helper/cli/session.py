@@ -73,9 +73,14 @@ class Session:
             DiscoveryRefused: If the discovery file may belong to another user.
         """
         from upstash_helper.client.daemon import DaemonClient
+        from upstash_helper.client.errors import DaemonNotRunning
+        from upstash_helper.client.locate import explain_missing
 
         folders = self.folders
-        return DaemonClient.discover(folders.runtime, state=folders.state, start_command=self.command("start"))
+        try:
+            return DaemonClient.discover(folders.runtime, state=folders.state, start_command=self.command("start"))
+        except DaemonNotRunning as error:
+            raise DaemonNotRunning(explain_missing(str(error), self.profile)) from None
 
 
 pass_session = click.make_pass_decorator(Session)

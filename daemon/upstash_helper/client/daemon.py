@@ -10,7 +10,7 @@ import msgspec
 
 from upstash_helper import __version__
 from upstash_helper.client import wake
-from upstash_helper.client.errors import DaemonUnreachable, UnexpectedAnswer
+from upstash_helper.client.errors import DaemonNotRunning, DaemonUnreachable, UnexpectedAnswer
 from upstash_helper.client.events import GOODBYE, Event, FrameParser, decode_frame
 from upstash_helper.client.transport import ANSWER_SECONDS, Transport, not_running, restart_command
 from upstash_helper.protocol import discovery, literals, wire, wire_apps
@@ -113,7 +113,9 @@ class DaemonClient:
         if found is None and state is not None and wake.wake(runtime, state):
             found = _running_daemon(runtime, restart)
         if found is None:
-            raise DaemonUnreachable(discovery.waiting_reason(runtime) or not_running(start_command))
+            if (reason := discovery.waiting_reason(runtime)) is not None:
+                raise DaemonUnreachable(reason)
+            raise DaemonNotRunning(not_running(start_command))
         base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(
@@ -148,9 +150,9 @@ class DaemonClient:
         """Return the state of the daemon and of the connection."""
         return self._ask("GET", "/v1/daemon", wire.DaemonStatus)
 
-    def stop(self) -> None:
+    def stop(self) -> wire.Recorded:
         """Stop the daemon. It answers before it stops."""
-        self._send("POST", "/v1/daemon/stop")
+        return self._act("POST", "/v1/daemon/stop")
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -325,9 +327,9 @@ class DaemonClient:
         """Deny a request. The app may request access again after a while."""
         return self._ask("POST", f"{_pairing(pairing_id)}/deny", wire_apps.Pairing)
 
-    def block(self, pairing_id: str) -> wire_apps.Blocked:
-        """Deny a request, and reject further requests of the app."""
-        return self._ask("POST", f"{_pairing(pairing_id)}/block", wire_apps.Blocked)
+    def block(self, pairing_id: str, *, scope: literals.BlockScope = "identity") -> wire_apps.Blocked:
+        """Deny a request, and reject further requests of the app, or of its whole site."""
+        return self._ask("POST", f"{_pairing(pairing_id)}/block", wire_apps.Blocked, body=wire_apps.Block(scope=scope))
 
     def blocks(self) -> tuple[wire_apps.Blocked, ...]:
         """Return the blocked apps."""
@@ -351,9 +353,9 @@ class DaemonClient:
         """Set the name that the user sees for an app."""
         return self._ask("PATCH", _app(app_id), wire_apps.App, body=wire_apps.RenameApp(name=name))
 
-    def revoke_app(self, app_id: str) -> None:
-        """Revoke an app's access. Its token stops working immediately."""
-        self._send("DELETE", _app(app_id))
+    def revoke_app(self, app_id: str) -> wire.Recorded:
+        """Revoke an app's access. Its token stops working immediately, even if that cannot be saved yet."""
+        return self._act("DELETE", _app(app_id))
 
     # --- the audit log ------------------------------------------------------------------------------------------------
 
@@ -493,6 +495,10 @@ class DaemonClient:
     ) -> _Answer:
         return self._decode(self._send(method, path, body=body, headers=headers), kind)
 
+    def _act(self, method: str, path: str) -> wire.Recorded:
+        content = self._send(method, path)
+        return self._decode(content, wire.Recorded) if content else wire.Recorded()
+
     def _send(
         self, method: str, path: str, *, body: RequestBody | None = None, headers: dict[str, str] | None = None
     ) -> bytes:
@@ -517,7 +523,10 @@ def _running_daemon(runtime: Path, restart: str) -> discovery.Discovery | None:
             raise
         return None  # left over from before an update
     # A running daemon holds the lock. Without it, another program may be at the address by now.
-    return found if discovery.is_running(runtime) else None
+    if found is None or not discovery.is_running(runtime):
+        return None
+    discovery.require_same_network(found, runtime)
+    return found
 
 
 def _owner_token(base_url: str, runtime: Path, restart: str) -> str | None:

@@ -30,6 +30,10 @@ class DaemonUnreachable(ClientError):
         self.sent = sent
 
 
+class DaemonNotRunning(DaemonUnreachable):
+    """No daemon has announced itself where this client looks."""
+
+
 class UnexpectedAnswer(ClientError):
     """The answer does not match the API: the daemon has another version, or another program is at its address."""
 

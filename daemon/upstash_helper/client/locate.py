@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from upstash_helper.client import wake
 from upstash_helper.client.daemon import START_COMMAND
-from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.client.errors import DaemonNotRunning, DaemonUnreachable
 from upstash_helper.client.transport import not_running, restart_command
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import ClientError
@@ -59,8 +60,26 @@ def find(base_url: str | None = None) -> DaemonLocation:
     if (reason := discovery.waiting_reason(folders.runtime)) is not None:
         raise DaemonUnreachable(reason)
     if label:
-        raise DaemonUnreachable(not_running(start))
+        raise DaemonNotRunning(explain_missing(not_running(start), profile))
     return DaemonLocation(DEFAULT_URL, label, start)
+
+
+def explain_missing(message: str, profile: str) -> str:
+    """
+    Add to ``message`` which other daemon of this user has the profile's port, and what differs, if there is one.
+
+    Args:
+        message: That the daemon is not running.
+        profile: The profile of the missing daemon.
+    """
+    from upstash_helper.settings.config import Settings, load_profile
+    from upstash_helper.system import own_daemons
+
+    settings = Settings()
+    with contextlib.suppress(SettingsError):
+        settings = load_profile(profile=profile).settings
+    other = own_daemons.explain(dict.fromkeys((settings.port, *settings.api_ports)), profile=profile)
+    return f"{message}\n{other}" if other else message
 
 
 def _running_daemon(runtime: Path, restart: str) -> str | None:

@@ -192,7 +192,8 @@ class KeyringTokens:
         try:
             return self._worker.run_blocking(job, deadline=self._timeout)
         except (DeadlineExceeded, Busy):
-            error: keyrings.KeyringError = keyrings.no_answer(self._entry.kind, self._timeout)
+            creating = self._entry.creating
+            error = keyrings.no_answer(self._entry.kind, self._timeout, creating=creating)
         except JobFailed as failed:
             error = keyrings.explain(failed.error, kind=self._entry.kind)
         # Raised here, so that its context is not an error with frames that hold the token.

@@ -8,6 +8,7 @@ daemon left behind is worthless. ``waiting.json`` says why a daemon that was sta
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,6 +19,7 @@ from upstash_helper.protocol.errors import DiscoveryRefused, PeerVersion, Versio
 from upstash_helper.protocol.lock import LOCK_FILE, AlreadyHeld, InstanceLock
 from upstash_helper.protocol.wire import Sensitive
 from upstash_helper.system import private_files
+from upstash_helper.system.network_stack import network_stack
 
 API_VERSION: Final = 1
 """Version of the protocol between daemon and clients. Releases with the same number can talk to each other."""
@@ -47,6 +49,8 @@ class Discovery(Sensitive, frozen=True, kw_only=True):
     version: str
     api_version: int
     format: int = FORMAT
+    network: str = ""
+    """The network stack whose loopback address it is; see ``system.network_stack``. Empty: not known."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     version: str = ""
     api_version: int = API_VERSION
+    network: str = ""
 
 
 class _Head(msgspec.Struct):
@@ -98,7 +103,26 @@ def read_address(runtime: Path, *, restart_command: str = RESTART_COMMAND) -> st
         restart_command: As for ``read``.
     """
     found = _read(discovery_file(runtime), Address, restart_command)
-    return None if found is None else found.base_url
+    if found is None:
+        return None
+    require_same_network(found, runtime)
+    return found.base_url
+
+
+def require_same_network(found: Discovery | Address, runtime: Path) -> None:
+    """
+    Check that a running daemon's address leads to it, and not to a program on this machine that has the same port.
+
+    Raises:
+        DiscoveryRefused: If it runs on another machine or in a container that shares the folder.
+    """
+    if found.network and found.network != network_stack():
+        message = (
+            f"The daemon that announced itself in {runtime} runs on another machine or in a container, which share this"
+            " folder. It cannot be reached from here. To run a helper here as well, set UPSTASH_HELPER_HOME to another"
+            " folder."
+        )
+        raise DiscoveryRefused(message)
 
 
 def read_pid(runtime: Path) -> int | None:
@@ -119,6 +143,25 @@ def write(runtime: Path, discovery: Discovery) -> None:
     """
     private_files.make_folder(runtime)
     private_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
+
+
+def write_all(runtimes: Iterable[Path], discovery: Discovery) -> None:
+    """
+    Write the discovery file to each of the runtime folders.
+
+    Raises:
+        OSError: If it can be written to none of them.
+    """
+    failures: list[OSError] = []
+    written = 0
+    for runtime in runtimes:
+        try:
+            write(runtime, discovery)
+            written += 1
+        except OSError as error:
+            failures.append(error)
+    if not written:
+        raise failures[0]
 
 
 def remove(runtime: Path) -> None:
@@ -164,13 +207,19 @@ def _read(path: Path, kind: type[_Record], restart_command: str) -> _Record | No
         raise DiscoveryRefused(message) from error
     if content is None:
         return None
+    if not content.strip():
+        message = (
+            f"{path} is empty: the disk was full, or the machine lost power, when it was written. Free some space if"
+            f" the disk is full, then write it again with: {restart_command}"
+        )
+        raise DiscoveryRefused(message)
 
     try:
         head = msgspec.json.decode(content, type=_Head)
         _check_version(head, restart_command)
         return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
-        message = f"{path}: not a discovery file. Remove it and start the daemon again."
+        message = f"{path} is damaged, or another program wrote it. The daemon writes it again with: {restart_command}"
         raise DiscoveryRefused(message) from error
 
 

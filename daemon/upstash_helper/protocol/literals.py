@@ -66,6 +66,10 @@ Scope = Literal[
 IdentityKind = Literal["web", "extension", "native"]
 CallerKind = Literal["owner", "app"]
 
+SiteKind = Literal["domain", "loopback", "programs"]
+"""What a block of a whole site covers: a registrable domain, all of loopback, or all programs."""
+BlockScope = Literal["identity", "site"]
+
 PairingState = Literal["pending", "approved", "denied", "expired"]
 
 RevokeReason = Literal["owner", "app", "misused", "expired"]

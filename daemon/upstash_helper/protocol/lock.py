@@ -32,16 +32,17 @@ class InstanceLock:
     The lock is on the open file, not on its content, so a lock file that was left behind has no meaning.
     """
 
-    def __init__(self, runtime: Path, *, timeout: float = _ACQUIRE_SECONDS, file: str = LOCK_FILE) -> None:
+    def __init__(self, *runtimes: Path, timeout: float = _ACQUIRE_SECONDS, file: str = LOCK_FILE) -> None:
         """
         Args:
-            runtime: The profile's runtime folder. Created if missing.
+            runtimes: The profile's runtime folders. Created if missing. The lock is taken in each of them, because
+                earlier versions use only one.
             timeout: Seconds to keep trying.
             file: The lock's file name. Each name has at most one holder.
         """
-        self._path: Final = runtime / file
+        self._paths: Final = tuple(runtime / file for runtime in runtimes)
         self._timeout = timeout
-        self._descriptor: int | None = None
+        self._descriptors: list[int] = []
 
     def acquire(self) -> None:
         """
@@ -49,22 +50,35 @@ class InstanceLock:
 
         Raises:
             AlreadyHeld: If another process has it.
-            OSError: If the file cannot be created.
+            OSError: If the file can be created in none of the folders.
         """
-        private_files.make_folder(self._path.parent)
-        descriptor = private_files.opener(str(self._path), os.O_RDWR | os.O_CREAT)
+        failure: OSError | None = None
+        try:
+            for path in self._paths:
+                try:
+                    self._descriptors.append(self._acquire(path))
+                except OSError as error:  # a full or read-only disk
+                    failure = failure or error
+        except BaseException:
+            self.release()
+            raise
+        if failure is not None and not self._descriptors:
+            raise failure
+
+    def release(self) -> None:
+        """Release the lock if it is held."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def _acquire(self, path: Path) -> int:
+        private_files.make_folder(path.parent)
+        descriptor = private_files.opener(str(path), os.O_RDWR | os.O_CREAT)
         try:
             self._lock(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Release the lock if it is held."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        return descriptor
 
     def __enter__(self) -> Self:
         self.acquire()

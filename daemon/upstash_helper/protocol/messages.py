@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason, IdentityKind
+    from upstash_helper.protocol.literals import AttemptState, ConnectionState, FailureReason, IdentityKind, SiteKind
 
 
 class Step(NamedTuple):
@@ -328,8 +328,8 @@ PROBLEMS: Final[dict[str, Message]] = {
         (Step("If it is lost, request access again"),),
     ),
     "pairing_already_decided": Message("Already decided", "The request was already decided differently."),
-    "too_many_pairings": Message("Too many access requests", "Too many access requests from this app."),
-    "app_blocked": Message("App blocked", "The user has blocked requests from this app."),
+    "too_many_pairings": Message("Too many access requests", "Too many access requests from this app or its site."),
+    "app_blocked": Message("App blocked", "The user has blocked requests from this app or its site."),
     "app_not_found": Message("App not found", "There is no such app.", (LIST_APPS,)),
     "block_not_found": Message("Block not found", "There is no such block.", (LIST_BLOCKS,)),
     "not_the_creator": Message(
@@ -347,7 +347,8 @@ PROBLEMS: Final[dict[str, Message]] = {
     "invalid_request": Message("Invalid request", "A value in the request is not valid."),
     "invalid_json": Message("Invalid JSON", "The body is not valid JSON."),
     "path_not_allowed": Message(
-        "Path not allowed", "API keys cannot be created or read through the helper."
+        "Path not allowed",
+        "API keys cannot be created or read through the helper. It refuses every path and query with the word apikey.",
     ),
     "invalid_page_token": Message(
         "Invalid page token", "The page token was not issued by this helper.", (Step("Start with the first page"),)
@@ -427,6 +428,7 @@ PROBLEMS: Final[dict[str, Message]] = {
     ),
     "unsupported_encoding": Message("Unsupported encoding", "Send the body without Content-Encoding."),
     "body_too_large": Message("Body too large", "The body is too large."),
+    "body_not_allowed": Message("Body not allowed", "Send this request without a body."),
     "body_timeout": Message("Body timed out", "The body did not arrive in time."),
     "invalid_target": Message("Invalid request target", "The request target is not valid."),
     "invalid_host": Message("Invalid Host header", "Send exactly one Host header."),
@@ -444,6 +446,21 @@ By the code of an RFC 9457 problem. The detail is the default: an error that kno
 comes with a detail of its own.
 """
 
+SITES: Final[dict[SiteKind, Message]] = {
+    "domain": Message("every page of {name}", "This includes all its subdomains and ports."),
+    "loopback": Message(
+        "every page on this computer",
+        "This includes localhost, its subdomains, 127.0.0.1, and [::1] on every port, and so the pages that you run or "
+        "develop here yourself.",
+    ),
+    "programs": Message(
+        "every program",
+        "This includes command-line tools and editors that you may want to connect later. Programs that have access "
+        "keep it.",
+    ),
+}
+"""What a block of a whole site covers, after "Block" or "Blocked:"."""
+
 IDENTITY_KINDS: Final[dict[IdentityKind, str]] = {
     "web": "Web page",
     "extension": "Browser extension",
@@ -452,10 +469,28 @@ IDENTITY_KINDS: Final[dict[IdentityKind, str]] = {
 """The kinds of apps, as shown in front of an app's identity."""
 
 FIELDS: Final = frozenset({"email", "name", "times"})
-"""The format fields that messages may use. ``name`` is a database's, ``times`` is "once" or "3 times"."""
+"""The format fields that messages may use. ``name`` is a database's or a domain, ``times`` is "once" or "3 times"."""
 
 
 def of_attempt(state: AttemptState, reason: str | None = None) -> Message:
     """Return the message for an attempt; ``reason`` is why it failed, if it did. Unknown reasons get a general one."""
     known = FAILURES.get(reason) if state == "failed" and reason else None  # type: ignore[call-overload]
     return known or ATTEMPTS[state]
+
+
+# --- changes that are not written yet ---------------------------------------------------------------------------------
+
+NO_ANSWER_FROM_DISK: Final = "The disk does not respond."
+
+
+def not_recorded(problem: str, *, survives_restart: bool) -> str:
+    """
+    Return what to tell the user about a change that has taken effect and is not written yet.
+
+    Args:
+        problem: Why, in sentences.
+        survives_restart: Whether the change is still in effect if the helper is restarted before it is written.
+    """
+    problem = problem.replace(", then try again.", ".")
+    until = "" if survives_restart else " Until then, a restart of the helper undoes it."
+    return f"This is done, but it could not be saved yet. {problem} The helper saves it as soon as it can.{until}"

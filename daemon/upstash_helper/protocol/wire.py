@@ -7,7 +7,7 @@ from them. Requests with unknown fields are rejected, so that a misspelled field
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -26,11 +26,33 @@ from upstash_helper.protocol.literals import (
     StartedBy,
     TrayState,
 )
+from upstash_helper.system.validation import ALLOWED
 
 DatabaseName = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[\w .:@+-]+$", description="Name of the database.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[\w .:@+-]+$",
+        description="Name of the database.",
+        extra={ALLOWED: "letters, digits, spaces, and _ . : @ + -"},
+    ),
 ]
-RegionId = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[a-z0-9-]+$", examples=["us-east-1"])]
+RegionId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=40,
+        pattern=r"^[a-z0-9-]+$",
+        examples=["us-east-1"],
+        extra={ALLOWED: "the ID of a region, such as us-east-1, in lower case"},
+    ),
+]
+_EMAIL_ADDRESS: Final = "an email address, such as ann@example.com"
+ONE_WORD: Final = "one word of ASCII characters, without spaces"
+EmailAddress = Annotated[
+    str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$", extra={ALLOWED: _EMAIL_ADDRESS})
+]
 Budget = Annotated[int, Meta(ge=0, le=1_000_000, description="Monthly budget in US dollars.")]
 
 
@@ -40,6 +62,23 @@ class ResponseBody(msgspec.Struct, frozen=True, kw_only=True):
 
 class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a request. Unknown fields are rejected."""
+
+
+class Recorded(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
+    """The response to a change that takes effect at once and is written down afterwards."""
+
+    recorded: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Absent or true: it is written down. False: it has taken effect, and will be written down as soon as "
+                "the disk allows it."
+            )
+        ),
+    ] = True
+    notice: Annotated[
+        str, Meta(description="With `recorded: false`: what to tell the user, in sentences, unless `detail` says it.")
+    ] = ""
 
 
 class Sensitive(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +107,10 @@ class Problem(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     detail: Annotated[str, Meta(description="What happened and what to do about it, in sentences for a person.")]
     type: Annotated[str, Meta(examples=["about:blank"])] = "about:blank"
     errors: tuple[FieldError, ...] = ()
+    error: Annotated[
+        str | UnsetType,
+        Meta(description="Below `/upstash/` only: the same as `detail`, where clients of Upstash's API look for it."),
+    ] = UNSET
     retry_after: Annotated[int | UnsetType, Meta(description="Seconds.")] = UNSET
     applied: Annotated[
         tuple[str, ...], Meta(description="The fields that were changed before the failure (code `partly_applied`).")
@@ -99,7 +142,7 @@ class NextStep(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     command: Annotated[str, Meta(description="The command that does it, if there is one.")] = ""
 
 
-class Attempt(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(Recorded, frozen=True, kw_only=True, omit_defaults=True):
     """One run of the OAuth flow."""
 
     attempt_id: str
@@ -172,8 +215,8 @@ class PastedAddress(RequestBody, frozen=True, kw_only=True):
 class ApiKey(RequestBody, frozen=True, kw_only=True):
     """An API key that the user created in the Upstash console."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
-    api_key: Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+$")]
+    email: EmailAddress
+    api_key: Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+$", extra={ALLOWED: ONE_WORD})]
 
     def __repr__(self) -> str:
         return "ApiKey(…)"
@@ -182,10 +225,10 @@ class ApiKey(RequestBody, frozen=True, kw_only=True):
 class Email(RequestBody, frozen=True, kw_only=True):
     """The account's email address, if the sign-in did not provide it."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$")]
+    email: EmailAddress
 
 
-class Disconnected(ResponseBody, frozen=True, kw_only=True):
+class Disconnected(Recorded, frozen=True, kw_only=True):
     """Result of a disconnect."""
 
     api_key_name: Annotated[
@@ -293,6 +336,13 @@ class Health(ResponseBody, frozen=True, kw_only=True):
     service: Literal["upstash-helper"] = "upstash-helper"
 
 
+class Stopping(Recorded, frozen=True, kw_only=True):
+    """The helper is stopping."""
+
+    status: Literal["ok"]
+    service: Literal["upstash-helper"]
+
+
 class Listener(ResponseBody, frozen=True, kw_only=True):
     """A loopback address of the daemon."""
 
@@ -357,6 +407,8 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     console_url: Annotated[
         str | None, Meta(description="Upstash's console; null if the API is not Upstash's own, such as a sandbox.")
     ] = None
+    auth_url: Annotated[str | None, Meta(description="The authorization server that it uses.")] = None
+    api_url: Annotated[str | None, Meta(description="The Developer API that it uses, without `/v2`.")] = None
     started_by: Annotated[
         StartedBy,
         Meta(description="What started it: a connection to its socket, a service manager, or a command of the user."),

@@ -6,8 +6,17 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from upstash_helper.protocol.literals import CallerKind, IdentityKind, PairingState, RevokeReason, Scope
-from upstash_helper.protocol.wire import RequestBody, ResponseBody, Sensitive
+from upstash_helper.protocol.literals import (
+    BlockScope,
+    CallerKind,
+    IdentityKind,
+    PairingState,
+    RevokeReason,
+    Scope,
+    SiteKind,
+)
+from upstash_helper.protocol.wire import ONE_WORD, Recorded, RequestBody, ResponseBody, Sensitive
+from upstash_helper.system.validation import ALLOWED
 
 Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
@@ -78,9 +87,20 @@ class RequestedScope(ResponseBody, frozen=True, kw_only=True):
 
     scope: Scope
     meaning: Annotated[str, Meta(description="What the scope allows, in plain language.")]
+    strong: Annotated[
+        bool, Meta(description="It can destroy, spend, or reveal something: ask a second time before it is granted.")
+    ]
 
 
-class Pairing(ResponseBody, frozen=True, kw_only=True):
+class Site(ResponseBody, frozen=True, kw_only=True):
+    """What a block of a whole site covers: more than one identity that the same party may control."""
+
+    kind: SiteKind
+    shown: Annotated[str, Meta(description="The site for display.", examples=["every page of example.com"])]
+    detail: Annotated[str, Meta(description="What the block includes, for display.")]
+
+
+class Pairing(Recorded, frozen=True, kw_only=True):
     """A request for access, as shown to the user: the verified identity first, then the name the app gives itself."""
 
     id: str
@@ -91,8 +111,9 @@ class Pairing(ResponseBody, frozen=True, kw_only=True):
     reason: str
     state: PairingState
     all_databases_meaning: Annotated[
-        str | None, Meta(description="What the option `all_databases` would add; null if it adds nothing.")
+        str | None, Meta(description="What the option `all_databases` would add, which is strong; null if nothing.")
     ]
+    site: Annotated[Site | None, Meta(description="What can be blocked together with the app; null: nothing.")] = None
     created_at: Timestamp
     expires_at: Timestamp
     via_bridge: Annotated[
@@ -118,16 +139,23 @@ class Approve(RequestBody, frozen=True, kw_only=True):
     once: Annotated[bool, Meta(description="Allow access for one hour only.")] = False
 
 
-class Blocked(ResponseBody, frozen=True, kw_only=True):
-    """A blocked identity, which cannot request access."""
+class Block(RequestBody, frozen=True, kw_only=True):
+    """Block an app, or its whole site."""
+
+    scope: Annotated[BlockScope, Meta(description="`site`: everything that the pairing's `site` names.")] = "identity"
+
+
+class Blocked(Recorded, frozen=True, kw_only=True):
+    """A blocked identity or site, which cannot request access."""
 
     id: str
-    identity: Identity
+    identity: Annotated[Identity, Meta(description="Whose request was blocked.")]
+    site: Annotated[Site | None, Meta(description="The blocked site; null: only the identity is blocked.")] = None
     blocked_at: Timestamp
 
 
 class BlockList(ResponseBody, frozen=True, kw_only=True):
-    """The blocked identities."""
+    """The blocks."""
 
     blocks: tuple[Blocked, ...]
 
@@ -209,7 +237,7 @@ class AuditPage(ResponseBody, frozen=True, kw_only=True):
 # --- the dashboard ----------------------------------------------------------------------------------------------------
 
 
-class DashboardTicket(Sensitive, frozen=True, kw_only=True):
+class DashboardTicket(Sensitive, frozen=True, kw_only=True, omit_defaults=True):
     """A link that opens the dashboard with the owner's permissions. It works once."""
 
     url: Annotated[str, Meta(examples=["http://3f9ac0d2e8b14a77.upstash-helper.localhost:3000/#ticket=…"])]
@@ -222,12 +250,14 @@ class DashboardTicket(Sensitive, frozen=True, kw_only=True):
         ),
     ] = None
     expires_at: Timestamp
+    recorded: Annotated[bool, Meta(description="False if the audit entry could not be written yet.")] = True
+    notice: Annotated[str, Meta(description="With `recorded: false`: what to tell the user, in sentences.")] = ""
 
 
 class BeginSession(RequestBody, frozen=True, kw_only=True):
     """The ticket from a dashboard link, sent by the dashboard page."""
 
-    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+    ticket: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$", extra={ALLOWED: ONE_WORD})]
 
     def __repr__(self) -> str:
         return "BeginSession(…)"

@@ -100,6 +100,7 @@ class CallbackPort:
         from aiohttp import web
 
         from upstash_helper.api.server.connections import Connections, Limits
+        from upstash_helper.system.peers import SystemPeers
 
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
@@ -107,7 +108,9 @@ class CallbackPort:
             if runner.server is None:
                 message = "aiohttp created no server"
                 raise RuntimeError(message)
-            self._connections = Connections(runner.server, limits or Limits(), counts)
+            self._connections = Connections(
+                runner.server, limits or Limits(), counts, is_other_user=SystemPeers().is_other_user
+            )
             yield
         finally:
             await self.release()

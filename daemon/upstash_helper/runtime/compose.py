@@ -7,7 +7,7 @@ What belongs to the machine is passed in as ``Machine``, so that tests can compo
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
@@ -34,10 +34,11 @@ from upstash_helper.broker.account.credential_cache import CredentialCache
 from upstash_helper.broker.account.sign_in import SignIn
 from upstash_helper.broker.apps.approvals import Approvals
 from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
 from upstash_helper.broker.apps.pairing_queue import PairingQueue
 from upstash_helper.broker.apps.pairings import Pairings
-from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
 from upstash_helper.broker.apps.registry import AppRegistry
+from upstash_helper.broker.apps.sites import Sites
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
 from upstash_helper.broker.databases.create import CreateDatabase
@@ -45,8 +46,10 @@ from upstash_helper.broker.databases.operations import Databases, ReadCredential
 from upstash_helper.broker.databases.pass_through import PassThrough
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.idle import IdleCheck
+from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.broker.trays import TrayAwareNotifier, Trays
 from upstash_helper.protocol.pages_origin import new_name
+from upstash_helper.system.public_suffixes import ListedSuffixes
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,7 +60,15 @@ if TYPE_CHECKING:
     from upstash_helper.api.guard.policy import LazyCallers
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.ledger import Ledger
-    from upstash_helper.broker.ports import Browser, CallbackAddress, Clock, CredentialStore, Notifier, Peers
+    from upstash_helper.broker.ports import (
+        Browser,
+        CallbackAddress,
+        Clock,
+        CredentialStore,
+        Notifier,
+        Peers,
+        Tombstones,
+    )
     from upstash_helper.protocol import literals, wire
     from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.settings.config import Profile, Settings
@@ -80,6 +91,7 @@ class Machine:
     numeric: NumericAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
     started_by: literals.StartedBy = "user"
+    tombstones: Tombstones = field(default_factory=NoTombstones)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +111,8 @@ class Daemon:
     """The tasks that continue after their client has disconnected."""
     idle_check: IdleCheck
     """Knows what would be lost if the daemon exited."""
+    events: EventBus
+    """Knows how many event streams are open."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -122,6 +136,7 @@ class Broker:
     pairings: Pairings
     approvals: Approvals
     audit: Audit
+    pending: PendingWrites
     trays: Trays
     sessions: DashboardSessions
     idle_check: IdleCheck
@@ -141,9 +156,9 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     settings, counts = profile.settings, Counts()
     address = ServerAddress(port=machine.port, pages_name=new_name())
     http = HttpClient(clock=machine.clock)
-    # Passed-through requests have their own connections and circuit breaker, so that responses that an app reads
-    # slowly, and failures that it provokes, do not affect the daemon's own requests.
-    apps_http = HttpClient(clock=machine.clock)
+    # Passed-through requests have their own connections, and each app its own circuit breaker, so that responses that
+    # an app reads slowly, and failures that it provokes, do not affect other apps or the daemon's own requests.
+    apps_http = HttpClient(clock=machine.clock, breaker="caller")
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
     tokens = Tokens(broker.apps, broker.sessions)
 
@@ -194,6 +209,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         await broker.background.drain(DRAIN_SECONDS)
         await http.close()
         await apps_http.close()
+        await broker.pending.close()
         await broker.apps.save_last_uses()
         await machine.ledger.close()
 
@@ -208,6 +224,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         counts=counts,
         background=broker.background,
         idle_check=broker.idle_check,
+        events=broker.events,
     )
 
 
@@ -217,7 +234,8 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
         callers=callers,
         apps=broker.apps,
         peers=machine.peers,
-        audit=RequestAudit(audit=broker.audit, background=broker.background),
+        audit=RequestAudit(audit=broker.audit, pending=broker.pending, background=broker.background),
+        asker_key=broker.pairings.asker_key,
         clock=machine.clock,
     )
 
@@ -239,7 +257,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         )
     )
 
-    credentials = CredentialCache(store=machine.store, clock=clock)
+    credentials = CredentialCache(store=machine.store, clock=clock, tombstones=machine.tombstones)
     keys = ApiKeyIssuer(http=http, api_url=settings.api_url)
     sign_in = SignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
     connection = Connection(
@@ -247,6 +265,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         server=server,
         sign_in=sign_in,
         callback=machine.callback,
+        check=api.list,
         tls_hellos=lambda: counts.tls,
         browser=machine.browser,
         events=events,
@@ -264,14 +283,21 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         clock=clock,
     )
 
-    audit = Audit(records=ledger.audit, clock=clock)
-    apps = AppRegistry(records=ledger.apps, audit=audit, events=events, background=background, clock=clock)
-    rate_limiter = PairingRateLimiter(clock=clock)
-    queue = PairingQueue(records=ledger.pairings, rate_limiter=rate_limiter, events=events, clock=clock)
+    pending = PendingWrites(ledger=ledger, tombstones=machine.tombstones, background=background, clock=clock)
+    audit = Audit(records=ledger.audit, pending=pending, clock=clock)
+    apps = AppRegistry(
+        records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
+    )
+    connection.on_account_left = apps.exchanges.end_all
+    rate_limiter, sites = PairingRateLimiter(clock=clock), Sites(suffixes=ListedSuffixes())
+    queue = PairingQueue(
+        records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
+    )
     pairings = Pairings(
         queue=queue,
         apps=apps,
         audit=audit,
+        sites=sites,
         rate_limiter=rate_limiter,
         notifier=TrayAwareNotifier(machine.notifier, trays),
         background=background,
@@ -289,15 +315,23 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         databases=databases,
         create=create,
         read_credentials=ReadCredentials(databases=databases, journal=ledger.creates),
-        pass_through=PassThrough(connection=connection, api=pass_through_api, databases=databases),
+        pass_through=PassThrough(
+            connection=connection, api=pass_through_api, databases=databases, exchanges=apps.exchanges
+        ),
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
         audit=audit,
+        pending=pending,
         trays=trays,
         sessions=sessions,
         idle_check=IdleCheck(
-            flow=connection.flow, queue=queue, sessions=sessions, credentials=credentials, background=background
+            flow=connection.flow,
+            queue=queue,
+            sessions=sessions,
+            credentials=credentials,
+            background=background,
+            pending=pending,
         ),
     )
 
@@ -318,6 +352,8 @@ def _daemon_resource(
         started_at=machine.clock.time(),
         log_file=str(profile.folders.log_file),
         console_url=profile.settings.console_url,
+        auth_url=profile.settings.auth_url,
+        api_url=profile.settings.api_url,
         started_by=machine.started_by,
     )
     return DaemonResource(

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol import wire
+from upstash_helper.system import own_daemons
 from upstash_helper.system.ports import holder
 
 if TYPE_CHECKING:
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BACKLOG: Final = 128
+QUEUE: Final = 4096
+"""
+The number of connections that may wait in the kernel to be accepted; systems limit it further. While the queue is full,
+the kernel drops the requests of new clients, which repeat them only after a second.
+"""
+ACCEPTED_AT_ONCE: Final = 4
+"""
+Connections that are accepted in one iteration of the event loop, on each address. If all that wait were accepted at
+once, the event loop would do nothing else for that time. See also ``api.server.arrivals``.
+"""
 RECHECK_SECONDS: Final = 1.0
 """The minimum time between two attempts to bind a missing address."""
 
@@ -235,7 +245,9 @@ class Listeners:
         if self._protocol is None:
             return
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._protocol, sock=listening, backlog=BACKLOG))
+        self._servers.append(await loop.create_server(self._protocol, sock=listening, backlog=ACCEPTED_AT_ONCE))
+        # asyncio uses one number for both, and has set the length of the queue to it.
+        listening.listen(QUEUE)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -254,7 +266,7 @@ def bind(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
-        listening.listen(BACKLOG)
+        listening.listen(QUEUE)
         listening.setblocking(False)
     except BaseException:
         listening.close()
@@ -283,6 +295,9 @@ def _explain(port: int, error: OSError) -> str:
             f"start'. To release the port: systemctl --user stop upstash-helper.socket"
         )
     in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_privileges(error)
+    own = own_daemons.explain([port]) if in_use else None
+    if own is not None:
+        return f"{reason} {own} Stop it first, or use the same profile and folders."
     advice = " Stop that program, or choose another port" if in_use else " Choose another port"
     return (
         f"{reason}{advice} with the setting 'port', UPSTASH_HELPER_PORT, or --port. Sign-ins then end at "

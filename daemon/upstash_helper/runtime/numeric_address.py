@@ -15,7 +15,7 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.runtime.listeners import BACKLOG, V4, bind
+from upstash_helper.runtime.listeners import ACCEPTED_AT_ONCE, QUEUE, V4, bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,10 @@ class NumericAddress:
             address, port = listening.getsockname()[:2]
             self._host = f"{address}:{port}"
             self.on_change(self._host)
-            self._server = await asyncio.get_running_loop().create_server(protocol, sock=listening, backlog=BACKLOG)
+            self._server = await asyncio.get_running_loop().create_server(
+                protocol, sock=listening, backlog=ACCEPTED_AT_ONCE
+            )
+            listening.listen(QUEUE)  # asyncio has set it to the number of connections that are accepted at once
             self._check_later(self._host, in_use)
             logger.info("numeric_address_opened")
             return self._host

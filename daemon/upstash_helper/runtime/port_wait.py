@@ -32,7 +32,7 @@ POLL_SECONDS: Final = 3.0
 
 def wait_for_port(
     settings: Settings,
-    runtime: Path,
+    runtimes: tuple[Path, ...],
     open_listeners: Callable[[], Listeners],
     busy: PortBusy,
     *,
@@ -43,7 +43,7 @@ def wait_for_port(
 
     Args:
         settings: The settings with the possible ports.
-        runtime: The profile's runtime folder, where clients find out that the daemon waits.
+        runtimes: The profile's runtime folders, where clients find out that the daemon waits.
         open_listeners: Opens the listeners, or raises ``PortBusy``.
         busy: The error that it raised.
         report: Called with the reason for the wait, for the user.
@@ -52,7 +52,7 @@ def wait_for_port(
     try:
         while True:
             logger.warning("waiting_for_port", extra={"detail": busy.detail})
-            _report_wait(runtime, busy, report)
+            _report_wait(runtimes, busy, report)
             while not any(is_free(port) for port in settings.api_ports):
                 time.sleep(POLL_SECONDS)
             try:
@@ -64,13 +64,15 @@ def wait_for_port(
                 logger.info("port_freed", extra={"port": listeners.port, "waited": waited})
                 return listeners
     finally:
-        discovery.remove_waiting(runtime)
+        for runtime in runtimes:
+            discovery.remove_waiting(runtime)
 
 
-def _report_wait(runtime: Path, busy: PortBusy, report: Callable[[str], None]) -> None:
+def _report_wait(runtimes: tuple[Path, ...], busy: PortBusy, report: Callable[[str], None]) -> None:
     reason = f"The daemon is waiting for its port, and starts serving when the port is free. {busy.detail}"
     report(reason)
-    with contextlib.suppress(OSError):
-        discovery.write_waiting(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
+    for runtime in runtimes:
+        with contextlib.suppress(OSError):
+            discovery.write_waiting(runtime, discovery.Waiting(pid=os.getpid(), reason=reason))
     # Reported as ready, so that the other program does not delay the login.
     notify("READY=1", f"STATUS=Waiting for its port. {busy.detail}")

@@ -100,22 +100,25 @@ def single_instance(profile: Profile) -> Iterator[None]:
     Raises:
         AlreadyRunning: If another daemon holds it.
     """
-    lock = InstanceLock(profile.folders.runtime)
+    # Always in the same order, so that of two daemons that start at the same time one gets all of them.
+    runtimes = sorted(profile.folders.runtimes)
+    lock = InstanceLock(*runtimes)
     try:
         lock.acquire()
     except AlreadyHeld:
-        pid = discovery.read_pid(profile.folders.runtime)
+        pid = next((pid for runtime in runtimes if (pid := discovery.read_pid(runtime)) is not None), None)
         process = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{process} (profile {profile.name}). See: upstash-helper status"
         raise AlreadyRunning(detail, pid) from None
     # Remove the files of a killed daemon: clients would attribute them to this one, and contact whichever program has
     # the port now.
-    with contextlib.suppress(OSError):
-        discovery.remove(profile.folders.runtime)
-        discovery.remove_waiting(profile.folders.runtime)
-    with contextlib.suppress(OSError):
-        # Earlier versions stored a pending sign-in here, with its code verifier.
-        (profile.folders.runtime / "sign-in.json").unlink(missing_ok=True)
+    for runtime in runtimes:
+        with contextlib.suppress(OSError):
+            discovery.remove(runtime)
+            discovery.remove_waiting(runtime)
+        with contextlib.suppress(OSError):
+            # Earlier versions stored a pending sign-in here, with its code verifier.
+            (runtime / "sign-in.json").unlink(missing_ok=True)
     try:
         yield
     finally:

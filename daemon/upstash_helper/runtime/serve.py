@@ -23,17 +23,19 @@ from upstash_helper.runtime.idle_exit import IdleExit
 from upstash_helper.runtime.listeners import Listeners, PortBusy, open_first_free, open_listeners
 from upstash_helper.runtime.process import AlreadyRunning, quick_imports, single_instance
 from upstash_helper.runtime.systemd import ActivationRefused, PassedSockets, notify, started_by_manager
-from upstash_helper.settings.profiles import secure_folder
+from upstash_helper.settings.profiles import FolderRefused, secure_folder
+from upstash_helper.system.network_stack import network_stack
 from upstash_helper.system.signals import set_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from aiohttp import web
 
     from upstash_helper.api.server.connections import Connections, Counts, Limits
-    from upstash_helper.broker.ports import CredentialStore
+    from upstash_helper.broker.ports import CredentialStore, Peers
     from upstash_helper.runtime.compose import Daemon, Machine
     from upstash_helper.settings.config import Profile, Settings
 
@@ -73,7 +75,7 @@ def run_daemon(
     folders, settings = profile.folders, profile.settings
     activated = bool(passed)
     with contextlib.ExitStack() as stack:
-        secure_folder(folders.runtime)
+        _secure(folders.runtimes)
         stack.enter_context(single_instance(profile))
         stack.enter_context(logs.log_to(folders.log_file, level=settings.log_level))
         logger.info("starting", extra={"version": __version__, "profile": profile.name, "port": settings.port})
@@ -86,7 +88,7 @@ def run_daemon(
                 logger.error("port_busy", extra={"detail": error.detail})  # noqa: TRY400
                 raise
             listeners = port_wait.wait_for_port(
-                settings, folders.runtime, functools.partial(_open, settings), error, report=on_port_wait
+                settings, folders.runtimes, functools.partial(_open, settings), error, report=on_port_wait
             )
         except ActivationRefused as error:
             logger.error("sockets_refused", extra={"detail": str(error)})  # noqa: TRY400
@@ -109,6 +111,7 @@ async def serve(
     counts: Counts | None = None,
     announced: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     idle: IdleExit | None = None,
+    peers: Peers | None = None,
 ) -> None:
     """
     Serve ``app`` until ``stop`` is set, then complete pending work within ``STOP_SECONDS``.
@@ -121,10 +124,12 @@ async def serve(
         counts: The counts of connections to update.
         announced: Entered once requests are served, and left once they no longer are.
         idle: Sets ``stop`` after a time without work.
+        peers: Identifies connections of other users. By default, the operating system does.
     """
     from aiohttp import web
 
     from upstash_helper.api.server.connections import Connections, Counts, Limits
+    from upstash_helper.system.peers import SystemPeers
 
     serving: list[Connections] = []
 
@@ -142,7 +147,14 @@ async def serve(
         if runner.server is None:
             message = "aiohttp created no server"
             raise RuntimeError(message)
-        serving.append(Connections(runner.server, limits or Limits(), counts or Counts()))
+        serving.append(
+            Connections(
+                runner.server,
+                limits or Limits(),
+                counts or Counts(),
+                is_other_user=(peers or SystemPeers()).is_other_user,
+            )
+        )
         if idle is not None:
             serving[0].on_change = idle.connections_changed
         await listeners.serve(serving[0])
@@ -152,6 +164,8 @@ async def serve(
             await stop.wait()
     finally:
         await _stop_accepting(listeners, serving)
+        for connections in serving:
+            connections.close_silent()
         await _clean_up(runner, listeners)
 
 
@@ -220,8 +234,8 @@ def _announced(profile: Profile, daemon: Daemon, port: int, *, activated: bool) 
     base_url = f"http://127.0.0.1:{port}"
     if activated:
         _write_wake_note(profile, base_url)
-    discovery.write(
-        profile.folders.runtime,
+    discovery.write_all(
+        profile.folders.runtimes,
         discovery.Discovery(
             pid=os.getpid(),
             port=port,
@@ -229,6 +243,7 @@ def _announced(profile: Profile, daemon: Daemon, port: int, *, activated: bool) 
             owner_token=daemon.tokens.owner_token.reveal(),
             version=__version__,
             api_version=API_VERSION,
+            network=network_stack(),
         ),
     )
     try:
@@ -251,10 +266,32 @@ def _write_wake_note(profile: Profile, base_url: str) -> None:
 
 def _remove_discovery(profile: Profile) -> None:
     """Remove the discovery file if it belongs to this process."""
-    with contextlib.suppress(DiscoveryRefused, OSError):
-        announced = discovery.read(profile.folders.runtime)
-        if announced is not None and announced.pid == os.getpid():
-            discovery.remove(profile.folders.runtime)
+    for runtime in profile.folders.runtimes:
+        with contextlib.suppress(DiscoveryRefused, OSError):
+            announced = discovery.read(runtime)
+            if announced is not None and announced.pid == os.getpid():
+                discovery.remove(runtime)
+
+
+def _secure(runtimes: Iterable[Path]) -> None:
+    """
+    Create the runtime folders, and close them to other users.
+
+    Raises:
+        FolderRefused: If one cannot be trusted, or none can be created.
+    """
+    failures: list[FolderRefused] = []
+    created = 0
+    for runtime in runtimes:
+        try:
+            secure_folder(runtime)
+            created += 1
+        except FolderRefused as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            failures.append(error)  # a full or read-only disk
+    if not created:
+        raise failures[0]
 
 
 def _open(settings: Settings) -> Listeners:
@@ -277,16 +314,17 @@ def _this_machine(
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
+    from upstash_helper.storage.tombstones import TombstoneFile
     from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
     from upstash_helper.system.notifications import DesktopNotifier, SilentNotifier
     from upstash_helper.system.peers import SystemPeers
 
-    clock = SystemClock()
+    clock, folders = SystemClock(), profile.folders
     return Machine(
         clock=clock,
         browser=SystemBrowser(),
         store=_store(profile),
-        ledger=SqliteLedger(profile.folders.ledger_file),
+        ledger=SqliteLedger(folders.ledger_file, monotonic=clock.monotonic, wall=clock.time),
         peers=SystemPeers(),
         notifier=DesktopNotifier() if profile.settings.notifications else SilentNotifier(),
         port=listeners.port,
@@ -295,6 +333,8 @@ def _this_machine(
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),
+        # The runtime folder is in memory on most systems, so it can be written when the disk is read-only.
+        tombstones=TombstoneFile(folders.tombstone_file, folders.runtime / folders.tombstone_file.name),
         started_by="socket" if activated else "service" if started_by_manager() else "user",
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from upstash_helper import __version__
+from upstash_helper.system import console
 
 
 @click.command(
@@ -65,5 +66,10 @@ def main(
     sys.exit(run(options))
 
 
-if __name__ == "__main__":
+def _run() -> int:
     main(prog_name="upstash-helper sandbox")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(console.run(_run))

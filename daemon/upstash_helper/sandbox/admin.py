@@ -13,7 +13,8 @@ from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.faults import Fault, FaultInjector
 from upstash_helper.sandbox.oauth.settings import OAuthSettings
-from upstash_helper.sandbox.responses import error_response, json_response, read_json
+from upstash_helper.sandbox.responses import error_response, invalid_values, json_response, read_json
+from upstash_helper.system import validation
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -111,9 +112,9 @@ class AdminApi:
     async def _set(self, request: web.Request, others: dict[str, Any]) -> web.StreamResponse:
         changes = await read_json(request, dict[str, Any])
         try:
-            settings = msgspec.convert(others | changes, OAuthSettings)
-        except msgspec.ValidationError as error:
-            raise RequestError(400, str(error)) from None
+            settings = validation.convert(others | changes, OAuthSettings)
+        except validation.ValuesInvalid as error:
+            raise invalid_values(error) from None
         for name, value in msgspec.structs.asdict(settings).items():
             setattr(self._settings, name, value)
         return json_response(self._settings)

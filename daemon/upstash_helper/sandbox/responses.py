@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from upstash_helper.sandbox.errors import RequestError, ServerError
+from upstash_helper.system import validation
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -45,13 +46,18 @@ async def read_json(request: web.Request, kind: type[Body]) -> Body:
     """
     body = await request.read()
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise RequestError(400, f"invalid request body: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RequestError(400, "invalid request body: it is not JSON") from None
-    except RecursionError:
-        raise RequestError(400, "invalid request body: it is nested too deeply") from None
+        return validation.decode_json(body, kind)
+    except validation.ValuesInvalid as error:
+        raise invalid_values(error) from None
+    except validation.JsonInvalid as error:
+        raise RequestError(400, f"invalid request body: it is not JSON. {error}") from None
+
+
+def invalid_values(error: validation.ValuesInvalid) -> RequestError:
+    """Return the error for a body with invalid values, which names the first of them."""
+    first = error.errors[0]
+    where = first.pointer.removeprefix("/").replace("/", ".")
+    return RequestError(400, f"invalid request body: {where + ': ' if where else ''}{first.detail}")
 
 
 @web.middleware

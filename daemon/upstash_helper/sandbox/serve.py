@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import sys
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from upstash_helper.sandbox.redis.backend import choose_backend
 from upstash_helper.sandbox.redis.servers import free_ports
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
 from upstash_helper.sandbox.store import KeyValues, open_store
+from upstash_helper.system import console
 from upstash_helper.system.signals import set_on_signal
 
 DEFAULT_PORT = 3100
@@ -147,17 +148,15 @@ async def _serve_http(
 
 
 def _announce(ready: Ready) -> None:
-    sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
-    sys.stdout.flush()
+    console.write_utf8(msgspec.json.encode(ready) + b"\n")
     _report(
         f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}. Press Ctrl-C to stop."
     )
 
 
 def _report(text: str) -> None:
-    with suppress(OSError):
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ class DesktopAutostart:
     def state(self) -> bool | None:
         """Return whether the entry exists and is effective. The user may have disabled it in the desktop's settings."""
         try:
-            keys = quoting.parse_desktop_entry(self.file.read_text(encoding="utf-8", errors="replace"))
+            keys = quoting.parse_desktop_entry(self.file.read_text(encoding="utf-8-sig", errors="replace"))
         except OSError:
             return False
         disabled = keys.get("Hidden") == "true" or keys.get("X-GNOME-Autostart-enabled") == "false"

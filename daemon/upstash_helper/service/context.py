@@ -135,7 +135,7 @@ def detect_context(
         tray=_tray_state(wanted=tray),
         display=sys.platform != "linux" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
         daemon_running=discovery.is_running(target.folders.runtime),
-        tray_running=tray_process.is_running(target.folders.runtime),
+        tray_running=tray_process.is_running(*target.folders.runtimes),
         documents=documents or {},
     )
 

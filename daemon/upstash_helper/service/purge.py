@@ -36,7 +36,7 @@ def profile_paths(folders: Folders, *, profile: str, root: Path | None) -> list[
         root: ``UPSTASH_HELPER_HOME``.
     """
     paths: list[Path] = []
-    for folder in (folders.config, folders.state, folders.logs, folders.runtime):
+    for folder in (folders.config, folders.state, folders.logs, *folders.runtimes):
         if not folder.is_dir() or any(folder.is_relative_to(path) for path in paths):
             continue
         content = sorted(folder.iterdir())
@@ -78,7 +78,7 @@ def remove(paths: list[Path], *, folders: Folders) -> None:
         except OSError as error:
             message = f"Cannot remove {error.filename or path}: {error.strerror}. Fix this and purge again."
             raise ServiceError(message, code="not_removed") from error
-    for folder in (folders.config, folders.state, folders.logs, folders.runtime):
+    for folder in (folders.config, folders.state, folders.logs, *folders.runtimes):
         for parent in (folder, folder.parent, folder.parent.parent):
             if parent.name in {PROFILES, "upstash-helper"} and parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()

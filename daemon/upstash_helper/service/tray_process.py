@@ -17,29 +17,33 @@ _SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 
 
-def find(runtime: Path) -> psutil.Process | None:
+def find(*runtimes: Path) -> psutil.Process | None:
     """
     Return the tray process of a profile, or None.
 
     Args:
-        runtime: The profile's runtime folder.
+        runtimes: The profile's runtime folders.
     """
     import psutil
 
-    lock = str((runtime / TRAY_LOCK_FILE).resolve())
+    locks = {str((runtime / TRAY_LOCK_FILE).resolve()) for runtime in runtimes}
     own = psutil.Process()
     user = own.username()
     for process in psutil.process_iter():
         # Processes of other users, and those that have just exited, cannot be inspected.
         with contextlib.suppress(psutil.Error, OSError):
             mine = process.pid != own.pid and process.username() == user
-            if mine and any(file.path == lock for file in process.open_files()):
+            if mine and any(file.path in locks for file in process.open_files()):
                 return process
     return None
 
 
-def is_running(runtime: Path) -> bool:
-    """Return whether the tray of the profile with this runtime folder is running."""
+def is_running(*runtimes: Path) -> bool:
+    """Return whether the tray of the profile with these runtime folders is running."""
+    return any(map(_is_held, runtimes))
+
+
+def _is_held(runtime: Path) -> bool:
     if not (runtime / TRAY_LOCK_FILE).exists():
         return False
     try:
@@ -51,7 +55,7 @@ def is_running(runtime: Path) -> bool:
         return False
 
 
-def end(process: psutil.Process, runtime: Path) -> None:
+def end(process: psutil.Process, *runtimes: Path) -> None:
     """Terminate the tray and wait until it has released its lock. Kill it if it does not exit in time."""
     import psutil
 
@@ -59,7 +63,7 @@ def end(process: psutil.Process, runtime: Path) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             stop()
         deadline = time.monotonic() + _SECONDS
-        while is_running(runtime) and time.monotonic() < deadline:
+        while is_running(*runtimes) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        if not is_running(runtime):
+        if not is_running(*runtimes):
             return

@@ -22,6 +22,8 @@ from msgspec import Meta
 
 from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.settings.profiles import ENV_PREFIX, Folders, SettingsError, locate, root_of
+from upstash_helper.system import text, validation
+from upstash_helper.system.validation import ALLOWED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +40,18 @@ API_PORTS: Final = (26300, 26301, 26302)
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of the daemon."""
 
-    client_id: Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")] | None = None
+    client_id: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=256,
+                pattern=r"^[\x21-\x7e]+$",
+                extra={ALLOWED: "one word of ASCII characters, without spaces"},
+            ),
+        ]
+        | None
+    ) = None
     """OAuth client ID from Upstash (partnerships@upstash.com). Without one, connect with an API key."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 3000
     """Loopback port. Must match the redirect URI registered with Upstash, ``http://localhost:3000``."""
@@ -188,27 +201,41 @@ def _check_ports(settings: Settings, sources: Mapping[str, str]) -> None:
 
 def _from_file(path: Path) -> dict[str, object]:
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_toml(path)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read: {error}"
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}."
         raise SettingsError(message) from error
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """
+    Return the content of a settings file, also as editors on Windows write it: with CRLF and a byte order mark.
+
+    Raises:
+        SettingsError: If it is not TOML in UTF-8.
+        OSError: If it cannot be read.
+    """
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.decode_utf8(path.read_bytes()))
+    except text.NotUtf8 as error:
+        message = f"{path} {error}"
     except tomllib.TOMLDecodeError as error:
-        message = f"{path}: not valid TOML: {error}"
-        raise SettingsError(message) from error
+        message = f"{path}: not valid TOML: {error}. Fix that line, or move the file away."
+    except RecursionError:
+        message = f"{path}: not valid TOML: it is nested too deeply. Fix it, or move the file away."
+    raise SettingsError(message)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     values: dict[str, object] = {}
-    for variable, text in environ.items():
+    for variable, value in environ.items():
         if not variable.startswith(ENV_PREFIX):
             continue
         key = variable.removeprefix(ENV_PREFIX)
         if key not in _ENV_RESERVED:
-            values[key.lower()] = text
+            values[key.lower()] = value
     return values
 
 
@@ -223,11 +250,10 @@ def _checked(where: str, key: str, value: object) -> object:
 
     lenient = where.startswith(ENV_PREFIX) or where == "flag"
     try:
-        converted = msgspec.convert(value, kinds[key], strict=not lenient)
-    except msgspec.ValidationError as error:
-        choices = [repr(choice) for choice in typing.get_args(kinds[key]) if isinstance(choice, str)]
-        allowed = f" Allowed values: {', '.join(choices)}." if choices else ""
-        message = f"{where}: setting {key!r}: {error}.{allowed}"
+        converted = validation.convert(value, kinds[key], lenient=lenient)
+    except validation.ValuesInvalid as error:
+        detail = error.errors[0].detail
+        message = f"{where}: setting {key!r}: {detail[0].lower()}{detail[1:]}"
         raise SettingsError(message) from None
     if key == "idle_exit" and 0 < converted < MIN_IDLE_EXIT:
         message = (

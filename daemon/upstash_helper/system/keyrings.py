@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from upstash_helper.system.session_bus import find_session_bus
+from upstash_helper.system.text import NotUtf8, decode_utf8
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,10 @@ class KeyringLocked(KeyringError):
 
 class KeyringUnavailable(KeyringError):
     """There is no trusted keyring, or it does not work."""
+
+
+class NoKeyringYet(KeyringUnavailable):
+    """The Secret Service runs, and has no default collection: the user has not created a keyring."""
 
 
 class NotDeleted(KeyringUnavailable):
@@ -135,8 +140,13 @@ def candidates(*, trusted: Mapping[str, str], environ: Mapping[str, str], config
 def _configured(config: Path) -> str | None:
     parser = configparser.RawConfigParser()
     try:
-        parser.read(config, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
+        parser.read_string(decode_utf8(config.read_bytes()))
+    except OSError:
+        return None
+    except NotUtf8 as error:
+        message = f"{config} {error}"
+        raise UntrustedKeyring(message) from None
+    except configparser.Error as error:
         message = f"{config} cannot be read ({type(error).__name__}). Fix it or remove it."
         raise UntrustedKeyring(message) from None
     name = parser.get("backend", "default-keyring", fallback=None)
@@ -180,6 +190,10 @@ class KeyringEntry:
         self._monotonic = monotonic
         self._backend: KeyringBackend | None = None
         self._no_prompt_until = monotonic()
+        self.not_created = False
+        """Whether there was no keyring to read from: the user has not created one. May be read from any thread."""
+        self.creating = False
+        """Whether the user is being asked for the password of a new keyring. May be read from any thread."""
         self.kind = trusted.get(native()[0], "keyring")
         """The name of the keyring that was used last. May be read from any thread."""
 
@@ -269,8 +283,16 @@ class KeyringEntry:
         state = collection_state(collection)
         if state == "locked":
             self._unlock(collection, insist=insist)
-        if state == "absent" and insist and not _create_collection():
-            raise no_keyring_yet(self.kind)
+        if state == "absent" and insist:
+            self.creating = True
+            try:
+                created = _create_collection()
+            finally:
+                self.creating = False
+            if not created:
+                raise no_keyring_yet(self.kind)
+            state = "open"
+        self.not_created = state == "absent"
         return state != "absent"
 
     def _unlock(self, collection: str, *, insist: bool) -> None:
@@ -335,16 +357,28 @@ def locked(kind: str) -> KeyringLocked:
     )
 
 
-def no_keyring_yet(kind: str) -> KeyringUnavailable:
+def no_keyring_yet(kind: str) -> NoKeyringYet:
     """Return the error for a user who has no keyring, and did not create one when prompted."""
-    return KeyringUnavailable(
+    return NoKeyringYet(
         f"There is no keyring ({kind}) yet, and creating one requires a password that you enter on the desktop. Create"
         " one with your desktop's password manager."
     )
 
 
-def no_answer(kind: str, seconds: float) -> KeyringLocked:
-    """Return the error for a call that exceeded its deadline of ``seconds``."""
+def no_answer(kind: str, seconds: float, *, creating: bool = False) -> KeyringError:
+    """
+    Return the error for a call that exceeded its deadline of ``seconds``.
+
+    Args:
+        kind: The keyring's name.
+        seconds: The deadline.
+        creating: Whether it was waiting for the password of a new keyring, which is then not locked.
+    """
+    if creating:
+        return NoKeyringYet(
+            f"There is no keyring ({kind}) yet. A window on the desktop asks for the password of a new one: enter one,"
+            " then try again."
+        )
     return KeyringLocked(
         f"The keyring ({kind}) did not respond within {seconds:g} seconds. It may be waiting for you: unlock it in its"
         " password window, then try again."

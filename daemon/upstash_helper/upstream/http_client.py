@@ -15,7 +15,9 @@ import aiohttp
 from yarl import URL
 
 from upstash_helper import __version__
-from upstash_helper.upstream.circuit_breaker import CircuitBreaker
+from upstash_helper.broker.identity import CURRENT_CALLER
+from upstash_helper.system.proxies import UnsupportedProxy, find_proxy
+from upstash_helper.upstream.circuit_breaker import CircuitBreakers, Sharing
 from upstash_helper.upstream.connector import PROGRESS, Progress, TrackedConnector
 from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed, transport_failure
 from upstash_helper.upstream.response import Response, read
@@ -35,7 +37,8 @@ MAX_ATTEMPTS: Final = 3
 CONNECT_SECONDS: Final = 8.0
 # Long enough for the requests of one user action, short enough that an idle daemon has no open connection.
 KEEP_ALIVE_SECONDS: Final = 5.0
-_MAX_CONNECTIONS: Final = 8
+# As many as there can be requests of clients: none waits until another one's slow response has ended.
+_MAX_CONNECTIONS: Final = 64
 _BUSY: Final = frozenset({502, 503, 504})
 
 
@@ -49,6 +52,7 @@ class HttpClient:
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
         connect_seconds: float = CONNECT_SECONDS,
         retry_seconds: float = 0.2,
+        breaker: Sharing = "connecting",
     ) -> None:
         """
         Args:
@@ -56,12 +60,13 @@ class HttpClient:
             tls: Creates the TLS context. It reads the trust store, so it is called once, when needed, in a thread.
             connect_seconds: Time limit for one connection, including TLS.
             retry_seconds: The approximate delay before the first retry; the second waits about twice as long.
+            breaker: Which failures count for all callers together; see ``CircuitBreakers``.
         """
         self._clock = clock
         self._create_tls = tls
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._retry_seconds = retry_seconds
-        self._breakers: dict[URL, CircuitBreaker] = {}
+        self._breakers = CircuitBreakers(clock=clock, sharing=breaker)
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
         self._tls_lock = asyncio.Lock()
@@ -115,18 +120,18 @@ class HttpClient:
             raise TransportFailed("network", "connecting", "The helper is stopping.")
         if url.scheme != "https" and not is_loopback(url):
             raise TransportFailed("network", "connecting", f"{url.host} is not contacted over plain HTTP. Use https.")
-        breaker = self._breakers.setdefault(url.origin(), CircuitBreaker(clock=self._clock))
-        wait = breaker.admit()
+        breakers = self._breakers.of(str(url.origin()), CURRENT_CALLER.get())
+        wait = breakers.admit()
         if wait is not None:
             detail = f"{url.host} has failed several times in a row. The next attempt is in {wait:.0f} s."
             raise TransportFailed("network", "connecting", detail, retry_after=wait)
 
-        exchange, report = _Exchange(attempts=1 if breaker.probing else MAX_ATTEMPTS), breaker.abandoned
+        exchange, report = _Exchange(attempts=1 if breakers.probing else MAX_ATTEMPTS), breakers.abandoned
         try:
             yield exchange
-            report = breaker.failed if exchange.status >= 500 else breaker.succeeded
+            report = breakers.answered_badly if exchange.status >= 500 else breakers.succeeded
         except TransportFailed as failure:
-            report = breaker.failed
+            report = breakers.unreachable if failure.stage == "connecting" else breakers.answered_badly
             logger.info("%s %s: %s while %s", method, url.host, failure.kind, failure.stage)
             raise
         finally:
@@ -240,16 +245,19 @@ def is_loopback(url: URL) -> bool:
 
 
 def proxy_for(url: URL) -> URL | None:
-    """Return the system's proxy for ``url``, from the environment or the settings of Windows or macOS."""
-    from urllib.request import getproxies, proxy_bypass
+    """
+    Return the system's proxy for ``url``, from the environment or the settings of Windows or macOS.
 
-    host = url.host or ""
-    if is_loopback(url) or proxy_bypass(host):
+    Raises:
+        TransportFailed: If it is not an HTTP proxy.
+    """
+    if is_loopback(url):
         return None
-    proxy = getproxies().get(url.scheme)
-    if not proxy:
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        proxy = find_proxy(url.scheme, url.host or "")
+    except UnsupportedProxy as error:
+        raise TransportFailed("network", "connecting", str(error)) from None
+    return None if proxy is None else URL(proxy)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 
+from upstash_helper.system.proxies import ignored_socks_proxy
 from upstash_helper.upstream.connector import Stage
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def transport_failure(error: Exception, stage: Stage, url: URL) -> TransportFail
     if isinstance(error, TimeoutError):
         return TransportFailed("timeout", stage, f"{url.host} did not accept the connection in time.")
     if stage == "connecting":
-        return TransportFailed("network", stage, _connection_error(error, url))
+        ignored = None if url.scheme != "https" else ignored_socks_proxy()
+        detail = _connection_error(error, url)
+        return TransportFailed("network", stage, f"{detail} {ignored}" if ignored else detail)
     if stage == "sent":
         return TransportFailed("network", stage, f"{url.host} closed the connection without a response.")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):

@@ -9,6 +9,7 @@ import {
   forgetSession,
   messageOf,
   session,
+  whenNotRecorded,
   whenSessionEnds,
 } from "../../../daemon/upstash_helper/web/dashboard/api.js";
 import { Helper, refused } from "../support/helper.js";
@@ -130,4 +131,20 @@ test("a late rejection of an old session does not end the new one", async (t) =>
   assert.equal(session(), "uhs_new");
   forgetSession();
   assert.equal(session(), null);
+});
+
+test("a change that could not be saved yet succeeds, and the page is told what to show", async (t) => {
+  const helper = await Helper.start(t);
+  helper
+    .on("DELETE /v1/apps/1", { json: { recorded: false, notice: "The disk is full." } })
+    .on("DELETE /v1/apps/2", { status: 204 });
+  inPage(t, helper);
+  /** @type {string[]} */
+  const shown = [];
+  whenNotRecorded((text) => shown.push(text));
+
+  const answers = [await call("DELETE", "/v1/apps/1"), await call("DELETE", "/v1/apps/2")];
+
+  assert.deepEqual(answers, [{ recorded: false, notice: "The disk is full." }, null]);
+  assert.deepEqual(shown, ["The disk is full."]);
 });

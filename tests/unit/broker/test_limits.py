@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from tests.support.clock import FakeClock
@@ -57,20 +59,44 @@ def test_each_key_has_its_own_window() -> None:
 
 
 @pytest.mark.parametrize("kind", [window, buckets])
-def test_number_of_tracked_keys_is_bounded(kind: type[SlidingWindow | TokenBuckets]) -> None:
-    """Keys beyond the limit share one entry, so that an attacker with many names is still limited."""
-    clock = FakeClock()
-    limit = kind(clock, keys=10)  # type: ignore[call-arg, arg-type]
-    for number in range(10):
-        limit.take(f"known-{number}")
+def test_t63_many_keys_take_nothing_from_a_new_one(kind: type[SlidingWindow | TokenBuckets]) -> None:
+    """A new key has its whole allowance, however many keys have used up theirs."""
+    limit = kind(FakeClock(), keys=10)  # type: ignore[call-arg, arg-type]
+    for number in range(100):
+        for _ in range(4):
+            limit.take(f"flood-{number}")
 
-    shared = [limit.take(f"new-{number}") for number in range(5)]
-    own = limit.take("known-0")
-    clock.advance(120)
-    later = limit.take("new-99")
+    waits = [limit.take("new") for _ in range(4)]
 
-    assert [True, True, True, False, False] == [wait == 0 for wait in shared]
-    assert (0, 0) == (own, later)
+    assert [True, True, True, False] == [wait == 0 for wait in waits]
+
+
+@pytest.mark.parametrize("kind", [window, buckets])
+def test_t63_many_keys_give_nothing_to_a_key_over_its_limit(kind: type[SlidingWindow | TokenBuckets]) -> None:
+    """Those that have used the least are forgotten first, so nobody gets a new allowance by using many keys."""
+    limit = kind(FakeClock(), keys=10)  # type: ignore[call-arg, arg-type]
+    for _ in range(4):
+        limit.take("over")
+
+    for number in range(100):
+        limit.take(f"flood-{number}")
+
+    assert limit.take("over") > 0
+
+
+@pytest.mark.parametrize("kind", [window, buckets])
+def test_memory_for_keys_is_bounded(kind: type[SlidingWindow | TokenBuckets]) -> None:
+    """Ten thousand keys need no more memory than the ten that are tracked."""
+    limit = kind(FakeClock(), keys=10)  # type: ignore[call-arg, arg-type]
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            limit.take(f"flood-{number}")
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert used < 50_000
 
 
 def test_bucket_allows_a_burst_and_then_a_steady_rate() -> None:

@@ -12,7 +12,7 @@ PAIRING = wire_apps.Pairing(
     identity=wire_apps.Identity(kind="web", name="https://app.example.com", shown="https://app.example.com"),
     claimed_name="Orders",
     user_code="WDJB-MJHT",
-    scopes=(wire_apps.RequestedScope(scope="databases:read", meaning="List your databases"),),
+    scopes=(wire_apps.RequestedScope(scope="databases:read", meaning="List your databases", strong=False),),
     reason="",
     state="pending",
     all_databases_meaning=None,

@@ -86,7 +86,10 @@ def test_newer_daemon_requires_an_update_of_the_program(runtime: Path, change: d
 
 def test_discovery_file_without_a_format_is_refused(runtime: Path) -> None:
     """No version writes such a file."""
-    with announced(runtime, format=None), pytest.raises(DiscoveryRefused, match="not a discovery file"):
+    with (
+        announced(runtime, format=None),
+        pytest.raises(DiscoveryRefused, match="is damaged, or another"),
+    ):
         DaemonClient.discover(runtime)
 
 

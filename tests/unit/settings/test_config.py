@@ -66,7 +66,7 @@ def test_flags_take_precedence_over_variables_and_variables_over_the_file(home: 
         ("port = 0\n", "setting 'port'"),
         ("port = 70000\n", "setting 'port'"),
         ('port = "3000"\n', "setting 'port'"),
-        ('credential_store = "disk"\n', "'keyring', 'file', 'memory'"),
+        ('credential_store = "disk"\n', 'must be one of "file", "keyring", "memory", not "disk"'),
         ('client_id = ""\n', "setting 'client_id'"),
         ('client_id = "a b"\n', "setting 'client_id'"),
         ('api_url = "http://api.upstash.com"\n', "expected https"),
@@ -172,7 +172,7 @@ def test_each_home_has_its_own_keyring_entry(home: Path) -> None:
         ('port_policy = "on-demand"\napi_port = 27000\n', {}, {"port_policy": "always"}, "config.toml: setting"),
         ('port_policy = "on-demand"\napi_port = 3000\n', {}, {}, "3000 is the callback port"),
         ('port_policy = "on-demand"\nport = 26300\n', {}, {"api_port": "26300"}, "flag: setting 'api_port': 26300 is"),
-        ('port_policy = "ondemand"\n', {}, {}, "'always', 'on-demand'"),
+        ('port_policy = "ondemand"\n', {}, {}, 'one of "always", "on-demand", not "ondemand"'),
     ],
 )
 def test_conflicting_port_settings_are_rejected(

@@ -21,7 +21,7 @@ from tests.contract.test_ledger import APP, ENTRY, FILLED, everything, fill
 from tests.support.clock import FakeClock
 from upstash_helper.broker.errors import LedgerUnavailable
 from upstash_helper.broker.ledger import AuditQuery
-from upstash_helper.storage.ledger.audit import MAX_ENTRIES
+from upstash_helper.storage.ledger.audit import MAX_APP_ENTRIES
 from upstash_helper.storage.ledger.schema import MIGRATIONS
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 from upstash_helper.storage.ledger.transactions import Transactions
@@ -30,6 +30,7 @@ unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has
 
 NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
 """The next format."""
+COPY = f"ledger.db.v{len(MIGRATIONS)}.bak"
 
 
 @pytest.fixture(name="path")
@@ -46,7 +47,7 @@ async def _ledger(path: Path) -> AsyncIterator[SqliteLedger]:
 
 @pytest.fixture(name="filled")
 async def _filled(path: Path) -> Path:
-    """A ledger of the first format, closed properly."""
+    """A ledger of the current format, closed properly."""
     ledger = SqliteLedger(path)
     await fill(ledger)
     await ledger.close()
@@ -82,7 +83,10 @@ async def test_older_format_is_migrated(filled: Path) -> None:
     await ledger.close()
 
     assert FILLED == found
-    assert (2, "new") == (query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps"))
+    assert (len(NEXT), "new") == (
+        query_value(filled, "PRAGMA user_version"),
+        query_value(filled, "SELECT note FROM apps"),
+    )
 
 
 async def test_copy_of_the_older_format_is_kept(filled: Path) -> None:
@@ -93,13 +97,13 @@ async def test_copy_of_the_older_format_is_kept(filled: Path) -> None:
     await updated.apps.remove(APP.id)
     await updated.close()
 
-    copy = filled.with_name("ledger.db.v1.bak")
+    copy = filled.with_name(COPY)
     older = SqliteLedger(copy)
     found = await everything(older)
     await older.close()
 
     assert FILLED == found
-    assert {"ledger.db", "ledger.db.v1.bak"} == {file.name for file in filled.parent.iterdir()}
+    assert {"ledger.db", COPY} == {file.name for file in filled.parent.iterdir()}
 
 
 @unix
@@ -114,7 +118,7 @@ async def test_copy_is_private(filled: Path) -> None:
     await ledger.close()
     os.umask(before)
 
-    assert 0o600 == stat.S_IMODE(filled.with_name("ledger.db.v1.bak").stat().st_mode)
+    assert 0o600 == stat.S_IMODE(filled.with_name(COPY).stat().st_mode)
 
 
 async def test_new_file_has_no_copy(path: Path) -> None:
@@ -133,38 +137,39 @@ async def test_new_file_has_no_copy(path: Path) -> None:
 
 MANY = """
     WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {most})
-    INSERT INTO audit (at, last_at, count, app_id, app_name, identity, action, target, result)
-    SELECT 1, 1, 1, 'app-1', 'One', 'web', 'database.read', number, 'ok' FROM numbers
+    INSERT INTO audit (at, last_at, count, app_id, app_name, identity, action, target, result, share)
+    SELECT 1, 1, 1, 'app-1', 'One', 'web', 'database.read', number, 'ok', 'app-1' FROM numbers
 """
 
 
 async def test_oldest_audit_entries_are_pruned(filled: Path) -> None:
     """
-    The audit keeps a limited number of entries: the newest ones.
+    The audit keeps a limited number of an app's entries: the newest ones.
     """
     with closing(sqlite3.connect(filled)) as connection, connection:
-        connection.execute(MANY.format(most=MAX_ENTRIES))
+        connection.execute(MANY.format(most=MAX_APP_ENTRIES))
     ledger = SqliteLedger(filled)
 
-    newest = await ledger.audit.add(ENTRY, forget_before=0.0)
+    newest = await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1e9)
     await ledger.close()
 
-    assert MAX_ENTRIES == query_value(filled, "SELECT count(*) FROM audit")
-    assert (newest - MAX_ENTRIES + 1, newest) == (query_value(filled, "SELECT min(id) FROM audit"), MAX_ENTRIES + 2)
+    assert MAX_APP_ENTRIES == query_value(filled, "SELECT count(*) FROM audit WHERE share = 'app-1'")
+    oldest = query_value(filled, "SELECT min(id) FROM audit WHERE share = 'app-1'")
+    assert (newest - MAX_APP_ENTRIES + 1, newest) == (oldest, MAX_APP_ENTRIES + 2)
 
 
 @pytest.mark.parametrize(
     "query",
     [
         "SELECT * FROM creates WHERE caller = 'a' AND key = 'b'",
-        "DELETE FROM creates WHERE sent_at < 1",
+        "DELETE FROM creates WHERE sent_elapsed < 1",
         "SELECT DISTINCT database_id FROM creates WHERE state = 'done' AND database_id IN ('a', 'b')",
         "SELECT owner FROM creations WHERE database_id = 'a'",
-        "DELETE FROM pairings WHERE expires_at < 1",
+        "DELETE FROM pairings WHERE id = 'a'",
         "SELECT * FROM audit WHERE app_id = 'a' ORDER BY id DESC LIMIT 1",
-        "SELECT id FROM audit WHERE app_name = 'a' AND id < 9 AND last_at >= 0 ORDER BY id DESC LIMIT 1",
-        "DELETE FROM audit WHERE last_at < 1 AND id != 9",
-        "DELETE FROM audit WHERE id <= 1",
+        "SELECT id FROM audit WHERE share = 'a' ORDER BY id DESC LIMIT 1 OFFSET 9",
+        "DELETE FROM audit WHERE elapsed < 1 AND id != 9",
+        "DELETE FROM audit WHERE share = 'a' AND id <= 1",
     ],
 )
 async def test_queries_use_an_index(filled: Path, query: str) -> None:
@@ -270,8 +275,8 @@ async def test_unsupported_value_fails_only_its_own_call(ledger: SqliteLedger) -
     unusable = msgspec.structs.replace(ENTRY, app_name="\ud800", count=2**64)
 
     with pytest.raises(LedgerUnavailable, match="cannot be used"):
-        await ledger.audit.add(unusable, forget_before=0.0)
-    await ledger.audit.add(ENTRY, forget_before=0.0)
+        await ledger.audit.add(unusable, share="app-1", keep_seconds=1e9)
+    await ledger.audit.add(ENTRY, share="app-1", keep_seconds=1e9)
 
     assert 1 == len(await ledger.audit.page(AuditQuery()))
 

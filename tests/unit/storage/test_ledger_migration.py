@@ -26,6 +26,8 @@ from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no file modes")
 
+CURRENT = len(MIGRATIONS)
+"""The current format."""
 NEXT = (*MIGRATIONS, ("ALTER TABLE apps ADD COLUMN note TEXT", "UPDATE apps SET note = 'new'"))
 """The next format."""
 AFTER = (*NEXT, ("UPDATE apps SET note = 'newer'",))
@@ -45,7 +47,7 @@ LONG = """
 
 @pytest.fixture(name="filled")
 async def _filled(tmp_path: Path) -> Path:
-    """A ledger of the first format, closed properly."""
+    """A ledger of the current format, closed properly."""
     path = tmp_path / "state" / "ledger.db"
     ledger = SqliteLedger(path)
     await fill(ledger)
@@ -90,11 +92,13 @@ async def test_failed_migration_changes_nothing(filled: Path, wrong: str) -> Non
     """
     before = dump(filled)
 
-    with pytest.raises(LedgerUnavailable, match="could not be migrated from format 1 to 3") as raised:
+    with pytest.raises(
+        LedgerUnavailable, match=f"could not be migrated from format {CURRENT} to {CURRENT + 2}"
+    ) as raised:
         await migrate(filled, (*NEXT, ("DELETE FROM apps", wrong)))
 
     assert "install the previous version again" in str(raised.value)
-    assert (before, 1) == (dump(filled), query_value(filled, "PRAGMA user_version"))
+    assert (before, CURRENT) == (dump(filled), query_value(filled, "PRAGMA user_version"))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
@@ -118,7 +122,7 @@ async def test_migration_that_damages_the_file_is_rolled_back(filled: Path) -> N
 
     assert before == dump(filled)
     await migrate(filled, NEXT)
-    assert 2 == query_value(filled, "PRAGMA user_version")
+    assert CURRENT + 1 == query_value(filled, "PRAGMA user_version")
 
 
 async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
@@ -130,7 +134,10 @@ async def test_fixed_migration_succeeds_after_a_failure(filled: Path) -> None:
 
     await migrate(filled, AFTER)
 
-    assert (3, "newer") == (query_value(filled, "PRAGMA user_version"), query_value(filled, "SELECT note FROM apps"))
+    assert (CURRENT + 2, "newer") == (
+        query_value(filled, "PRAGMA user_version"),
+        query_value(filled, "SELECT note FROM apps"),
+    )
 
 
 # --- interruptions ----------------------------------------------------------------------------------------------------
@@ -163,27 +170,27 @@ async def test_kill_during_a_migration_loses_nothing(filled: Path) -> None:
         program.kill()
         program.wait()
 
-    assert before == dump(backup.path_of(filled, 1))
+    assert before == dump(backup.path_of(filled, CURRENT))
     older = SqliteLedger(filled)
     assert FILLED == await everything(older)
     await older.close()
     assert before == dump(filled)
     await migrate(filled, AFTER)
-    assert 3 == query_value(filled, "PRAGMA user_version")
+    assert CURRENT + 2 == query_value(filled, "PRAGMA user_version")
 
 
 async def test_partial_copy_is_not_used(filled: Path) -> None:
     """
     The partial copy of a process that was killed is neither used nor an obstacle.
     """
-    draft = filled.with_name(".ledger.db.v1.bak.new")
+    draft = filled.with_name(f".ledger.db.v{CURRENT}.bak.new")
     draft.write_bytes(b"half of it")
     before = dump(filled)
 
     await migrate(filled, NEXT)
 
-    assert {"ledger.db", "ledger.db.v1.bak"} == names(filled)
-    assert before == dump(backup.path_of(filled, 1))
+    assert {"ledger.db", f"ledger.db.v{CURRENT}.bak"} == names(filled)
+    assert before == dump(backup.path_of(filled, CURRENT))
 
 
 # --- full disks -------------------------------------------------------------------------------------------------------
@@ -221,7 +228,7 @@ async def test_full_disk_is_reported_and_changes_nothing(tmp_path: Path) -> None
     seen = run_with_mounts(SMALL_DISK, migrate_on_a_full_disk, tmp_path / "ledger.db", tmp_path)
 
     assert (["disk_full"] * 3, [True] * 3, []) == (seen["codes"], seen["same"], seen["drafts"])
-    assert (2, "new") == (seen["version"], seen["note"])
+    assert (CURRENT + 1, "new") == (seen["version"], seen["note"])
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------
@@ -238,7 +245,7 @@ async def test_copy_includes_the_write_ahead_log(filled: Path) -> None:
 
         await migrate(filled, NEXT)
 
-    assert "written last" == query_value(backup.path_of(filled, 1), "SELECT name FROM apps")
+    assert "written last" == query_value(backup.path_of(filled, CURRENT), "SELECT name FROM apps")
 
 
 async def test_copies_of_the_two_latest_formats_are_kept(filled: Path) -> None:
@@ -250,7 +257,7 @@ async def test_copies_of_the_two_latest_formats_are_kept(filled: Path) -> None:
         grown = (*grown, (f"ALTER TABLE apps ADD COLUMN c{number} TEXT",))
         await migrate(filled, grown)
 
-    assert {"ledger.db", "ledger.db.v3.bak", "ledger.db.v4.bak"} == names(filled)
+    assert {"ledger.db", *(f"ledger.db.v{CURRENT + older}.bak" for older in (2, 3))} == names(filled)
 
 
 @unix
@@ -260,7 +267,7 @@ async def test_link_in_place_of_the_copy_is_replaced(filled: Path, tmp_path: Pat
     """
     other = tmp_path / "other"
     other.write_text("precious")
-    copy = backup.path_of(filled, 1)
+    copy = backup.path_of(filled, CURRENT)
     copy.symlink_to(other)
 
     await migrate(filled, NEXT)
@@ -275,7 +282,7 @@ async def test_downgrade_error_names_the_copy(filled: Path) -> None:
     A user who goes back to the previous version is told about the copy, and it works.
     """
     await migrate(filled, NEXT)
-    copy = backup.path_of(filled, 1)
+    copy = backup.path_of(filled, CURRENT)
 
     with pytest.raises(LedgerUnavailable, match="was written by a newer version") as raised:
         await migrate(filled, MIGRATIONS)

@@ -51,7 +51,6 @@ def test_record_of_a_newer_version_is_rejected() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "made-up-key",
         "{",
         "[]",

@@ -72,13 +72,31 @@ def test_chainer_is_replaced_by_native_backends(tmp_path: Path) -> None:
     assert native() == names
 
 
-@pytest.mark.parametrize("text", [b"default-keyring", b"\xff\xfe", b"[backend]\n[backend]\n"])
-def test_unreadable_configuration_is_named(tmp_path: Path, text: bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"default-keyring", "cannot be read"),
+        (b"[backend]\n[backend]\n", "cannot be read"),
+        (b"\xff\xfe", "is encoded in UTF-16. Save it as UTF-8."),
+        (b"# caf\xe9\n", "is not in UTF-8: line 1, column 6"),
+    ],
+)
+def test_unreadable_configuration_is_named(tmp_path: Path, text: bytes, reason: str) -> None:
     """
     The error for an invalid configuration of the keyring library names the file.
     """
     config = tmp_path / "keyringrc.cfg"
     config.write_bytes(text)
 
-    with pytest.raises(UntrustedKeyring, match=r"keyringrc\.cfg cannot be read"):
+    with pytest.raises(UntrustedKeyring, match=rf"keyringrc\.cfg {reason}"):
         candidates(trusted=TRUSTED, environ={}, config=config)
+
+
+def test_t79_configuration_with_a_bom_is_read(tmp_path: Path) -> None:
+    """
+    Editors on Windows write a byte order mark and CRLF.
+    """
+    config = tmp_path / "keyringrc.cfg"
+    config.write_bytes(b"\xef\xbb\xbf[backend]\r\ndefault-keyring=" + KWALLET.encode() + b"\r\n")
+
+    assert (KWALLET,) == candidates(trusted=TRUSTED, environ={}, config=config)

@@ -18,9 +18,9 @@ ADDED_TO_REQUESTS = (("Accept-Encoding", "identity"), ("Via", VIA))
         ("If-Match", "*"),
         ("Range", "bytes=0-9"),
         ("Upstash-Telemetry-Sdk", "sdk@1"),
-        ("X-Request-Id", "ünïcode"),
-        ("X-Empty", ""),
-        ("X-Tab", "a\tb"),
+        ("Accept-Language", "ünïcode"),
+        ("Accept", ""),
+        ("Accept", "a\tb"),
     ],
 )
 def test_request_fields_for_upstash_are_forwarded(name: str, value: str) -> None:
@@ -67,12 +67,32 @@ def test_request_fields_for_upstash_are_forwarded(name: str, value: str) -> None
         "X-Method-Override",
         "X-Original-URL",
         "X-Rewrite-URL",
+        "X-Method",
+        "X-Original-Host",
+        "X-Original-Method",
+        "X-Original-URI",
+        "X-Envoy-Original-Path",
+        "X-Envoy-Original-Host",
+        "X-Forwarded-Uri",
+        "X-Host",
+        "X-HTTP-Destinationurl",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "Base-Url",
+        "Request-Uri",
+        "Destination",
+        "Traceparent",
+        "Upstash-Helper-On-Behalf-Of",
+        "Upstash-Forward-Authorization",
+        "X-Made-Up",
     ],
 )
-def test_request_fields_for_the_daemon_are_dropped(name: str) -> None:
+def test_t71_all_other_request_fields_are_dropped(name: str) -> None:
     """
     Neither the app's token nor fields about its browser and connection are forwarded, nor ones that override the method
-    or path.
+    or path, nor any that nobody has thought of.
     """
     assert ADDED_TO_REQUESTS == request_headers([(name, "value")])
 
@@ -135,40 +155,46 @@ def test_response_fields_for_the_app_are_forwarded(name: str, value: str) -> Non
         "Service-Worker-Allowed",
         "NEL",
         "Report-To",
+        "Upstash-Helper-Probe",
+        "Link",
+        "Set-Login",
+        "Document-Policy",
+        "X-Made-Up",
     ],
 )
-def test_response_fields_about_upstashs_host_are_dropped(name: str) -> None:
+def test_t71_all_other_response_fields_are_dropped(name: str) -> None:
     """
     Upstash cannot set cookies for localhost, allow other origins, or have responses with passwords cached.
     """
     assert (("Via", VIA),) == response_headers([(name, "value")])
 
 
-@pytest.mark.parametrize("connection", ["X-Hop", "x-hop", "close, X-Hop", " keep-alive ,x-HOP ", "X-Hop, Content-Type"])
+@pytest.mark.parametrize("connection", ["ETag", "etag", "close, ETag", " keep-alive ,eTAG ", "ETag, If-Match"])
 def test_fields_listed_in_connection_are_dropped(connection: str) -> None:
     """
     RFC 9110, section 7.6.1, in both directions.
     """
-    fields = [("Connection", connection), ("X-Hop", "1"), ("X-End", "2")]
+    both = [("Connection", f"{connection}, Accept"), ("Content-Type", "1")]
+    fields = [*both, ("ETag", "2"), ("Accept", "3")]
 
-    assert (("X-End", "2"), *ADDED_TO_REQUESTS) == request_headers(fields)
-    assert (("X-End", "2"), ("Via", VIA)) == response_headers(fields)
+    assert (("Content-Type", "1"), *ADDED_TO_REQUESTS) == request_headers(fields)
+    assert (("Content-Type", "1"), ("Via", VIA)) == response_headers(fields)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("X-Bad", "a\r\nSet-Cookie: a=b"),
-        ("X-Bad", "a\nb"),
-        ("X-Bad", "a\rb"),
-        ("X-Bad", "a\0b"),
-        ("X-Bad", "a\x1bb"),
-        ("X-Bad", "a\x7fb"),
-        ("X-Bad", "not utf-8: \udce9"),
-        ("X Bad", "x"),
-        ("X-Bad:", "x"),
-        ("X-Bad\r\nSet-Cookie", "x"),
-        ("X-Bäd", "x"),
+        ("Content-Type", "a\r\nSet-Cookie: a=b"),
+        ("Content-Type", "a\nb"),
+        ("Content-Type", "a\rb"),
+        ("Content-Type", "a\0b"),
+        ("Content-Type", "a\x1bb"),
+        ("Content-Type", "a\x7fb"),
+        ("Content-Type", "not utf-8: \udce9"),
+        ("Content Type", "x"),
+        ("Content-Type:", "x"),
+        ("Content-Type\r\nSet-Cookie", "x"),
+        ("Content-Type\u200b", "x"),
         ("", "x"),
     ],
 )
@@ -184,7 +210,7 @@ def test_repeated_fields_keep_their_number_and_order() -> None:
     """
     A list in several lines is forwarded in several lines.
     """
-    fields = [("X-A", "1"), ("X-B", "2"), ("X-A", "3")]
+    fields = [("Content-Language", "1"), ("Content-Type", "2"), ("Content-Language", "3")]
 
     assert (*fields, *ADDED_TO_REQUESTS) == request_headers(fields)
     assert (*fields, ("Via", VIA)) == response_headers(fields)

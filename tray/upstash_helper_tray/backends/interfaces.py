@@ -180,20 +180,27 @@ class StatusNotifierItem(ServiceInterface):
 class DBusMenu(ServiceInterface):
     """``com.canonical.dbusmenu``."""
 
-    def __init__(self, layout: Layout, *, clicked: Callable[[Node], None]) -> None:
+    def __init__(self, layout: Layout, *, clicked: Callable[[Node], None], opened: Callable[[], None]) -> None:
         """
         Args:
             layout: The menu. Code that changes it has to emit the signal.
             clicked: Called with the item that was chosen.
+            opened: Called when a host shows the menu, a submenu, or a changed menu.
         """
         super().__init__("com.canonical.dbusmenu")
         self._layout = layout
         self._clicked = clicked
+        self._opened = opened
+        self._fetched = 0
 
     @dbus_method()
     def GetLayout(self, parent_id: DBusInt32, recursion_depth: DBusInt32, property_names: DBusStrings) -> DBusLayout:
         """Return an item with its descendants down to the requested depth; -1 returns all."""
         node = self._current(parent_id)
+        if self._fetched != self._layout.revision:
+            # A host may fetch a changed menu late. Until then, the user sees the one before.
+            self._fetched = self._layout.revision
+            self._opened()
         return [self._layout.revision, _tree(node, recursion_depth, set(property_names))]
 
     @dbus_method()
@@ -224,11 +231,13 @@ class DBusMenu(ServiceInterface):
     @dbus_method()
     def AboutToShow(self, item_id: DBusInt32) -> DBusBool:
         """Return False: no update is needed before a submenu is shown, since every change is signaled."""
+        self._opened()
         return False
 
     @dbus_method()
     def AboutToShowGroup(self, ids: DBusInts) -> DBusTwoLists:
         """Return the ids that need an update, which are none, and the unknown ones."""
+        self._opened()
         return [[], [item_id for item_id in ids if self._layout.current(item_id) is None]]
 
     @dbus_property(access=_READ)
@@ -265,6 +274,8 @@ class DBusMenu(ServiceInterface):
     def _handle(self, item_id: int, event: str) -> bool:
         """Handle an event, and return whether the item is known."""
         node = self._layout.find(item_id)
+        if event == "opened":
+            self._opened()
         if node is not None and event == "clicked" and node.action is not None and node.enabled:
             self._clicked(node)
         return node is not None

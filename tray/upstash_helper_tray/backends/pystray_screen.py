@@ -65,7 +65,14 @@ class PystrayScreen:
         self._chosen: Callable[[Action], None] = lambda _: None
         self._clicked: Action | None = None
 
-    def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], clicked: Action) -> None:
+    def run(
+        self,
+        *,
+        ready: Callable[[], None],
+        chosen: Callable[[Action], None],
+        clicked: Action,
+        opened: Callable[[], None],
+    ) -> None:
         """Show the icon until ``close``; see ``Screen``."""
         try:
             with self._lock:
@@ -73,6 +80,8 @@ class PystrayScreen:
                     return
                 self._chosen, self._clicked = chosen, clicked
                 self._icon = self._new_icon()
+                if hasattr(self._icon, "opened"):
+                    self._icon.opened = opened
             self._icon.run(setup=partial(self._start, ready))
         except Exception as error:
             if not self._closed:

@@ -35,7 +35,14 @@ class Screen(Protocol):
     notifies: bool
     """Whether ``notify`` has an effect here."""
 
-    def run(self, *, ready: Callable[[], None], chosen: Callable[[Action], None], clicked: Action) -> None:
+    def run(
+        self,
+        *,
+        ready: Callable[[], None],
+        chosen: Callable[[Action], None],
+        clicked: Action,
+        opened: Callable[[], None],
+    ) -> None:
         """
         Show the icon until ``close``. To be called once, on the main thread.
 
@@ -43,6 +50,7 @@ class Screen(Protocol):
             ready: Called on any thread once the icon can be shown.
             chosen: Called on any thread with the action that the user chose. It must return immediately.
             clicked: The action for a click on the icon itself.
+            opened: Called on any thread when the menu or a submenu is shown, if the desktop reports that.
 
         Raises:
             TrayUnavailable: If no icon can be shown, or no longer.

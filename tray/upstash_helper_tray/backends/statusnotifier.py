@@ -76,11 +76,13 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         super().__init__(name, icon, title, menu, **options)
         self.renderings: Sequence[Image] = ()
         """The image in several sizes for panels to choose from, to be set before ``icon``. Empty: ``icon`` only."""
+        self.opened: Callable[[], None] = _nothing
+        """Called on the loop's thread when a host shows the menu, a submenu, or a changed menu."""
         self.notifications = notifications.Notifications(name)
         self._state = ItemState(name=name, title=title)
         self._layout = Layout()
         self._item = StatusNotifierItem(self._state, activated=self._activate)
-        self._dbus_menu = DBusMenu(self._layout, clicked=self._choose)
+        self._dbus_menu = DBusMenu(self._layout, clicked=self._choose, opened=self._menu_opened)
         self._lock = threading.Lock()
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -243,6 +245,9 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
     def _activate(self) -> None:
         self._guarded(self)
 
+    def _menu_opened(self) -> None:
+        self._guarded(self.opened)
+
     def _choose(self, node: Node) -> None:
         def choose() -> None:
             node.action(self)
@@ -260,6 +265,10 @@ class Icon(BaseIcon):  # type: ignore[misc]  # pystray has no types
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _pixmaps(images: Sequence[Image]) -> Pixmaps:

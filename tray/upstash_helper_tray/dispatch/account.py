@@ -13,7 +13,8 @@ from upstash_helper_tray.presentation.text import shorten
 
 if TYPE_CHECKING:
     from upstash_helper.client.daemon import DaemonClient
-    from upstash_helper.protocol.wire import DatabaseCredentials
+    from upstash_helper.protocol.wire import DatabaseCredentials, Recorded
+    from upstash_helper.protocol.wire_apps import DashboardTicket
     from upstash_helper_tray.dispatch.opener import Opener
     from upstash_helper_tray.menu.actions import CopyCredentials, CredentialsFormat
 
@@ -21,6 +22,8 @@ Decision = Approve | Deny | Block
 
 # Not found, already decided, and expired or withdrawn.
 _NOT_PENDING: Final = frozenset({404, 409, 410})
+NOT_SAVED: Final = "Not saved yet"
+"""Title of the notification about a change that has taken effect and could not be saved yet."""
 _REST_VARIABLES: Final = ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
 
 
@@ -28,30 +31,38 @@ def decide(client: DaemonClient, decision: Decision) -> Notification | None:
     """
     Approve, deny, or block an app's request.
 
-    The menu shows the result, so only a request that was no longer pending returns a notification.
+    The menu shows the result, so only a request that was no longer pending returns a notification, and a decision that
+    could not be saved yet.
     """
+    result: Recorded
     try:
         match decision:
             case Approve(pairing_id=pairing, once=once):
-                client.approve(pairing, once=once)
+                result = client.approve(pairing, once=once)
             case Deny(pairing_id=pairing):
-                client.deny(pairing)
-            case Block(pairing_id=pairing):
-                client.block(pairing)
+                result = client.deny(pairing)
+            case Block(pairing_id=pairing, site=site):
+                result = client.block(pairing, scope="site" if site else "identity")
     except ApiProblem as error:
         if error.status in _NOT_PENDING:
             return Notification("The request is no longer pending", error.detail)
         raise
-    return None
+    return not_recorded(result)
 
 
-def revoke(client: DaemonClient, app_id: str) -> None:
+def not_recorded(result: Recorded | DashboardTicket) -> Notification | None:
+    """Return a notification about a change that has taken effect and could not be saved yet."""
+    return None if result.recorded or not result.notice else Notification(NOT_SAVED, result.notice)
+
+
+def revoke(client: DaemonClient, app_id: str) -> Notification | None:
     """Revoke an app's access. An app that no longer has any is not an error."""
     try:
-        client.revoke_app(app_id)
+        return not_recorded(client.revoke_app(app_id))
     except ApiProblem as error:
         if error.status != 404:
             raise
+        return None
 
 
 def connect(client: DaemonClient, opener: Opener, *, force: bool) -> Notification | None:
@@ -68,18 +79,20 @@ def connect(client: DaemonClient, opener: Opener, *, force: bool) -> Notificatio
     )
 
 
-def cancel(client: DaemonClient, attempt_id: str) -> None:
+def cancel(client: DaemonClient, attempt_id: str) -> Notification | None:
     """Cancel a sign-in. One that is already over is not an error."""
     try:
-        client.cancel_attempt(attempt_id)
+        return not_recorded(client.cancel_attempt(attempt_id))
     except ApiProblem as error:
         if error.status != 404:
             raise
+        return None
 
 
 def disconnect(client: DaemonClient) -> Notification:
     """Disconnect the account."""
-    return Notification("Disconnected from Upstash", client.disconnect().detail)
+    result = client.disconnect()
+    return Notification("Disconnected from Upstash", " ".join(filter(None, (result.detail, result.notice))))
 
 
 def clipboard_text(credentials: DatabaseCredentials, form: CredentialsFormat) -> tuple[str, str]:

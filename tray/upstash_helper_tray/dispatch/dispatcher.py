@@ -136,30 +136,29 @@ class Dispatcher:
         if notification is not None:
             self._notify(notification)
 
-    def _perform(self, action: Action) -> Notification | None:
+    def _perform(self, action: Action) -> Notification | None:  # noqa: PLR0911 - one line for each action
         match action:
             case actions.Approve() | actions.Deny() | actions.Block():
                 return self._decide(action)
             case actions.Revoke(app_id=app_id):
-                account.revoke(self._client(), app_id)
+                return account.revoke(self._client(), app_id)
             case actions.Connect(force=force):
                 return account.connect(self._client(), self._opener, force=force)
             case actions.CancelConnect(attempt_id=attempt_id):
-                account.cancel(self._client(), attempt_id)
+                return account.cancel(self._client(), attempt_id)
             case actions.Disconnect():
                 return account.disconnect(self._client())
             case actions.CopyCredentials():
                 return self._copy(action)
             case _:
                 return self._perform_local(action)
-        return None
 
     def _perform_local(self, action: _LocalAction) -> Notification | None:
         match action:
             case actions.StartDaemon():
                 self._start_daemon()
             case actions.StopDaemon():
-                self._stop_daemon()
+                return self._stop_daemon()
             case actions.OpenDashboard(section=section):
                 return self._open_dashboard(section)
             case actions.OpenConsole(url=url):
@@ -192,7 +191,7 @@ class Dispatcher:
 
     def _decide(self, decision: account.Decision) -> Notification | None:
         notification = account.decide(self._client(), decision)
-        if notification is not None:
+        if notification is not None and notification.title != account.NOT_SAVED:
             self._store.update(lambda state: without_pairing(state, decision.pairing_id))
         return notification
 
@@ -207,13 +206,15 @@ class Dispatcher:
         with self._follower.starting():
             start_daemon(self._profile)
 
-    def _stop_daemon(self) -> None:
+    def _stop_daemon(self) -> Notification | None:
         try:
             # Without a state folder: stopping must not wake a socket-activated daemon first.
-            DaemonClient.discover(self._folders.runtime, start_command=self._start_command).stop()
+            client = DaemonClient.discover(self._folders.runtime, start_command=self._start_command)
+            return account.not_recorded(client.stop())
         except DaemonUnreachable as error:
             if error.sent:
                 raise  # it may be hanging; otherwise it was not running, which is what the user wanted
+            return None
 
     # --- the desktop --------------------------------------------------------------------------------------------------
 
@@ -230,7 +231,7 @@ class Dispatcher:
         numeric = None if ticket.numeric_url is None else ticket.numeric_url + shown
         page = leave_page(self._folders.runtime, ticket.url + shown, numeric)
         if self._opener.open_page(page.resolve().as_uri()):
-            return None
+            return account.not_recorded(ticket)
         return Notification("No browser could be opened", "Run in a terminal: upstash-helper open --print")
 
     def _show_log(self) -> Notification | None:

@@ -95,6 +95,8 @@ class Block:
     """Deny an app's request, and reject its further requests."""
 
     pairing_id: str
+    site: bool = False
+    """Whether the whole site is blocked."""
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,13 @@ def _decisions(pairing: Pairing) -> Menu:
 def _allow(pairing: Pairing) -> Menu:
     if not _is_shown_in_full(pairing):
         return label("Too long for this menu. Review it in the dashboard.")
-    return (
-        *item("Allow", Approve(pairing.id)),
-        *item("Allow for one hour only", Approve(pairing.id, once=True)),
-    )
+    once = item("Allow for one hour only", Approve(pairing.id, once=True))
+    strong = tuple(scope.meaning for scope in pairing.scopes if scope.strong)
+    if not strong:
+        return (*item("Allow", Approve(pairing.id)), *once)
+    name = display_name(pairing.identity.shown)
+    consequence = (*label(f"{name} will be able to:"), *(line for text in strong for line in label(text, first="• ")))
+    return submenu("Allow", (*consequence, *item(f"Allow {name}", Approve(pairing.id)), *once))
 
 
 def _is_shown_in_full(pairing: Pairing) -> bool:
@@ -109,4 +112,9 @@ def _is_shown_in_full(pairing: Pairing) -> bool:
 
 def _block(pairing: Pairing) -> Menu:
     consequence = "This denies the request. The app cannot request access again until you unblock it in the dashboard."
-    return confirmed("Block", consequence, f"Block {display_name(pairing.identity.shown)}", Block(pairing.id))
+    app = confirmed("Block", consequence, f"Block {display_name(pairing.identity.shown)}", Block(pairing.id))
+    if pairing.site is None:
+        return app
+    site = f"Block {display_name(pairing.site.shown)}"
+    consequence = f"This blocks {pairing.site.shown} until you unblock it in the dashboard. {pairing.site.detail}"
+    return (*app, *confirmed(site, consequence, site, Block(pairing.id, site=True)))

@@ -59,9 +59,9 @@ def run_tray(options: TrayOptions) -> Outcome:
         SettingsError: If a setting is invalid.
     """
     profile = load_profile(profile=options.profile)
-    runtime = profile.folders.runtime
-    lock = InstanceLock(runtime, file=TRAY_LOCK_FILE)
-    if not (_acquire(lock) or (options.replace and _end_running_tray(runtime, options) and _acquire(lock))):
+    runtimes = profile.folders.runtimes
+    lock = InstanceLock(*runtimes, file=TRAY_LOCK_FILE)
+    if not (_acquire(lock) or (options.replace and _end_running_tray(runtimes, options) and _acquire(lock))):
         return "running"
     try:
         from upstash_helper_tray.backends.factory import open_screen
@@ -83,11 +83,11 @@ def _acquire(lock: InstanceLock) -> bool:
     return True
 
 
-def _end_running_tray(runtime: Path, options: TrayOptions) -> bool:
+def _end_running_tray(runtimes: tuple[Path, ...], options: TrayOptions) -> bool:
     """End the running tray if another one can take its place, and return whether it is gone."""
-    other = tray_process.find(runtime)
+    other = tray_process.find(*runtimes)
     if other is None:
-        return not tray_process.is_running(runtime)
+        return not tray_process.is_running(*runtimes)
     available_backend(options.backend, wait=options.wait)  # raises before the old icon is removed
-    tray_process.end(other, runtime)
-    return not tray_process.is_running(runtime)
+    tray_process.end(other, *runtimes)
+    return not tray_process.is_running(*runtimes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from upstash_helper_tray.dispatch.opener import SystemOpener
 from upstash_helper_tray.dispatch.worker_queues import WorkerQueues
 from upstash_helper_tray.menu.actions import OpenDashboard, Quit
 from upstash_helper_tray.menu.build import menu_for
+from upstash_helper_tray.menu.guard import ChoiceGuard
 from upstash_helper_tray.presentation.notifications import Notification, NotificationTracker
 from upstash_helper_tray.presentation.status import icon_status, tooltip_for
 from upstash_helper_tray.runtime.signals import call_on_signals
@@ -23,15 +25,22 @@ from upstash_helper_tray.sync.follow import Follower
 from upstash_helper_tray.sync.state import StateStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upstash_helper.client.events import Event
     from upstash_helper.service.autostart import Autostart
     from upstash_helper.settings.profiles import Folders
     from upstash_helper_tray.backends.screen import Screen
     from upstash_helper_tray.dispatch.opener import Opener
     from upstash_helper_tray.menu.actions import Action
+    from upstash_helper_tray.menu.entries import Menu
     from upstash_helper_tray.sync.state import TrayState
 
 logger = logging.getLogger(__name__)
+
+_TOO_EARLY = Notification(
+    "Your choice did not count", "The menu had just opened or changed. Open it again, look at it, and then choose."
+)
 
 
 class Tray:
@@ -47,6 +56,7 @@ class Tray:
         autostart: Autostart | None = None,
         clipboard: Clipboard | None = None,
         opener: Opener | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
@@ -57,12 +67,15 @@ class Tray:
             autostart: Starts the tray at login; by default this system's mechanism.
             clipboard: For credentials; by default the system's.
             opener: Opens pages and folders; by default with the system's programs.
+            clock: The time in seconds, which never goes back.
         """
         self._screen = screen
         self._notifications = notifications
         self._autostart = autostart or autostart_here(profile)
         self._clipboard = clipboard or Clipboard()
         self._tracker = NotificationTracker()
+        self._guard = ChoiceGuard(clock=clock)
+        self._menu: Menu = ()
         # Queued, so that a desktop that is slow to show a notification does not block the icon.
         self._notification_queue: WorkerQueues[Notification] = WorkerQueues(self._show_notification)
         self._store = StateStore(self._state_changed)
@@ -106,14 +119,16 @@ class Tray:
             TrayUnavailable: Like ``run``.
         """
         try:
-            self._screen.run(ready=self._start, chosen=self.choose, clicked=OpenDashboard())
+            self._screen.run(ready=self._start, chosen=self.choose, clicked=OpenDashboard(), opened=self._guard.restart)
         finally:
             self._stop()
 
     def choose(self, action: Action) -> None:
-        """Carry out an action. Returns immediately."""
+        """Carry out an action, unless the menu has just opened or changed. Returns immediately."""
         if isinstance(action, Quit):
             self._quit()
+        elif not self._guard.accepts(action):
+            self._notify(_TOO_EARLY)
         else:
             self._dispatcher.dispatch(action)
 
@@ -152,7 +167,11 @@ class Tray:
             logger.exception("tray_show_failed")
 
     def _show(self, state: TrayState) -> None:
-        self._screen.show(icon_status(state), tooltip_for(state), menu_for(state))
+        menu = menu_for(state)
+        if menu != self._menu:
+            self._menu = menu
+            self._guard.restart()
+        self._screen.show(icon_status(state), tooltip_for(state), menu)
 
     def _notify(self, notification: Notification) -> bool:
         if not self._screen.notifies:

@@ -8,6 +8,7 @@ bridge page forwards on behalf of another page, and service workers that another
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,12 +17,19 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.policy import Denied, RequestFacts, authorize, check_request, is_own_page, may_read
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import problems
-from upstash_helper.api.server.body import BodyError, BodyTimeout, BodyTooLarge, UnsupportedEncoding, read_body
+from upstash_helper.api.server.body import (
+    BodyError,
+    BodyNotAllowed,
+    BodyTimeout,
+    BodyTooLarge,
+    UnsupportedEncoding,
+    read_body,
+)
 from upstash_helper.api.server.connections import Connection
 from upstash_helper.api.server.routes import BODY, CALLER, ON_OWN_PAGES, ORIGIN, VIA_BRIDGE, Policy
 from upstash_helper.broker.apps.rate_limits import TokenBuckets
 from upstash_helper.broker.errors import HelperError, RateLimited
-from upstash_helper.broker.identity import of_origin
+from upstash_helper.broker.identity import CURRENT_CALLER, of_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,11 +47,23 @@ logger = logging.getLogger(__name__)
 REQUESTS_PER_MINUTE: Final = 300
 REQUESTS_AT_ONCE: Final = 60
 
+UPSTASH_PREFIX: Final = "/upstash/"
+"""The path below which requests are passed through to Upstash."""
+
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
+AskerKey = Callable[[str | None, str, bytes | None], str]
+"""
+Takes the origin, the pairing's ID, and the token of a request without access. Returns the key to count it under.
+"""
+
+
 class PolicyError(Exception):
-    """A route has no policy, or changes state without an audit entry. The daemon does not start with such a route."""
+    """
+    A route has no policy, or changes state without an audit entry or without an order. The daemon does not start with
+    such a route.
+    """
 
 
 class Guard:
@@ -57,6 +77,7 @@ class Guard:
         apps: AppRegistry,
         peers: Peers,
         audit: RequestAudit,
+        asker_key: AskerKey,
         clock: Clock,
     ) -> None:
         self._address = address
@@ -64,6 +85,7 @@ class Guard:
         self._apps = apps
         self._peers = peers
         self._audit = audit
+        self._asker_key = asker_key
         self._requests = TokenBuckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
         self._policies: dict[web.AbstractRoute, Policy] = {}
 
@@ -80,14 +102,19 @@ class Guard:
         Check the routes of ``app``.
 
         Raises:
-            PolicyError: If a route has no policy, or changes state without an audit entry.
+            PolicyError: If a route has no policy, or changes state without an audit entry or an order.
         """
         for route in app.router.routes():
             policy = self._policies.get(route)
             if policy is None:
                 raise PolicyError(f"{route.method} {route.resource} has no policy")
-            if route.method not in _SAFE_METHODS and policy.access in ("token", "owner") and policy.audit is None:
+            if route.method in _SAFE_METHODS or policy.access not in ("token", "owner", "pairing"):
+                continue
+            if policy.access != "pairing" and policy.audit is None:
                 raise PolicyError(f"{route.method} {route.resource} changes state without an audit entry")
+            if policy.order is None:
+                message = f"{route.method} {route.resource} does not declare whether it acts or records first"
+                raise PolicyError(message)
 
     @property
     def middleware(self) -> Middleware:
@@ -95,6 +122,12 @@ class Guard:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            response = await answered(request, handler)
+            if request.raw_path.startswith(UPSTASH_PREFIX):
+                problems.for_upstash_clients(response)
+            return response
+
+        async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
                 return await self._handle(request, handler)
             except (HelperError, problems.BodyInvalid, web.HTTPException, BodyError) as error:
@@ -129,9 +162,10 @@ class Guard:
         policy = facts.policy
         if facts.preflight or policy is None:
             return preflight_response(facts.allowed_methods)
-        self._apply_rate_limit(facts, decision.caller)
+        self._apply_rate_limit(request, facts, decision.caller)
+        _begin_for(request, decision.caller)
         if policy.body != "any":
-            request[BODY] = await read_body(request) if facts.has_body else b""
+            request[BODY] = await _read_body(request, policy) if facts.has_body else b""
             # The body may have taken seconds to arrive, and the caller's access may have been revoked meanwhile.
             decision = authorize(facts, self._address, self._callers)
             if isinstance(decision, Denied):
@@ -160,12 +194,13 @@ class Guard:
         token = token_of(facts.authorizations, basic=basic)
         return token is not None and self._callers.find(token) is None
 
-    def _apply_rate_limit(self, facts: RequestFacts, caller: Caller | None) -> None:
+    def _apply_rate_limit(self, request: web.Request, facts: RequestFacts, caller: Caller | None) -> None:
         """Limit the requests of each app, and of senders that request access. The owner and open routes are exempt."""
         if caller is not None and not caller.is_owner:
             key = caller.id
         elif facts.policy is not None and facts.policy.access == "pairing":
-            key = facts.origin or "native"
+            pairing_id = request.match_info.get("pairing_id", "")
+            key = self._asker_key(facts.origin, pairing_id, token_of(facts.authorizations))
         else:
             return
         wait = self._requests.take(key)
@@ -178,10 +213,7 @@ class Guard:
         if denied.misused is not None and denied.misused.is_owner:
             logger.warning("owner_token_misused")
         elif denied.misused is not None:
-            try:
-                await self._apps.misused(denied.misused.id, where=facts.origin or "no origin")
-            except HelperError as error:
-                logger.warning("misuse_not_recorded", extra={"app": denied.misused.id, "error": error.code})
+            await self._apps.misused(denied.misused.id, where=facts.origin or "no origin")
         response = problems.answer(
             denied.status, denied.code, denied.detail, links=dict(denied.links), headers=denied.headers
         )
@@ -233,6 +265,23 @@ class Guard:
         return other
 
 
+def _begin_for(request: web.Request, caller: Caller | None) -> None:
+    """
+    Record whose request it is. This precedes reading the body: a connection that owes one is closed before others, but
+    not the owner's.
+    """
+    CURRENT_CALLER.set("" if caller is None else caller.id)
+    connection = request.protocol
+    if caller is not None and isinstance(connection, Connection) and not connection.begin_for(caller):
+        raise RateLimited("Too many requests of this app, or of all apps, are in progress.", retry_after=1.0)
+
+
+async def _read_body(request: web.Request, policy: Policy) -> bytes:
+    if policy.body == "none":
+        raise BodyNotAllowed
+    return await read_body(request)
+
+
 def _methods(match: web.UrlMappingMatchInfo) -> set[str]:
     resource = match.route.resource
     return set() if resource is None else {route.method for route in resource}
@@ -248,6 +297,8 @@ def _error_response(error: Exception) -> web.Response:
             return problems.answer(404, "not_found")
         case BodyTooLarge():
             response = problems.answer(413, "body_too_large", f"The body is too large: {error}.")
+        case BodyNotAllowed():
+            response = problems.answer(400, "body_not_allowed")
         case BodyTimeout():
             response = problems.answer(408, "body_timeout", f"The body did not arrive in time: {error}.")
         case UnsupportedEncoding():

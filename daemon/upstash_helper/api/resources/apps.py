@@ -9,10 +9,11 @@ from aiohttp import web
 
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, Parameter, Policy, Route, caller_of
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, RECORD_FIRST, Parameter, Policy, Route, caller_of
 from upstash_helper.broker.errors import AppNotFound, InvalidPageToken, InvalidRequest
 from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.protocol import wire_apps as wire
+from upstash_helper.protocol.wire import Recorded
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.registry import AppRegistry
@@ -56,13 +57,16 @@ class AppsResource:
                 operation_id="getApp", summary="Get an app", answers={200: wire.App}, problems=(404,),
             ),
             Route(
-                method="PATCH", path=item, handler=self.rename, policy=Policy("owner", body="json", audit="app.rename"),
+                method="PATCH", path=item, handler=self.rename,
+                policy=Policy("owner", body="json", audit="app.rename", order=RECORD_FIRST),
                 operation_id="renameApp", summary="Rename an app for display",
                 body=wire.RenameApp, answers={200: wire.App}, problems=(404,),
             ),
             Route(
-                method="DELETE", path=item, handler=self.revoke, policy=Policy("owner", audit="app.revoke"),
-                operation_id="revokeApp", summary="Revoke an app's access", answers={204: None}, problems=(404,),
+                method="DELETE", path=item, handler=self.revoke,
+                policy=Policy("owner", audit="app.revoke", order=ACT_FIRST),
+                operation_id="revokeApp", summary="Revoke an app's access",
+                answers={204: None, 200: Recorded}, problems=(404,),
             ),
             Route(
                 method="GET", path=token, handler=self.token_info, policy=Policy("token", readable=True),
@@ -72,13 +76,13 @@ class AppsResource:
             ),
             Route(
                 method="DELETE", path=token, handler=self.sign_out,
-                policy=Policy("token", readable=True, audit="app.sign_out"),
+                policy=Policy("token", readable=True, audit="app.sign_out", order=ACT_FIRST),
                 operation_id="revokeToken", summary="Revoke the calling app's access",
-                answers={204: None}, problems=(404,),
+                answers={204: None, 200: Recorded}, problems=(404,),
             ),
             Route(
                 method="POST", path=f"{token}/rotate", handler=self.rotate,
-                policy=Policy("token", readable=True, audit="app.rotate"),
+                policy=Policy("token", readable=True, audit="app.rotate", order=RECORD_FIRST),
                 operation_id="rotateToken", summary="Replace the calling app's token. The old one stops working",
                 answers={200: wire.NewToken}, problems=(404,),
             ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from upstash_helper.api.pages import callback
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, Policy, Route, caller_of
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, RECORD_FIRST, Policy, Route, caller_of
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.credential_cache import CredentialCache
 
 _READ = Policy("token", "connection:read")
-_CANCEL = Policy("token", "connection:write", audit="connection.cancel")
-_OWNER = Policy("owner", audit="connection.disconnect")
+_CANCEL = Policy("token", "connection:write", audit="connection.cancel", order=ACT_FIRST)
+_OWNER = Policy("owner", audit="connection.disconnect", order=ACT_FIRST)
 
 
 class ConnectionResource:
@@ -62,7 +62,7 @@ class ConnectionResource:
             ),
             Route(
                 method="POST", path=at, handler=self.connect,
-                policy=Policy("token", "connection:write", "json", audit="connection.connect"),
+                policy=Policy("token", "connection:write", "json", audit="connection.connect", order=RECORD_FIRST),
                 operation_id="connect", summary="Start connecting an account, or join the pending attempt",
                 body=wire.Connect, answers={200: wire.Connection, 202: wire.StartedAttempt}, problems=(409, 503),
             ),
@@ -83,19 +83,20 @@ class ConnectionResource:
             ),
             Route(
                 method="POST", path=f"{attempt_at}/redirect", handler=self.redirect,
-                policy=Policy("owner", body="json", audit="connection.paste"), operation_id="redirectAttempt",
+                policy=Policy("owner", body="json", audit="connection.paste", order=RECORD_FIRST),
+                operation_id="redirectAttempt",
                 summary="Submit the redirect's URL if the browser could not reach the helper",
                 body=wire.PastedAddress, answers={200: wire.Attempt}, problems=(404,),
             ),
             Route(
                 method="PUT", path=f"{at}/api-key", handler=self.use_api_key,
-                policy=Policy("owner", body="json", audit="connection.api_key"),
+                policy=Policy("owner", body="json", audit="connection.api_key", order=RECORD_FIRST),
                 operation_id="useApiKey", summary="Connect with an API key from the Upstash console",
                 body=wire.ApiKey, answers={200: wire.Connection}, problems=(424, 429, 502, 503, 504),
             ),
             Route(
                 method="PUT", path=f"{at}/email", handler=self.give_email,
-                policy=Policy("owner", body="json", audit="connection.email"),
+                policy=Policy("owner", body="json", audit="connection.email", order=RECORD_FIRST),
                 operation_id="giveEmail",
                 summary="Set the account's email if the sign-in did not provide it (state `needs_email`)",
                 body=wire.Email, answers={200: wire.Connection}, problems=(409, 424, 429, 502, 503, 504),
@@ -130,7 +131,7 @@ class ConnectionResource:
             parts.append(f"Delete the API key {key_name} in the Upstash console (Account > Management API).")
         if not stored:
             parts.append("The keyring could not be reached. Its entry will be removed once it is available.")
-        return render.json(wire.Disconnected(api_key_name=key_name, detail=" ".join(parts)))
+        return render.json(wire.Disconnected(api_key_name=key_name, detail=" ".join(parts), recorded=stored))
 
     async def attempt(self, request: web.Request) -> web.Response:
         """Return an attempt."""

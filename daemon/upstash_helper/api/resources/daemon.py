@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from upstash_helper.api.server import render
-from upstash_helper.api.server.routes import Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, Policy, Route
 from upstash_helper.broker.account.attempts import https_forced
 from upstash_helper.protocol import discovery, literals, wire
 
@@ -34,6 +34,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     log_file: str | None
     console_url: str | None
+    auth_url: str
+    api_url: str
     started_by: literals.StartedBy
 
 
@@ -79,9 +81,10 @@ class DaemonResource:
                 operation_id="getDaemon", summary="Get the helper's status", answers={200: wire.DaemonStatus},
             ),
             Route(
-                method="POST", path="/v1/daemon/stop", handler=self.stop, policy=Policy("owner", audit="daemon.stop"),
+                method="POST", path="/v1/daemon/stop", handler=self.stop,
+                policy=Policy("owner", audit="daemon.stop", order=ACT_FIRST),
                 operation_id="stopDaemon", summary="Stop the helper. Pending changes are completed first",
-                answers={202: wire.Health},
+                answers={202: wire.Stopping},
             ),
         ]  # fmt: skip
 
@@ -111,6 +114,8 @@ class DaemonResource:
                 ledger=render.ledger(self._ledger.health()),
                 tray=render.tray(self._trays.first),
                 console_url=self._about.console_url,
+                auth_url=self._about.auth_url,
+                api_url=self._about.api_url,
                 started_by=self._about.started_by,
             )
         )
@@ -123,4 +128,4 @@ class DaemonResource:
         """Request that the daemon stop."""
         self._stop.set()
 
-        return web.Response(body=_HEALTH, content_type="application/json", status=202)
+        return render.json(wire.Stopping(status="ok", service="upstash-helper"), status=202)

@@ -9,11 +9,12 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, Parameter, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, Parameter, Policy, Route
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
 from upstash_helper.broker.errors import PortConflict
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire
+from upstash_helper.protocol.wire import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ class DashboardResource:
         return [
             Route(
                 method="POST", path=f"{at}/tickets", handler=self.ticket,
-                policy=Policy("owner", audit="dashboard.open"),
+                policy=Policy("owner", audit="dashboard.open", order=ACT_FIRST),
                 operation_id="openDashboard", summary="Create a URL that opens the dashboard. It works once",
                 answers={201: wire.DashboardTicket}, problems=(503,),
                 parameters=(
@@ -72,8 +73,9 @@ class DashboardResource:
             ),
             Route(
                 method="DELETE", path=f"{at}/sessions", handler=self.end,
-                policy=Policy("owner", audit="dashboard.close"),
-                operation_id="endSession", summary="End the calling page's session", answers={204: None},
+                policy=Policy("owner", audit="dashboard.close", order=ACT_FIRST),
+                operation_id="endSession", summary="End the calling page's session",
+                answers={204: None, 200: Recorded},
             ),
         ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, TARGET, Parameter, Policy, Route, caller_of
+from upstash_helper.api.server.routes import BODY, RECORD_FIRST, TARGET, Parameter, Policy, Route, caller_of
 from upstash_helper.broker import models
 from upstash_helper.broker.databases import create as idempotency
 from upstash_helper.broker.databases.operations import REGIONS
@@ -31,7 +31,7 @@ PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 200
 
 _READ = Policy("token", "databases:read")
-_RESET = Policy("token", "databases:write", audit="database.reset_password")
+_RESET = Policy("token", "databases:write", audit="database.reset_password", order=RECORD_FIRST)
 _UPSTREAM = (409, 422, 424, 429, 502, 503, 504)
 
 _IF_MATCH = Parameter(name="If-Match", where="header", description="Proceed only if the database still has this ETag.")
@@ -74,7 +74,7 @@ class DatabasesResource:
             ),
             Route(
                 method="POST", path=collection, handler=self.create,
-                policy=Policy("token", "databases:write", "json", audit="database.create"),
+                policy=Policy("token", "databases:write", "json", audit="database.create", order=RECORD_FIRST),
                 operation_id="createDatabase", summary="Create a database, once per Idempotency-Key",
                 body=wire.CreateDatabase, answers={201: wire.Database}, problems=(400, *_UPSTREAM),
                 parameters=(
@@ -93,14 +93,14 @@ class DatabasesResource:
             ),
             Route(
                 method="PATCH", path=item, handler=self.change,
-                policy=Policy("token", "databases:write", "json", audit="database.change"),
+                policy=Policy("token", "databases:write", "json", audit="database.change", order=RECORD_FIRST),
                 operation_id="changeDatabase", summary="Rename a database or change its settings",
                 body=wire.ChangeDatabase, answers={200: wire.Database}, problems=(404, 412, *_UPSTREAM),
                 parameters=(_IF_MATCH,),
             ),
             Route(
                 method="DELETE", path=item, handler=self.delete,
-                policy=Policy("token", "databases:delete", audit="database.delete"),
+                policy=Policy("token", "databases:delete", audit="database.delete", order=RECORD_FIRST),
                 operation_id="deleteDatabase", summary="Delete a database and all its data",
                 answers={204: None}, problems=(404, 412, *_UPSTREAM), parameters=(_IF_MATCH,),
             ),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from upstash_helper.broker.trays import Trays
 
 MAX_STREAMS: Final = 16
+"""Streams of the owner. Those of apps are counted separately, so that no app can take the owner's places."""
+MAX_APP_STREAMS: Final = 16
+"""Streams of all apps together. An app without a stream gets one in place of another app's second or third."""
 MAX_STREAMS_PER_APP: Final = 3
 SEND_SECONDS: Final = 3.0
 """A client that reads nothing for this long is disconnected, to bound memory. It can resume."""
@@ -78,12 +81,9 @@ class EventsResource:
         """Stream events until the client disconnects or reads too slowly, or the daemon stops."""
         caller = caller_of(request)
         tray = self._tray(request, caller)
-        app_limit_reached = not caller.is_owner and self._events.streams_of(caller.id) >= MAX_STREAMS_PER_APP
-        # One stream is reserved for the tray, where the user approves apps, however many dashboards are open.
-        limit = MAX_STREAMS + (tray is not None and self._trays.first is None)
-        if app_limit_reached or self._events.stream_count >= limit:
-            open_streams = MAX_STREAMS_PER_APP if app_limit_reached else MAX_STREAMS
-            detail = f"Too many open event streams ({open_streams}). Close one."
+        too_many = self._too_many(caller, tray)
+        if too_many:
+            detail = f"Too many open event streams ({too_many}). Close one."
             return problems.answer(429, "too_many_streams", detail, retry_after=5)
         subscription = self._events.subscribe(caller, after=request.headers.get("Last-Event-ID"))
 
@@ -99,6 +99,20 @@ class EventsResource:
         finally:
             self._events.unsubscribe(subscription)
         return stream
+
+    def _too_many(self, caller: Caller, tray: Tray | None) -> int:
+        """Make room for a stream. Return 0, or the number of open streams if there is no room."""
+        own = self._events.streams_of(caller.id)
+        if caller.is_owner:
+            # One stream is reserved for the tray, where the user approves apps, however many dashboards are open.
+            limit = MAX_STREAMS + (tray is not None and self._trays.first is None)
+            return own if own >= limit else 0
+        if own >= MAX_STREAMS_PER_APP:
+            return own
+        of_apps = self._events.app_stream_count
+        if of_apps >= MAX_APP_STREAMS and (own > 0 or not self._events.end_surplus()):
+            return of_apps
+        return 0
 
     def _tray(self, request: web.Request, caller: Caller) -> Tray | None:
         backend, notifies = request.query.get("tray"), request.query.get("notifies", "false")
@@ -119,8 +133,9 @@ class EventsResource:
             await stream.send("{}", event="reset")
         async for event in subscription:
             await stream.send(render.dump(self._rendered(event.data)), event=event.kind, id=event.id)
-        if subscription.app_revoked:
-            return  # the last event was that the app's access has been revoked
+        if subscription.app_revoked or subscription.displaced:
+            # The last event was that the app's access has been revoked; or there is none, so that the client resumes.
+            return
         with contextlib.suppress(ConnectionResetError):
             await stream.send("{}", event="bye")
 

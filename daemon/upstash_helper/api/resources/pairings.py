@@ -10,10 +10,11 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import BODY, ORIGIN, TARGET, VIA_BRIDGE, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, ORIGIN, RECORD_FIRST, TARGET, VIA_BRIDGE, Policy, Route
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
 from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.protocol import wire_apps as wire
+from upstash_helper.protocol.wire import Recorded
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.approvals import Approvals
@@ -37,7 +38,8 @@ class PairingsResource:
         collection, item = "/v1/pairings", "/v1/pairings/{pairing_id}"
         return [
             Route(
-                method="POST", path=collection, handler=self.create, policy=Policy("pairing", body="json"),
+                method="POST", path=collection, handler=self.create,
+                policy=Policy("pairing", body="json", order=RECORD_FIRST),
                 operation_id="askPairing", summary="Request access for an app",
                 body=wire.PairingRequest, answers={202: wire.StartedPairing}, problems=(409, 429),
             ),
@@ -52,31 +54,33 @@ class PairingsResource:
                 answers={200: wire.PairingStatus}, problems=(404,),
             ),
             Route(
-                method="DELETE", path=item, handler=self.withdraw, policy=Policy("pairing"),
+                method="DELETE", path=item, handler=self.withdraw, policy=Policy("pairing", order=ACT_FIRST),
                 operation_id="withdrawPairing", summary="Withdraw the request, with its `poll_secret` as the token",
-                answers={204: None}, problems=(404,),
+                answers={204: None, 200: Recorded}, problems=(404,),
             ),
             Route(
-                method="POST", path=f"{item}/token", handler=self.token, policy=Policy("pairing"),
+                method="POST", path=f"{item}/token", handler=self.token, policy=Policy("pairing", order=RECORD_FIRST),
                 operation_id="fetchToken",
                 summary="Get the app's token, once, with the pairing's `poll_secret` as the token",
                 answers={200: wire.NewToken}, problems=(404, 409, 410),
             ),
             Route(
                 method="POST", path=f"{item}/approve", handler=self.approve,
-                policy=Policy("owner", body="json", audit="pairing.approve"),
+                policy=Policy("owner", body="json", audit="pairing.approve", order=RECORD_FIRST),
                 operation_id="approvePairing", summary="Approve the app, with all or some of the scopes it requests",
                 body=wire.Approve, answers={200: wire.Pairing}, problems=(404, 409, 410),
             ),
             Route(
-                method="POST", path=f"{item}/deny", handler=self.deny, policy=Policy("owner", audit="pairing.deny"),
+                method="POST", path=f"{item}/deny", handler=self.deny,
+                policy=Policy("owner", audit="pairing.deny", order=ACT_FIRST),
                 operation_id="denyPairing", summary="Deny the app's request",
                 answers={200: wire.Pairing}, problems=(404, 409, 410),
             ),
             Route(
-                method="POST", path=f"{item}/block", handler=self.block, policy=Policy("owner", audit="pairing.block"),
-                operation_id="blockPairing", summary="Deny the app's request and all its future requests",
-                answers={200: wire.Blocked}, problems=(404,),
+                method="POST", path=f"{item}/block", handler=self.block,
+                policy=Policy("owner", body="optional", audit="pairing.block", order=ACT_FIRST),
+                operation_id="blockPairing", summary="Deny the app's request and all future ones of it or its site",
+                body=wire.Block, answers={200: wire.Blocked}, problems=(404,),
             ),
             Route(
                 method="GET", path="/v1/blocks", handler=self.blocks, policy=_OWNER,
@@ -84,7 +88,7 @@ class PairingsResource:
             ),
             Route(
                 method="DELETE", path="/v1/blocks/{block_id}", handler=self.unblock,
-                policy=Policy("owner", audit="block.remove"),
+                policy=Policy("owner", audit="block.remove", order=RECORD_FIRST),
                 operation_id="removeBlock", summary="Unblock an app", answers={204: None}, problems=(404,),
             ),
         ]  # fmt: skip
@@ -92,8 +96,12 @@ class PairingsResource:
     async def create(self, request: web.Request) -> web.Response:
         """Create a pairing: an app's request for access."""
         wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
+        origin = request[ORIGIN]
+        identity = None if origin is None else of_origin(origin)
+        await self._pairings.precheck(identity)
+        identity = await self._with_program(request, identity)
         pairing_request = PairingRequest(
-            await self._identity(request), wanted.name, wanted.scopes, wanted.reason, via_bridge=request[VIA_BRIDGE]
+            identity, wanted.name, wanted.scopes, wanted.reason, via_bridge=request[VIA_BRIDGE]
         )
 
         pairing, secret = await self._pairings.begin(pairing_request)
@@ -152,11 +160,14 @@ class PairingsResource:
         return render.json(self._rendered(pairing))
 
     async def block(self, request: web.Request) -> web.Response:
-        """Deny the request and block the app."""
-        block = await self._approvals.block(_id(request))
+        """Deny the request and block the app, or its whole site."""
+        wanted = cast("wire.Block", decode(request[BODY] or b"{}", wire.Block))
 
-        request[TARGET] = block.identity.shown_without_pid
-        return render.json(render.block(block))
+        block = await self._approvals.block(_id(request), scope=wanted.scope)
+
+        blocked = render.block(block)
+        request[TARGET] = block.identity.shown_without_pid if blocked.site is None else blocked.site.shown
+        return render.json(blocked)
 
     async def blocks(self, _request: web.Request) -> web.Response:
         """Return the blocked apps."""
@@ -173,15 +184,17 @@ class PairingsResource:
     def _rendered(self, pairing: Pairing) -> wire.Pairing:
         return render.pairing(pairing, over=self._pairings.is_expired(pairing))
 
-    async def _identity(self, request: web.Request) -> Identity:
+    async def _with_program(self, request: web.Request, identity: Identity | None) -> Identity:
         """
         Return the identity of the requesting app.
 
         The guard has checked that the origin can have access. The program that sent the request is included for the
         user to see, since any program can send any origin.
+
+        Args:
+            request: The request.
+            identity: The page or extension; None for a program.
         """
-        origin = request[ORIGIN]
-        identity = None if origin is None else of_origin(origin)
         sender = await self._sender(request)
         if identity is None:
             return sender
@@ -200,7 +213,7 @@ class PairingsResource:
 
 
 def _audit_target(pairing: Pairing) -> str:
-    """Return the pairing as the audit log names it; the id leads to the app's own entries."""
+    """Return the pairing as the audit log names it; the app's entry ``app.let_in`` has the same id."""
     return f"{pairing.id} {pairing.identity.shown_without_pid}"
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from upstash_helper.api.guard.middleware import UPSTASH_PREFIX
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
-from upstash_helper.api.server.routes import Policy, Route
+from upstash_helper.api.server.routes import RECORD_FIRST, Policy, Route, caller_of
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.ports import PassThroughRequest
 from upstash_helper.protocol.literals import Scope
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PREFIX: Final = "/upstash/"
+PREFIX: Final = UPSTASH_PREFIX
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes. Upstash's own limit is of this order of magnitude."""
 BODY_SECONDS: Final = 30.0
@@ -52,7 +53,9 @@ class PassThroughResource:
             Route(
                 method=method, path=f"{PREFIX}{{path:.+}}", handler=self.forward,
                 # Reads are audited as well: they may return passwords.
-                policy=Policy("token", scope, "any", basic=True, audit=f"upstash.{method.lower()}"),
+                policy=Policy(
+                    "token", scope, "any", basic=True, audit=f"upstash.{method.lower()}", order=RECORD_FIRST
+                ),
                 operation_id=f"passThrough{method.title()}",
                 summary="Call Upstash's Developer API. Its own responses have `Via: 1.1 upstash-helper`",
                 answers={200: "*/*"}, problems=(408, *_UPSTREAM),
@@ -72,7 +75,7 @@ class PassThroughResource:
                 length=request.content_length,
             )
 
-            async with self._pass_through(wanted) as answer:
+            async with self._pass_through(wanted, caller_of(request)) as answer:
                 return await send_answer(request, answer)
         except BodyTooLarge:
             response = problems.answer(413, "body_too_large", "The body is larger than 1 MiB.")
@@ -172,6 +175,9 @@ async def send_answer(
         code = error.code if isinstance(error, HelperError) else "response_not_read"
         logger.info("pass_through_interrupted", extra={"code": code})
         _abort(request)
+    except asyncio.CancelledError:
+        _abort(request)  # the app has disconnected, or its rights have ended
+        raise
     return response
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import hdrs
 
 from upstash_helper.api.server import render
+from upstash_helper.api.server.connections import Connection
 from upstash_helper.api.server.routes import Parameter, Policy, Route
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.protocol import proof
@@ -67,6 +68,8 @@ class ProofResource:
         if digest is None:
             await self._tokens.ready()
             digest = self._tokens.digest_of(key_id) or await self._pairings.digest_of(key_id)
+        if digest is not None and isinstance(request.protocol, Connection):
+            request.protocol.names_token()
         # Not an error status for an unknown token: browsers log those to the console of the page.
         host = request.headers[hdrs.HOST]
         return render.json(wire.Proof(proof=None if digest is None else proof.compute(digest, host=host, nonce=nonce)))

@@ -33,6 +33,10 @@ class BodyTimeout(BodyError):
     """The body did not arrive in time."""
 
 
+class BodyNotAllowed(BodyError):
+    """The route takes no body. It is not awaited: RFC 9110, section 9.3.1, allows refusing it and closing."""
+
+
 class UnsupportedEncoding(BodyError):
     """The body is encoded. No body here is large enough to need it, and decompression can exhaust memory."""
 

@@ -14,6 +14,7 @@ public names: ``connection_made``, ``connection_lost``, ``data_received``, ``han
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 from aiohttp import hdrs, web
 
+from upstash_helper.api.server.arrivals import Arrival, Arrivals
 from upstash_helper.api.server.unread_fields import UnreadFields
 from upstash_helper.broker.account.attempts import https_forced
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp import StreamReader
+
+    from upstash_helper.broker.identity import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +56,20 @@ class Limits:
 
     connections: int = 64
     """The maximum number of open connections. A browser opens six, an app one or two."""
+    app_requests: int = 40
+    """
+    How many of them may be busy with requests of apps at the same time. The rest is for the owner: all other
+    connections can be closed for one of the owner's.
+    """
+    requests_per_app: int = 16
+    silent: int = 640
+    """How many connections that have not sent anything may be open besides. They hold no place."""
+    other_users: int = 4
+    """How many places connections of other users may have: enough to send each a refusal."""
     idle_seconds: float = 15.0
     """
-    From the opening of a connection, or its last response, to the end of the next request's headers. Receiving a byte
-    does not extend it.
+    From the opening of a connection to its first byte, and from there, or from its last response, to the end of the
+    next request's headers. Receiving another byte does not extend it.
     """
     linger_seconds: float = 0.5
     """
@@ -76,20 +90,55 @@ class Counts:
     opened: int = 0
     evicted: int = 0
     refused: int = 0
+    other_users: int = 0
+    """Connections of other users that were closed because too many were open."""
     malformed: int = 0
     tls: int = 0
 
 
-class Connections:
-    """The open connections of one server, ordered by idle time, longest first."""
+class Standing(enum.IntEnum):
+    """Whose a connection is, as far as is known. The lower, the sooner it is closed in favor of a new one."""
 
-    def __init__(self, server: web.Server, limits: Limits, counts: Counts) -> None:
+    UNKNOWN = 0
+    """It has sent no valid token so far."""
+    APP = 1
+    """Its last request had an app's token, or was for the proof that precedes sending a token."""
+    OWNER = 2
+
+
+class Connections:
+    """
+    The open connections of one server, ordered by how long they have been waiting for their client, longest first.
+
+    Until a connection has sent the owner's token, it cannot be told from any other. So a new one that has sent
+    something always gets a place: if there is none, one is taken from a connection without a token that keeps us
+    waiting, the longest-waiting first. It makes no difference whether it sends its headers or its body slowly, does not
+    read its response, or is idle. An honest client is served before its turn comes; see ``arrivals.BEGUN_AT_ONCE``.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        limits: Limits,
+        counts: Counts,
+        *,
+        is_other_user: Callable[[tuple[str, int], tuple[str, int]], bool] = lambda _local, _remote: False,
+    ) -> None:
         """
         Args:
             server: From ``AppRunner.server``. Its requests are tracked from now on.
             limits: The limits.
             counts: The counts to update.
+            is_other_user: Returns whether the connection with these local and remote addresses is another user's.
         """
+        self._arrivals = Arrivals(
+            begin=self._begin_connection,
+            changed=lambda: self.on_change(len(self)),
+            is_other_user=is_other_user,
+            limit=limits.silent,
+            others=self._may_add_other_user,
+            idle_seconds=limits.idle_seconds,
+        )
         self._server = server
         self._limits = limits
         self._open: dict[Connection, None] = {}
@@ -103,16 +152,21 @@ class Connections:
         server.request_factory = cast("Any", self._begin)  # every protocol of this server is a Connection
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open) + len(self._arrivals)
 
-    def __call__(self) -> Connection:
+    def __call__(self) -> Arrival:
         """Return the protocol of a new connection: the protocol factory of ``loop.create_server``."""
-        return Connection(self, self._server, self._limits)
+        self.counts.opened += 1
+        return Arrival(self._arrivals)
 
     @property
     def all_received(self) -> bool:
         """Whether every open connection has received data."""
-        return all(connection.received for connection in self._open)
+        return len(self._arrivals) == 0
+
+    def close_silent(self) -> None:
+        """Close the connections that have not sent anything."""
+        self._arrivals.close()
 
     async def wait_idle(self) -> None:
         """Wait until no request is being handled."""
@@ -120,31 +174,78 @@ class Connections:
 
     def close_all(self) -> None:
         """Close all connections, including those whose requests are being handled."""
+        self._arrivals.close()
         for connection in tuple(self._open):
             connection.force_close()
 
     def add(self, connection: Connection) -> bool:
-        """Add a new connection, closing the one that has been idle longest if necessary. Return False if none is."""
-        self.counts.opened += 1
-        if len(self._open) >= self._limits.connections:
-            idle = next((each for each in self._open if not each.busy), None)
-            if idle is None:
-                self.counts.refused += 1
-                logger.warning("connection_refused", extra={"open": len(self._open), "refused": self.counts.refused})
-                return False
-            self.counts.evicted += 1
-            logger.info("idle_connection_evicted", extra={"evicted": self.counts.evicted})
-            del self._open[idle]
-            idle.force_close()
+        """Add a new connection, closing another one if necessary. Return False if none can be closed."""
+        if len(self._open) >= self._limits.connections and not self._close_one():
+            self.counts.refused += 1
+            logger.warning("connection_refused", extra={"open": len(self._open), "refused": self.counts.refused})
+            return False
         self._open[connection] = None
-        self.on_change(len(self._open))
+        return True
+
+    def _begin_connection(self, arrival: Arrival) -> None:
+        """Parse what an arrival has sent, as a connection with a place."""
+        transport = arrival.transport
+        if transport is None or transport.is_closing():
+            return
+        connection = Connection(self, self._server, self._limits)
+        connection.other_user = arrival.other_user or None  # the guard makes sure before a request is handled
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.data_received(arrival.data)
+        transport.resume_reading()
+
+    def _may_add_other_user(self) -> bool:
+        """Return whether another user may have one more connection. It is closed without a response otherwise."""
+        number = self._arrivals.other_users + sum(each.other_user is True for each in self._open)
+        if number < self._limits.other_users:
+            return True
+        self.counts.other_users += 1
+        logger.info("other_user_refused", extra={"count": self.counts.other_users})
+        return False
+
+    def _close_one(self) -> bool:
+        """
+        Close the connection that can best be spared. Return False if all are handling requests of the owner or of apps.
+        """
+        victim = min(
+            # min() returns the first of equals, which has been waiting longest.
+            (each for each in self._open if each.can_be_closed),
+            key=lambda each: (each.other_user is not True, each.standing, each.is_handled),
+            default=None,
+        )
+        if victim is None:
+            return False
+        self.counts.evicted += 1
+        logger.info("connection_evicted", extra={"evicted": self.counts.evicted, "standing": victim.standing.name})
+        del self._open[victim]
+        victim.abort()
+        return True
+
+    def may_begin(self, connection: Connection, caller_id: str) -> bool:
+        """
+        Return whether a connection may be busy with a request of an app. It is the app's from now on.
+
+        Args:
+            connection: The connection, whose request has been authenticated.
+            caller_id: The app's ID.
+        """
+        connection.caller_id, connection.standing = "", Standing.UNKNOWN
+        busy = [each.caller_id for each in self._open if each.busy and each.standing is Standing.APP]
+        if len(busy) >= self._limits.app_requests or busy.count(caller_id) >= self._limits.requests_per_app:
+            return False
+        connection.caller_id, connection.standing = caller_id, Standing.APP
         return True
 
     def remove(self, connection: Connection) -> None:
         """Remove a closed connection."""
         self.request_ended(connection)
         self._open.pop(connection, None)
-        self.on_change(len(self._open))
+        self.on_change(len(self))
 
     def request_ended(self, connection: Connection) -> None:
         """Mark a connection as idle, and move it to the end of the order."""
@@ -153,9 +254,13 @@ class Connections:
             self._busy -= 1
             if self._busy == 0:
                 self._idle.set()
-            if connection in self._open:
-                del self._open[connection]
-                self._open[connection] = None
+            self._to_end(connection)
+
+    def _to_end(self, connection: Connection) -> None:
+        """Move a connection to the end of the order: it has just begun to wait for something else."""
+        if connection in self._open:
+            del self._open[connection]
+            self._open[connection] = None
 
     def _begin(self, message: Any, payload: Any, protocol: Connection, writer: Any, task: Any) -> web.BaseRequest:
         """Mark a connection as busy. aiohttp calls this once a request's headers are complete, or malformed."""
@@ -163,6 +268,7 @@ class Connections:
             protocol.busy = True
             self._busy += 1
             self._idle.clear()
+            self._to_end(protocol)
         protocol.begin_body(payload)
         return self._make_request(message, payload, protocol, writer, task)
 
@@ -175,10 +281,13 @@ class Connection(web.RequestHandler):
         "_body",
         "_connections",
         "_refused",
+        "_sending",
         "_unread_fields",
         "busy",
+        "caller_id",
         "other_user",
         "received",
+        "standing",
     )
 
     def __init__(self, connections: Connections, server: web.Server, limits: Limits) -> None:
@@ -202,9 +311,13 @@ class Connection(web.RequestHandler):
         self._unread_fields = UnreadFields()
         self.received = False
         self._body: StreamReader | None = None
+        self._sending = False
         self.busy = False
         self.other_user: bool | None = None
-        """Whether another user's process opened it; None until the guard has checked."""
+        """Whether another user's process opened it; None if it is not known yet."""
+        self.standing = Standing.UNKNOWN
+        self.caller_id = ""
+        """The ID of the app that sent the last request, if it is known."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the connection, or refuse it immediately."""
@@ -214,6 +327,43 @@ class Connection(web.RequestHandler):
             self._refused = True
             transport.write(_TOO_MANY % (len(_TOO_MANY_BODY), _TOO_MANY_BODY))
             transport.close()
+
+    @property
+    def is_handled(self) -> bool:
+        """Whether we are at work for it, and do not wait for its client to send a request or to read a response."""
+        return self.busy and not self._sending and (self._body is None or self._body.is_eof())
+
+    @property
+    def can_be_closed(self) -> bool:
+        """Whether it may be closed in favor of a new one."""
+        match self.standing:
+            case Standing.UNKNOWN:
+                return True
+            case Standing.APP:
+                return not self.is_handled
+            case Standing.OWNER:
+                return not self.busy
+
+    def abort(self) -> None:
+        """Close the connection without sending what is still buffered."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
+
+    def names_token(self) -> None:
+        """Record that its client knows a valid token's key ID, and will most likely send that token next."""
+        if self.standing is Standing.UNKNOWN:
+            self.standing = Standing.APP
+
+    def begin_for(self, caller: Caller) -> bool:
+        """
+        Record whose request is being handled. Return False if it is one of too many simultaneous requests of an app.
+        """
+        if not caller.is_owner:
+            return self._connections.may_begin(self, caller.id)
+        self.standing = Standing.OWNER
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Free the connection's slot."""
@@ -247,6 +397,7 @@ class Connection(web.RequestHandler):
             self._unread_fields.request_read(_body_length(request))
         elif not getattr(resp, "prepared", True):
             resp.force_close()
+        self._sending = True
         try:
             async with asyncio.timeout(self._answer_seconds):
                 return await super().finish_response(request, resp, start_time)
@@ -256,6 +407,7 @@ class Connection(web.RequestHandler):
                 self.transport.abort()
             return resp, True
         finally:
+            self._sending = False
             if body.exception() is not None:
                 body.feed_eof()  # the rest of the body will not arrive
             self._connections.request_ended(self)

@@ -118,7 +118,10 @@ def _operation(route: Route) -> dict[str, object]:
         operation["parameters"] = parameters
     if route.body is not None:
         schema = {"$ref": _REF.format(name=route.body.__name__)}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": route.policy.body != "optional",
+            "content": {"application/json": {"schema": schema}},
+        }
     operation["responses"] = _responses(route)
     if route.policy.access in ("token", "owner"):
         schemes = ["owner"] if route.policy.access == "owner" else ["token", "owner"]

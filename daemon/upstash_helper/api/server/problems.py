@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -13,6 +11,7 @@ from msgspec import UNSET
 
 from upstash_helper.broker import errors
 from upstash_helper.protocol import wire
+from upstash_helper.system import validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +32,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.StoreUnavailable: 503,
     errors.LedgerUnavailable: 503,
     errors.LedgerFull: 507,
+    errors.AccessEnded: 401,
     errors.PairingNotFound: 404,
     errors.PairingPending: 409,
     errors.PairingUndecided: 409,
@@ -98,6 +98,19 @@ def answer(
     return response
 
 
+def for_upstash_clients(response: web.StreamResponse) -> None:
+    """
+    Add the member ``error`` to a problem, in which Upstash's API puts the reason.
+
+    Upstash's command line shows it. Without it, it prints the whole problem as an escaped text.
+    """
+    if not isinstance(response, web.Response) or response.content_type != CONTENT_TYPE:
+        return
+    if isinstance(response.body, bytes):
+        problem = msgspec.json.decode(response.body, type=wire.Problem)
+        response.body = msgspec.json.encode(msgspec.structs.replace(problem, error=problem.detail))
+
+
 def of_error(error: errors.HelperError) -> web.Response:
     """Return a domain error as a response."""
     invalid = (
@@ -145,45 +158,17 @@ class BodyInvalid(Exception):
         self.response = answer(status, code, detail, invalid=invalid)
 
 
-_POSITION: Final = re.compile(r" - at `([^`]*)`$")
-
-
 def decode(body: bytes, kind: type[wire.RequestBody]) -> wire.RequestBody:
     """
     Decode a JSON body as ``kind``.
 
     Raises:
-        BodyInvalid: With 400 ``invalid_json``, or 422 ``invalid_request`` and a JSON pointer to the invalid value.
+        BodyInvalid: With 400 ``invalid_json``, or 422 ``invalid_request`` and a JSON pointer to each invalid value.
     """
     try:
-        value = msgspec.json.decode(body, type=kind)
-        json.loads(body, object_pairs_hook=_reject_duplicates)
-    except msgspec.ValidationError as error:
-        position = _POSITION.search(str(error))
-        invalid = wire.FieldError(
-            pointer=_pointer(position.group(1)) if position else "", detail=_POSITION.sub("", str(error)) + "."
-        )
-        detail = f"{invalid.pointer or 'The body'}: {invalid.detail}"
-        raise BodyInvalid(422, "invalid_request", detail, invalid=[invalid]) from None
-    except (ValueError, RecursionError) as error:
-        # msgspec's messages name bytes and positions, never the values around them.
-        what = str(error) if isinstance(error, msgspec.DecodeError | _DuplicateKey) else "it cannot be parsed"
-        raise BodyInvalid(400, "invalid_json", f"The body is not valid JSON: {what}.") from None
-    return value
-
-
-class _DuplicateKey(ValueError):
-    """An object has the same key twice. Parsers disagree about which one counts (RFC 8259, section 4)."""
-
-
-def _reject_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        message = "an object has the same key twice"
-        raise _DuplicateKey(message)
-    return dict(pairs)
-
-
-def _pointer(path: str) -> str:
-    """Convert msgspec's ``$.read_regions[0]`` to a JSON pointer, ``/read_regions/0`` (RFC 6901)."""
-    return re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", path.removeprefix("$")).replace(".", "/")
+        return validation.decode_json(body, kind, unique_keys=True)
+    except validation.ValuesInvalid as error:
+        invalid = [wire.FieldError(pointer=one.pointer, detail=one.detail) for one in error.errors]
+        raise BodyInvalid(422, "invalid_request", error.errors[0].sentence("The body"), invalid=invalid) from None
+    except validation.JsonInvalid as error:
+        raise BodyInvalid(400, "invalid_json", f"The body is not valid JSON. {error}") from None

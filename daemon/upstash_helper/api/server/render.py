@@ -12,7 +12,8 @@ from msgspec import UNSET, UnsetType
 
 from upstash_helper.broker import ledger as records
 from upstash_helper.broker.account.attempts import Attempt, Exchanging, Expired, Failed, Pending, Succeeded
-from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES
+from upstash_helper.broker.apps.sites import kind_of, name_of
+from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES, STRONG
 from upstash_helper.protocol import literals, wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
@@ -207,14 +208,28 @@ def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
         state=state(it, over=over),
         via_bridge=isinstance(it.decision, records.Waiting) and it.decision.via_bridge,
         all_databases_meaning=ALL_DATABASES if "databases:credentials" in it.scopes else None,
+        site=site(it.site),
         created_at=timestamp(it.created_at),
         expires_at=timestamp(it.expires_at),
     )
 
 
 def block(it: records.Block) -> wire_apps.Blocked:
-    """Return a blocked app."""
-    return wire_apps.Blocked(id=it.id, identity=identity(it.identity), blocked_at=timestamp(it.blocked_at))
+    """Return a blocked app or site."""
+    return wire_apps.Blocked(
+        id=it.id, identity=identity(it.identity), site=site(it.site), blocked_at=timestamp(it.blocked_at)
+    )
+
+
+def site(it: str) -> wire_apps.Site | None:
+    """Return what a block of a site covers; None if that is a single identity."""
+    from upstash_helper.protocol.messages import SITES
+
+    kind = kind_of(it)
+    if kind is None:
+        return None
+    message = SITES[kind].format(name=name_of(it))
+    return wire_apps.Site(kind=kind, shown=message.title, detail=message.detail)
 
 
 def app(it: records.App) -> wire_apps.App:
@@ -276,7 +291,9 @@ def ledger(it: LedgerHealth) -> LedgerStatus:
 
 
 def _scopes(scopes: tuple[Scope, ...]) -> tuple[wire_apps.RequestedScope, ...]:
-    return tuple(wire_apps.RequestedScope(scope=scope, meaning=MEANING[scope]) for scope in scopes)
+    return tuple(
+        wire_apps.RequestedScope(scope=scope, meaning=MEANING[scope], strong=scope in STRONG) for scope in scopes
+    )
 
 
 def _optional(unix: float | None) -> str | None:

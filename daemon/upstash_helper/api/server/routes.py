@@ -6,9 +6,10 @@ The guard enforces ``Policy``; ``openapi`` renders the rest.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -34,8 +35,28 @@ Access = Literal[
 Body = Literal[
     "none",
     "json",
+    "optional",  # JSON, or no body
     "any",  # any content type, streamed by the handler; requiring a token header already rules out simple requests
 ]
+
+
+class Order(enum.Enum):
+    """In which order a route that changes something acts and writes that down. Each such route declares it."""
+
+    RECORD_FIRST = "record_first"
+    """
+    For what gives rights, discloses a secret, or changes something at Upstash: it is recorded, then done. If it cannot
+    be recorded, it is not done.
+    """
+    ACT_FIRST = "act_first"
+    """
+    For what takes rights away, ends something, or lets the owner in: it is done at once, then recorded. A full,
+    read-only, or locked disk does not prevent it, and the response says if it is not written yet (``recorded``).
+    """
+
+
+RECORD_FIRST: Final = Order.RECORD_FIRST
+ACT_FIRST: Final = Order.ACT_FIRST
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -53,6 +74,8 @@ class Policy(msgspec.Struct, frozen=True):
     """Whether any page may load it, such as an image. For a constant that shows no more than that we can be reached."""
     audit: str | None = None
     """The action's name in the audit log. Required for every route that changes state."""
+    order: Order | None = None
+    """Required for every route that changes state."""
 
 
 @dataclass(frozen=True, kw_only=True)

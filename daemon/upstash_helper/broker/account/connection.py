@@ -9,6 +9,7 @@ import msgspec
 
 from upstash_helper.broker.account.attempts import Attempt, Exchanging, Pending
 from upstash_helper.broker.account.callback_lease import CallbackLease
+from upstash_helper.broker.account.key_check import KeyCheck
 from upstash_helper.broker.account.oauth_flow import OAuthFlow
 from upstash_helper.broker.errors import (
     ClientIdMissing,
@@ -17,6 +18,7 @@ from upstash_helper.broker.errors import (
     PortConflict,
     ReconnectRequired,
     StoreLocked,
+    UpstreamForbidden,
 )
 from upstash_helper.broker.models import Credential
 from upstash_helper.protocol.literals import ConnectionMethod, ConnectionState
@@ -40,6 +42,7 @@ T = TypeVar("T")
 
 # After Upstash has rejected the key, calls fail here for this long before one is sent to Upstash again.
 REFUSED_SECONDS: Final = 60.0
+_ONLY_THIS: Final = "Upstash refused this request as unauthorized (status 401), although it accepts the stored API key."
 
 
 class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +78,7 @@ class Connection:
         server: AuthorizationServer | None,
         sign_in: SignIn,
         callback: CallbackAddress,
+        check: Callable[[Credential], Awaitable[object]],
         tls_hellos: Callable[[], int],
         browser: Browser,
         events: EventBus,
@@ -88,6 +92,10 @@ class Connection:
         self._events = events
         self._background = background
         self._clock = clock
+        self._key_check = KeyCheck(check, background=background, clock=clock)
+        self.on_account_left: Callable[[], None] = lambda: None
+        """Called when the connected account is disconnected, or replaced by another one."""
+        self._account: str | None = None
         self.turn: Final = asyncio.Lock()
         """The lock to hold while changing the credential."""
         self.flow: Final = OAuthFlow(
@@ -206,9 +214,13 @@ class Connection:
     async def _disconnect(self) -> tuple[str | None, bool]:
         if isinstance(alive := self.flow.alive, Pending):
             self.flow.give_up(alive, "The account was disconnected.")
-            await self._lease.update()
+        # At once: a sign-in that is storing a key has the turn for up to half a minute, or the keyring does not answer.
+        before = await self._credentials.peek()
+        self._credentials.forget()
+        await self._lease.update()
+        self.on_account_left()
         async with self.turn:
-            credential = await self._credentials.peek()
+            credential = await self._credentials.peek() or before
             stored = await self._credentials.delete()
         await self.changed()
         return (credential.key_name if credential else None), stored
@@ -219,10 +231,14 @@ class Connection:
         """
         Run ``operation`` with the credential, and remember if Upstash rejects it.
 
+        One refusal proves nothing, since an app may have chosen the path. It counts only if Upstash also rejects a call
+        of our own, and so does a success after a refusal.
+
         Raises:
             NotConnected: If no account is connected.
             EmailRequired: If its email address is missing.
             ReconnectRequired: If Upstash rejects the key, or rejected it a short time ago.
+            UpstreamForbidden: If it rejects only this operation as unauthorized.
             StoreLocked: If the key cannot be read.
             StoreUnavailable: Like StoreLocked.
             HelperError: Errors of ``operation``.
@@ -231,12 +247,16 @@ class Connection:
         try:
             result = await operation(credential)
         except ReconnectRequired:
+            if not self._key_check.is_made_by(operation) and not await self._key_check.rejects(credential):
+                raise UpstreamForbidden(_ONLY_THIS) from None
             first = self._refused is not credential
             self._refused, self._refused_at = credential, self._clock.monotonic()
             if first:
                 await self.changed()
             raise
-        if self._refused is credential:
+        if self._refused is credential and (
+            self._key_check.is_made_by(operation) or not await self._key_check.rejects(credential)
+        ):
             self._refused = None
             await self.changed()
         return result
@@ -253,6 +273,7 @@ class Connection:
             raise NotConnected
         if credential.email is None:
             raise EmailRequired
+        self._account = credential.email
         if credential is self._refused and self._clock.monotonic() - self._refused_at < REFUSED_SECONDS:
             raise ReconnectRequired
         return credential
@@ -264,4 +285,8 @@ class Connection:
         if attempt is not None:
             self._events.publish("attempt", attempt)
             await self._lease.update()
-        self._events.publish("connection", await self.status())
+        status = await self.status()
+        if self._account is not None and status.email != self._account:
+            self._account = None
+            self.on_account_left()
+        self._events.publish("connection", status)

@@ -6,13 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavailable
+from upstash_helper.broker.pending_writes import NoTombstones
 
 if TYPE_CHECKING:
     from upstash_helper.broker.models import Credential
-    from upstash_helper.broker.ports import Clock, CredentialStore, StoreHealth
+    from upstash_helper.broker.ports import Clock, CredentialStore, StoreHealth, Tombstones
 
 # Minimum time between two reads of a store that failed: failing calls stay cheap and unlock prompts do not pile up.
 RETRY_SECONDS: Final = 5.0
+
+_TOMBSTONE: Final = "credential"
 
 
 class CredentialCache:
@@ -21,12 +24,20 @@ class CredentialCache:
     tens of milliseconds and may block on a prompt.
     """
 
-    def __init__(self, *, store: CredentialStore, clock: Clock) -> None:
+    def __init__(self, *, store: CredentialStore, clock: Clock, tombstones: Tombstones | None = None) -> None:
+        """
+        Args:
+            store: The store.
+            clock: The clock.
+            tombstones: Remembers across a restart that the credential has yet to be deleted.
+        """
         self._store = store
+        self._tombstones = tombstones or NoTombstones()
         self._clock = clock
         self._credential: Credential | None = None
         self._known = False
-        self._delete_first = False
+        self._delete_first: bool | None = None
+        """Whether the stored credential must be deleted before anything is read; None: an earlier run decides."""
         self._loading: asyncio.Task[None] | None = None
         self._failure: HelperError | None = None
         self._failed_at = 0.0
@@ -79,6 +90,12 @@ class CredentialCache:
             raise
         self._credential, self._known = credential, True
         self._failure, self._delete_first = None, False
+        await self._tombstones.remove(_TOMBSTONE)
+
+    def forget(self) -> None:
+        """Stop using the credential at once, before it is deleted."""
+        if self._known:
+            self._credential = None
 
     async def delete(self) -> bool:
         """
@@ -90,8 +107,10 @@ class CredentialCache:
         except (StoreLocked, StoreUnavailable) as error:
             self._remember(error)
             self._known, self._delete_first = False, True
+            await self._tombstones.add(_TOMBSTONE)
             return False
         self._failure, self._delete_first = None, False
+        await self._tombstones.remove(_TOMBSTONE)
         return True
 
     async def _read(self) -> None:
@@ -108,9 +127,12 @@ class CredentialCache:
 
     async def _load(self) -> None:
         try:
+            if self._delete_first is None:
+                self._delete_first = _TOMBSTONE in await self._tombstones.load()
             if self._delete_first:
                 await self._store.delete()
                 self._delete_first = False
+                await self._tombstones.remove(_TOMBSTONE)
             credential = await self._store.load()
         except (StoreLocked, StoreUnavailable) as error:
             self._remember(error)

@@ -9,13 +9,14 @@ import msgspec
 
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.sites import kind_of
 from upstash_helper.broker.identity import ordered
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
-from upstash_helper.protocol.literals import Scope
+from upstash_helper.protocol.literals import BlockScope, Scope
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
-    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
     from upstash_helper.broker.ports import Clock
 
 
@@ -67,44 +68,56 @@ class Approvals:
             expires_at = self._clock.time() + LIFETIME
             approved = msgspec.structs.replace(pairing, decision=Approved(grant=grant), expires_at=expires_at)
             await self._queue.put(approved, lasts=LIFETIME)
-            self._rate_limiter.clear_denials(pairing.identity)
+            self._rate_limiter.approved(approved)
         return approved
 
     async def deny(self, pairing_id: str) -> Pairing:
         """
         Deny a request. Denying it again changes nothing. An approval is withdrawn if the app has not fetched its token
-        yet. The app cannot request access again immediately.
+        yet. The app cannot request access again immediately. This takes effect at once, and is written later if the
+        ledger cannot be written now.
 
         Raises:
             PairingNotFound: If there is none with this ID.
             PairingExpired: If it was not decided in time.
             PairingDecided: If it was decided differently.
-            LedgerUnavailable: Nothing is decided then.
+            LedgerUnavailable: If the ledger has not been read yet and cannot be read.
             LedgerFull: Like LedgerUnavailable.
         """
-        async with self._queue.lock:
-            return await self._deny(await self._decidable(pairing_id, approve=False))
+        denied = self._deny(await self._decidable(pairing_id, approve=False))
+        await self._queue.written()
+        return denied
 
-    async def block(self, pairing_id: str) -> Block:
+    async def block(self, pairing_id: str, *, scope: BlockScope = "identity") -> Block:
         """
-        Deny a request and block further requests from its identity. Access that an app has already is not revoked.
+        Deny a request and block further requests from its identity, or from its whole site. Access that an app has
+        already is not revoked. This takes effect at once, like ``deny``.
+
+        Args:
+            pairing_id: The request.
+            scope: What to block. An extension is its own site.
 
         Raises:
             PairingNotFound: If there is none with this ID.
-            LedgerUnavailable: Nothing is decided then.
+            LedgerUnavailable: If the ledger has not been read yet and cannot be read.
             LedgerFull: Like LedgerUnavailable.
         """
-        async with self._queue.lock:
-            pairing = await self._find(pairing_id)
-            block = Block(id=secrets.token_hex(8), identity=pairing.identity, blocked_at=self._clock.time())
-            await self._queue.block(block)
-            for one in self._queue.open_of(pairing.identity.key):
-                await self._deny(one)  # includes approved requests without a fetched token
+        pairing = await self._find(pairing_id)
+        block = Block(
+            id=secrets.token_hex(8),
+            identity=pairing.identity,
+            site=pairing.site if scope == "site" and kind_of(pairing.site) is not None else "",
+            blocked_at=self._clock.time(),
+        )
+        self._queue.block(block, because_of=pairing_id)
+        for one in self._queue.open_of(block):
+            self._deny(one)  # includes approved requests without a fetched token
+        await self._queue.written()
         return block
 
     async def blocks(self) -> tuple[Block, ...]:
         """
-        Return the blocked identities.
+        Return the blocks.
 
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
@@ -156,12 +169,12 @@ class Approvals:
             raise errors.PairingExpired("The request was not decided in time. The app can request access again.")
         return pairing
 
-    async def _deny(self, pairing: Pairing) -> Pairing:
+    def _deny(self, pairing: Pairing) -> Pairing:
         if isinstance(pairing.decision, Denied):
             return pairing
         denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
-        await self._queue.put(denied)
-        self._rate_limiter.record_denial(pairing.identity)
+        self._queue.end(denied)
+        self._rate_limiter.denied(denied)
         return denied
 
 

@@ -1,37 +1,56 @@
-"""The pairing queue: the access requests of the last minutes and the blocked identities, in sync with the ledger."""
+"""The pairing queue: the access requests of the last minutes and the blocks, in sync with the ledger."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Pairing, Waiting
+import msgspec
+
+from upstash_helper.broker.apps.pairing_limits import HOUR
+from upstash_helper.broker.apps.pairing_limits import LIFETIME as LIFETIME  # noqa: PLC0414 - exported
+from upstash_helper.broker.errors import PairingDecided
+from upstash_helper.broker.ledger import Approved, Block, Denied, Pairing, Waiting
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
+    from collections.abc import Container
+
+    from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
+    from upstash_helper.broker.apps.sites import Sites
     from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import PairingRecords
+    from upstash_helper.broker.pending_writes import PendingWrites
     from upstash_helper.broker.ports import Clock
 
-LIFETIME: Final = 120.0
-"""Seconds for the user to decide, and then for the app to fetch its token."""
-
-# How long a pairing that has ended is kept, so that its app can read the result.
-_REMEMBERED_SECONDS: Final = 600.0
+# How long a pairing that has ended is kept: its app can read the result, and its prompt counts after a restart, too.
+_REMEMBERED_SECONDS: Final = HOUR
 
 
 class PairingQueue:
     """
-    Keeps the pairings. Callers must hold ``lock`` and have called ``load`` before they read or change one.
+    Keeps the pairings. Callers must have called ``load`` before they read or change one, and hold ``lock`` for what is
+    written before it takes effect (``put``, ``unblock``). What takes a right away (``end``, ``block``) takes effect at
+    once, without the lock, and is written as soon as possible.
 
     Deadlines are monotonic. For a pairing of an earlier run of the daemon, only the wall-clock time is known; it gets
     at most one whole lifetime.
     """
 
     def __init__(
-        self, *, records: PairingRecords, rate_limiter: PairingRateLimiter, events: EventBus, clock: Clock
+        self,
+        *,
+        records: PairingRecords,
+        sites: Sites,
+        pending: PendingWrites,
+        rate_limiter: PairingRateLimiter,
+        events: EventBus,
+        clock: Clock,
     ) -> None:
         self._records = records
+        self._sites = sites
+        self._pending = pending
         self._rate_limiter = rate_limiter
         self._events = events
         self._clock = clock
@@ -39,6 +58,7 @@ class PairingQueue:
         self._deadlines: dict[str, float] = {}
         self._blocks: dict[str, Block] = {}
         self._loaded = False
+        self._loading = asyncio.Lock()
         self.lock: Final = asyncio.Lock()
 
     async def load(self) -> None:
@@ -50,17 +70,30 @@ class PairingQueue:
         """
         if self._loaded:
             return
-        pairings, blocks = await self._records.load()
+        async with self._loading:
+            if not self._loaded:
+                tombstones = await self._pending.tombstones()
+                pairings, blocks = await self._records.load()
+                self._blocks = {block.key: block for block in blocks}
+                for pairing in pairings:
+                    self._restore(pairing, tombstones)
+                self._loaded = True
+
+    def _restore(self, stored: Pairing, tombstones: Container[str]) -> None:
         now = self._clock.time()
-        for pairing in pairings:
-            self._by_id[pairing.id] = pairing
-            self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
-            if isinstance(pairing.decision, Denied):
-                self._rate_limiter.record_denial(pairing.identity)
-            elif isinstance(pairing.decision, Approved | Delivered):
-                self._rate_limiter.clear_denials(pairing.identity)
-        self._blocks = {block.identity.key: block for block in blocks}
-        self._loaded = True
+        is_blocked, is_site_blocked = f"block:{stored.id}" in tombstones, f"block-site:{stored.id}" in tombstones
+        is_ended = f"pairing:{stored.id}" in tombstones
+        pairing = msgspec.structs.replace(stored, site=self._sites.of(stored.identity))
+        if is_blocked or is_site_blocked or is_ended:
+            pairing = msgspec.structs.replace(pairing, decision=Denied(at=now))
+        self._by_id[pairing.id] = pairing
+        self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
+        for site in ("",) * is_blocked + (pairing.site,) * is_site_blocked:
+            block = Block(id=secrets.token_hex(8), identity=pairing.identity, site=site, blocked_at=now)
+            self._add_block(block, because_of=pairing.id, kept=True)
+        if is_ended:
+            self._write_later(pairing.id, kept=True)
+        self._rate_limiter.restore(pairing)
 
     def get(self, pairing_id: str) -> Pairing | None:
         """Return a pairing, or None if there is none with this ID."""
@@ -85,9 +118,11 @@ class PairingQueue:
         """Return whether there is a next step and time for it: to decide, or to fetch the token."""
         return isinstance(pairing.decision, Waiting | Approved) and not self.is_expired(pairing)
 
-    def open_of(self, key: str) -> tuple[Pairing, ...]:
-        """Return the open pairings of the identity with this key."""
-        return tuple(it for it in self._by_id.values() if it.identity.key == key and self.is_open(it))
+    def open_of(self, block: Block) -> tuple[Pairing, ...]:
+        """Return the open pairings that ``block`` applies to."""
+        return tuple(
+            it for it in self._by_id.values() if self.is_open(it) and block.applies_to(it.identity, site=it.site)
+        )
 
     @property
     def waiting(self) -> tuple[Pairing, ...]:
@@ -99,30 +134,50 @@ class PairingQueue:
         """Whether any pairing is open."""
         return any(self.is_open(pairing) for pairing in self._by_id.values())
 
-    @property
-    def remaining(self) -> dict[str, tuple[str, float]]:
-        """The waiting pairings by identity key: their IDs and the seconds until they expire."""
-        now = self._clock.monotonic()
-        return {pairing.identity.key: (pairing.id, self._deadlines[pairing.id] - now) for pairing in self.waiting}
-
     async def put(self, pairing: Pairing, *, lasts: float | None = None) -> None:
         """
-        Store ``pairing``, replacing one with the same ID.
+        Store ``pairing``, replacing one with the same ID, once it is written.
 
         Args:
             pairing: The pairing.
             lasts: Seconds for the next step; None to keep the deadline.
 
         Raises:
+            PairingDecided: If it was denied or withdrawn while this was written.
             LedgerUnavailable: Nothing is changed then.
             LedgerFull: Like LedgerUnavailable.
         """
+        before = self._by_id.get(pairing.id)
         await self._records.save(pairing)
+        if self._by_id.get(pairing.id) is not before:
+            self._write_later(pairing.id)
+            raise PairingDecided("The request was denied or withdrawn in the meantime.")
         self._by_id[pairing.id] = pairing
         if lasts is not None:
             self._set_deadline(pairing.id, self._clock.monotonic() + lasts)
         self._events.publish("pairing", pairing, owner_only=True)
-        await self._prune()
+        self._prune()
+
+    def end(self, pairing: Pairing) -> None:
+        """Store a pairing that was denied or withdrawn. It takes effect at once, and is written later."""
+        self._by_id[pairing.id] = pairing
+        self._events.publish("pairing", pairing, owner_only=True)
+        self._write_later(pairing.id)
+        self._prune()
+
+    async def written(self) -> bool:
+        """Wait a little until what took effect is written, and return whether it is."""
+        return await self._pending.written()
+
+    def _write_later(self, pairing_id: str, *, kept: bool = False) -> None:
+        key = f"pairing:{pairing_id}"
+        self._pending.add(key, lambda: self._write(pairing_id), tombstone=key, kept=kept)
+
+    async def _write(self, pairing_id: str) -> None:
+        async with self.lock:
+            pairing = self._by_id.get(pairing_id)
+            if pairing is not None:
+                await self._records.save(pairing)
 
     def _set_deadline(self, pairing_id: str, deadline: float) -> None:
         self._deadlines[pairing_id] = deadline
@@ -135,45 +190,59 @@ class PairingQueue:
         if pairing is not None and self.is_expired(pairing):
             self._events.publish("pairing", pairing, owner_only=True)
 
-    async def _prune(self) -> None:
-        before = self._clock.time() - _REMEMBERED_SECONDS
-        # Open pairings are kept even if the wall clock has jumped.
-        old = [it.id for it in self._by_id.values() if it.expires_at < before and not self.is_open(it)]
-        if old:
-            await self._records.forget(before)
+    def _prune(self) -> None:
+        now = self._clock.monotonic()
+        old = tuple(
+            it.id
+            for it in self._by_id.values()
+            if self._deadlines.get(it.id, 0.0) + _REMEMBERED_SECONDS < now and not self.is_open(it)
+        )
         for pairing_id in old:
             del self._by_id[pairing_id]
             self._deadlines.pop(pairing_id, None)
+        if old:
+            self._pending.add(f"forget:{old[0]}", lambda: self._records.forget(old))
 
-    # --- blocked identities -------------------------------------------------------------------------------------------
+    # --- blocks -------------------------------------------------------------------------------------------------------
 
-    def is_blocked(self, key: str) -> bool:
-        """Return whether the identity with this key is blocked."""
-        return key in self._blocks
+    def is_blocked(self, identity: Identity, *, site: str) -> bool:
+        """Return whether ``identity`` or its site is blocked."""
+        return any(block.applies_to(identity, site=site) for block in self._blocks.values())
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks."""
         return tuple(self._blocks.values())
 
-    async def block(self, block: Block) -> None:
+    def block(self, block: Block, *, because_of: str) -> None:
         """
-        Block an identity.
+        Block an identity or a site. It takes effect at once, and is written later.
 
-        Raises:
-            LedgerUnavailable: Nothing is changed then.
-            LedgerFull: Like LedgerUnavailable.
+        Args:
+            block: The block.
+            because_of: The pairing whose identity is blocked.
         """
-        await self._records.block(block)
-        self._blocks[block.identity.key] = block
+        self._add_block(block, because_of=because_of)
 
     async def unblock(self, block: Block) -> None:
         """
-        Remove a block.
+        Remove a block, once that is written.
 
         Raises:
             LedgerUnavailable: Nothing is changed then.
             LedgerFull: Like LedgerUnavailable.
         """
         await self._records.unblock(block.id)
-        self._blocks.pop(block.identity.key, None)
+        self._blocks.pop(block.key, None)
+
+    def _add_block(self, block: Block, *, because_of: str, kept: bool = False) -> None:
+        self._blocks[block.key] = block
+        tombstone = f"block-site:{because_of}" if block.site else f"block:{because_of}"
+        self._pending.add(f"block:{block.id}", lambda: self._write_block(block), tombstone=tombstone, kept=kept)
+
+    async def _write_block(self, block: Block) -> None:
+        async with self.lock:
+            if self._blocks.get(block.key) is block:
+                await self._records.block(block)
+            else:
+                await self._records.unblock(block.id)

@@ -14,18 +14,20 @@ import msgspec
 
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.display_text import MAX_NAME, MAX_REASON, clean
-from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.pairing_limits import LIFETIME, Asker
 from upstash_helper.broker.apps.registry import caller_of, token_digest
-from upstash_helper.broker.identity import Caller, Identity, ordered
+from upstash_helper.broker.apps.sites import PROGRAMS
+from upstash_helper.broker.identity import Identity, of_origin, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
+    from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
-    from upstash_helper.broker.apps.rate_limits import PairingRateLimiter
     from upstash_helper.broker.apps.registry import AppRegistry
+    from upstash_helper.broker.apps.sites import Sites
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.ports import Clock, Notifier
@@ -57,6 +59,7 @@ class Pairings:
         queue: PairingQueue,
         apps: AppRegistry,
         audit: Audit,
+        sites: Sites,
         rate_limiter: PairingRateLimiter,
         notifier: Notifier,
         background: Background,
@@ -65,10 +68,38 @@ class Pairings:
         self._queue = queue
         self._apps = apps
         self._audit = audit
+        self._sites = sites
         self._rate_limiter = rate_limiter
         self._notifier = notifier
         self._background = background
         self._clock = clock
+
+    async def precheck(self, identity: Identity | None) -> None:
+        """
+        Count a request and refuse it if that is possible without knowing the program that sent it, because it takes
+        long to find out. To be called before ``begin``, which checks again.
+
+        Args:
+            identity: The page or extension; None for a program.
+
+        Raises:
+            AppBlocked: As for ``begin``.
+            PairingPending: As for ``begin``.
+            TooManyPairings: As for ``begin``; also if too many programs request access at the same time.
+            LedgerUnavailable: If the ledger cannot be read.
+        """
+        await self._apps.ready()
+        async with self._queue.lock:
+            await self._queue.load()
+            if identity is None:
+                if self._queue.is_blocked(Identity(kind="native", name=""), site=PROGRAMS):
+                    raise errors.AppBlocked
+                self._rate_limiter.count_program()
+                return
+            asker = self._asker(identity)
+            self._refuse_blocked(asker)
+            self._rate_limiter.count(asker)
+            self._rate_limiter.check(asker)
 
     async def begin(self, request: PairingRequest) -> tuple[Pairing, Secret]:
         """
@@ -76,10 +107,10 @@ class Pairings:
 
         Raises:
             InvalidRequest: If the name has no visible character, or no scope is requested.
-            AppBlocked: If the user has blocked this identity.
+            AppBlocked: If the user has blocked this identity or its site.
             PairingPending: If an earlier request of this identity is pending.
-            TooManyPairings: With the exact ``retry_after``: too many requests from this identity, a recent denial, or
-                too many pending requests in total.
+            TooManyPairings: With the exact ``retry_after``: too many requests or prompts of this site, a recent denial,
+                or no place for another request.
             LedgerUnavailable: If it cannot be recorded.
             LedgerFull: Like LedgerUnavailable.
         """
@@ -97,6 +128,7 @@ class Pairings:
             name=name,
             scopes=ordered(request.scopes),
             reason=reason,
+            site=self._sites.of(request.identity),
             created_at=now,
             expires_at=now + LIFETIME,
             decision=Waiting(via_bridge=request.via_bridge),
@@ -105,15 +137,38 @@ class Pairings:
         return pairing, secret
 
     async def _begin(self, pairing: Pairing) -> None:
+        await self._apps.ready()
         async with self._queue.lock:
             await self._queue.load()
-            if self._queue.is_blocked(pairing.identity.key):
-                raise errors.AppBlocked
-            self._rate_limiter.check(pairing.identity, waiting=self._queue.remaining)
-            caller = Caller(kind="app", id=f"pairing:{pairing.id}", name=pairing.name, identity=pairing.identity)
-            await self._audit.note(caller, "pairing.ask", pairing.id)
+            asker = self._asker(pairing.identity)
+            self._refuse_blocked(asker)
+            if asker.group == "programs":  # those of pages were counted before their program was looked up
+                self._rate_limiter.count(asker)
+            self._rate_limiter.check(asker)
+            await self._audit.note_request(pairing.identity, pairing.name, pairing.id)
             await self._queue.put(pairing, lasts=LIFETIME)
+            self._rate_limiter.shown(pairing, asker)
+            if self._queue.is_blocked(asker.identity, site=asker.site):
+                denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
+                self._queue.end(denied)
+                self._rate_limiter.denied(denied)
+                raise errors.AppBlocked
         self._background.start(self._notify(pairing))
+
+    def _asker(self, identity: Identity) -> Asker:
+        site = self._sites.of(identity)
+        approved = [app.identity for app in self._apps.live]
+        return Asker(
+            identity=identity,
+            site=site,
+            # A program that the system cannot identify could be any program.
+            has_access=bool(identity.name) and any(it.key == identity.key for it in approved),
+            shares_site=any(self._sites.of(it) == site for it in approved),
+        )
+
+    def _refuse_blocked(self, asker: Asker) -> None:
+        if self._queue.is_blocked(asker.identity, site=asker.site):
+            raise errors.AppBlocked
 
     async def _notify(self, pairing: Pairing) -> None:
         # Imported late: a daemon that starts needs no texts.
@@ -168,29 +223,27 @@ class Pairings:
                 await self._queue.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
             except BaseException:
                 # This token is never delivered. The next attempt creates a new app.
-                await self._apps.revoke(app.id, reason="app")
+                self._apps.take_back(app)
                 raise
         return app, token
 
     async def withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
         """
-        Withdraw a request: its prompt disappears, and the app may request access again immediately, unless it withdraws
-        too often. Has no effect on a request that was denied or whose token was delivered.
+        Withdraw a request: its prompt disappears at once, and the app may request access again immediately, unless it
+        withdraws too often. Others have to wait for its place as if it had not been withdrawn. Has no effect on a
+        request that was denied or whose token was delivered. If the ledger cannot be written now, that is done later.
 
         Raises:
             PairingNotFound: Like ``find``.
-            LedgerUnavailable: The request stays pending then.
+            LedgerUnavailable: If the ledger has not been read yet and cannot be read.
             LedgerFull: Like LedgerUnavailable.
         """
-        await self._background.finish(self._withdraw(pairing_id, secret, origin))
-
-    async def _withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
-        async with self._queue.lock:
-            await self._queue.load()
-            pairing = self._own(pairing_id, secret, origin)
-            if self._queue.is_open(pairing):
-                await self._queue.put(msgspec.structs.replace(pairing, decision=Withdrawn()))
-                self._rate_limiter.record_withdrawal(pairing.identity)
+        await self._queue.load()
+        pairing = self._own(pairing_id, secret, origin)
+        if self._queue.is_open(pairing):
+            self._queue.end(msgspec.structs.replace(pairing, decision=Withdrawn()))
+            self._rate_limiter.withdrawn(pairing)
+        await self._background.finish(self._queue.written())
 
     async def digest_of(self, key_id: str) -> bytes | None:
         """
@@ -207,12 +260,26 @@ class Pairings:
         """Return whether the time for the next step has run out."""
         return self._queue.is_expired(pairing)
 
+    def asker_key(self, origin: str | None, pairing_id: str, secret: bytes | None) -> str:
+        """
+        Return the key under which the requests of a sender without access are counted: its own request for access if
+        it has the secret, so that others cannot use up its polls; otherwise its site, however many origins that has.
+        """
+        if self._with_secret(pairing_id, secret) is not None:
+            return f"pairing:{pairing_id}"
+        identity = None if origin is None else of_origin(origin)
+        return PROGRAMS if identity is None else self._sites.of(identity)
+
     def _own(self, pairing_id: str, secret: bytes | None, origin: str | None) -> Pairing:
-        pairing = self._queue.get(pairing_id)
-        known = pairing is not None and hmac.compare_digest(pairing.digest, token_digest(secret or b""))
-        if pairing is None or not known or not _is_same_origin(pairing.identity, origin):
+        pairing = self._with_secret(pairing_id, secret)
+        if pairing is None or not _is_same_origin(pairing.identity, origin):
             raise errors.PairingNotFound
         return pairing
+
+    def _with_secret(self, pairing_id: str, secret: bytes | None) -> Pairing | None:
+        pairing = self._queue.get(pairing_id)
+        known = pairing is not None and hmac.compare_digest(pairing.digest, token_digest(secret or b""))
+        return pairing if known else None
 
     def _granted(self, pairing: Pairing) -> Grant:
         match pairing.decision:

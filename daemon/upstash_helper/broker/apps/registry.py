@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from upstash_helper.broker.apps.display_text import MAX_NAME, clean
+from upstash_helper.broker.apps.exchanges import Exchanges
 from upstash_helper.broker.errors import AppNotFound, HelperError, InvalidRequest
 from upstash_helper.broker.identity import Caller
-from upstash_helper.broker.ledger import App
+from upstash_helper.broker.ledger import App, AppTimes
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import RevokeReason
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import AppRecords, Grant
+    from upstash_helper.broker.pending_writes import PendingWrites
     from upstash_helper.broker.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -55,7 +57,8 @@ class AppIndex:
         self._by_id: dict[str, App] = {}
         self._by_digest: dict[bytes, str] = {}
         self._by_key_id: dict[str, str] = {}
-        # Monotonic time at which access ends, of the apps that are allowed once.
+        # Monotonic times: of the last call, and of the end of access that is allowed once. The wall clock may be wrong.
+        self._used: dict[str, float] = {}
         self._deadlines: dict[str, float] = {}
 
     def __iter__(self) -> Iterator[App]:
@@ -83,8 +86,10 @@ class AppIndex:
         """Return whether an app of ``origin`` has access."""
         return any(app.identity.origin == origin and not self.is_expired(app) for app in self._by_id.values())
 
-    def put(self, app: App) -> None:
-        """Store ``app``, replacing the one with the same ID and its token."""
+    def put(self, app: App, *, idle: float | None = None) -> None:
+        """Store ``app``, replacing the one with the same ID and its token. ``idle`` is for one that was loaded."""
+        now = self._clock.monotonic()
+        self._used[app.id] = self._used.get(app.id, now) if idle is None else now - idle
         known = self._by_id.get(app.id)
         if known is not None:
             self._forget_token(known)
@@ -98,18 +103,29 @@ class AppIndex:
         if known is not None:
             self._forget_token(known)
         self._deadlines.pop(app_id, None)
+        self._used.pop(app_id, None)
 
     def _forget_token(self, app: App) -> None:
         self._by_digest.pop(app.digest, None)
         self._by_key_id.pop(proof.key_id(app.digest), None)
 
-    def used(self, app_id: str) -> App | None:
-        """Record that an app called just now, and return it."""
+    def used(self, app_id: str) -> None:
+        """Record that an app called just now."""
         app = self._by_id.get(app_id)
         if app is not None:
-            app = msgspec.structs.replace(app, last_used_at=self._clock.time())
-            self._by_id[app_id] = app
-        return app
+            # For display. It only moves forward, so that a clock that is behind for a moment does not change it.
+            last_used_at = max(app.last_used_at, self._clock.time())
+            self._by_id[app_id] = msgspec.structs.replace(app, last_used_at=last_used_at)
+            self._used[app_id] = self._clock.monotonic()
+
+    def used_at(self, app_id: str) -> float:
+        """Return the monotonic time of an app's last call."""
+        return self._used.get(app_id, 0.0)
+
+    def times(self, app_id: str) -> AppTimes:
+        """Return how long an app has been idle, and how long its access lasts."""
+        now, deadline = self._clock.monotonic(), self._deadlines.get(app_id)
+        return AppTimes(now - self._used.get(app_id, now), None if deadline is None else deadline - now)
 
     def expire_after(self, app_id: str, seconds: float) -> float:
         """Let an app's access expire in ``seconds``. Return the deadline as monotonic time."""
@@ -122,7 +138,7 @@ class AppIndex:
         deadline = self._deadlines.get(app.id)
         if deadline is not None and self._clock.monotonic() >= deadline:
             return True
-        return self._clock.time() - app.last_used_at >= IDLE_SECONDS
+        return self._clock.monotonic() - self._used.get(app.id, 0.0) >= IDLE_SECONDS
 
 
 class Revoked(msgspec.Struct, frozen=True):
@@ -134,29 +150,42 @@ class Revoked(msgspec.Struct, frozen=True):
 
 
 class AppRegistry:
-    """Grants and revokes the access of apps. Keeps them in memory, in sync with the ledger."""
+    """
+    Grants and revokes the access of apps. Keeps them in memory, in sync with the ledger.
+
+    What gives access is written before it takes effect. What takes access away takes effect first, without waiting for
+    anything, and is written as soon as possible.
+    """
 
     def __init__(
-        self, *, records: AppRecords, audit: Audit, events: EventBus, background: Background, clock: Clock
+        self,
+        *,
+        records: AppRecords,
+        audit: Audit,
+        pending: PendingWrites,
+        events: EventBus,
+        background: Background,
+        clock: Clock,
     ) -> None:
         self._records = records
         self._audit = audit
+        self._pending = pending
         self._events = events
         self._background = background
         self._clock = clock
         self._index = AppIndex(clock=clock)
+        self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
+        """What the apps have open at Upstash. It ends with their access."""
         self._saved_uses: dict[str, float] = {}
-        # Revoked apps that could not be removed from the ledger yet.
-        self._not_removed: dict[str, App] = {}
         self._loaded = False
-        # Serializes changes, so that no change is based on an outdated app.
+        # Serializes what is written first. What takes access away does not wait for it.
         self._lock = asyncio.Lock()
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def ready(self) -> None:
         """
-        Read the ledger, once per run. To be called before ``find`` and ``approved``.
+        Read the ledger, once per run. To be called before ``find``, ``approved``, and ``live``.
 
         Raises:
             LedgerUnavailable: If the ledger cannot be read.
@@ -166,11 +195,17 @@ class AppRegistry:
             return
         async with self._lock:
             if not self._loaded:
-                for app in await self._records.load():
-                    self._index.put(app)
-                    if app.expires_at is not None:
-                        self._expire_after(app.id, min(app.expires_at - self._clock.time(), ONCE_SECONDS))
-                    self._saved_uses[app.id] = app.last_used_at
+                tombstones = await self._pending.tombstones()
+                apps, times = await self._records.load(), await self._records.times()
+                for app in apps:
+                    if _tombstone(app.id) in tombstones:
+                        self._write_later(app.id, kept=True)
+                        continue
+                    known = times.get(app.id, AppTimes())
+                    self._index.put(app, idle=known.idle)
+                    if known.left is not None:
+                        self._expire_after(app.id, min(known.left, ONCE_SECONDS))
+                    self._saved_uses[app.id] = self._index.used_at(app.id)
                 self._loaded = True
 
     def find(self, token: bytes) -> Caller | None:
@@ -187,6 +222,11 @@ class AppRegistry:
         """Return whether an app of ``origin`` has access."""
         return self._index.of_origin(origin)
 
+    @property
+    def live(self) -> tuple[App, ...]:
+        """The apps with access, the oldest first."""
+        return tuple(app for app in self._index if not self._index.is_expired(app))
+
     async def all(self) -> tuple[App, ...]:
         """
         Return the apps with access, the newest first. Removes expired ones.
@@ -195,10 +235,9 @@ class AppRegistry:
             LedgerUnavailable: If the ledger cannot be read.
         """
         await self.ready()
-        async with self._lock:
-            for app in self._index:
-                if self._index.is_expired(app):
-                    await self._expire(app)
+        for app in self._index:
+            if self._index.is_expired(app):
+                self._remove(app, "expired")
         return tuple(sorted(self._index, key=lambda app: -app.created_at))
 
     async def get(self, app_id: str) -> App:
@@ -235,7 +274,9 @@ class AppRegistry:
             last_used_at=now,
             expires_at=now + ONCE_SECONDS if grant.once else None,
         )
-        await self._save(app)
+        self._events.begin(app.id)
+        await self._records.save(app, AppTimes(left=ONCE_SECONDS if grant.once else None))
+        self._index.put(app)
         if grant.once:
             self._expire_after(app.id, ONCE_SECONDS)
         return app, token
@@ -254,14 +295,12 @@ class AppRegistry:
         if not shown:
             raise InvalidRequest("The name has no visible character.", pointer="/name")
         await self.ready()
-        async with self._lock:
-            renamed = msgspec.structs.replace(self._live(app_id), name=shown)
-            await self._save(renamed)
-        return renamed
+        return await self._change(app_id, name=shown)
 
     async def rotate(self, app_id: str) -> tuple[App, Secret]:
         """
-        Give an app a new token. The old one stops working.
+        Give an app a new token. The old one stops working once the new one is written: otherwise a restart would bring
+        the old one back and leave the app without access. To end the old one at once, an app revokes its access.
 
         Raises:
             AppNotFound: If the app was revoked meanwhile.
@@ -270,68 +309,64 @@ class AppRegistry:
         """
         await self.ready()
         token = _new_token()
-        async with self._lock:
-            rotated = msgspec.structs.replace(self._live(app_id), digest=token_digest(token.reveal().encode()))
-            await self._save(rotated)
-        return rotated, token
+        return await self._change(app_id, digest=token_digest(token.reveal().encode())), token
 
     async def revoke(self, app_id: str, *, reason: RevokeReason) -> App:
         """
-        Revoke an app's access: its token stops working and its event streams end. Work that it started is finished.
+        Revoke an app's access, at once: its token stops working, and its event streams and passed-through requests end.
+        Work of the daemon that it started is finished. If the ledger cannot be written, that is done later; see
+        ``PendingWrites.written``.
 
         Raises:
             AppNotFound: If there is none with this ID.
-            LedgerUnavailable: If it cannot be recorded. The app has no access for this run of the daemon; revoking it
-                again retries the ledger.
+            LedgerUnavailable: If the ledger has not been read yet and cannot be read. No app has access then.
             LedgerFull: Like LedgerUnavailable.
         """
         await self.ready()
-        async with self._lock:
-            app = self._not_removed.get(app_id) or self._live(app_id)
-            await self._remove(app, reason)
+        app = self._live(app_id)
+        self._remove(app, reason)
+        await self._pending.written()
         return app
+
+    def take_back(self, app: App) -> None:
+        """Revoke the access of an app that has never got its token."""
+        self._remove(app, "app")
 
     # --- use of tokens ------------------------------------------------------------------------------------------------
 
     def used(self, app_id: str) -> None:
         """Record that an app called just now."""
-        app = self._index.used(app_id)
-        if app is not None and abs(app.last_used_at - self._saved_uses.get(app_id, 0.0)) >= _SAVE_SECONDS:
-            self._saved_uses[app_id] = app.last_used_at
+        self._index.used(app_id)
+        used_at = self._index.used_at(app_id)
+        if used_at - self._saved_uses.get(app_id, float("-inf")) >= _SAVE_SECONDS:
+            self._saved_uses[app_id] = used_at
             self._background.start(self._save_use(app_id))
 
     async def misused(self, app_id: str, *, where: str) -> None:
         """
-        Record that a token was used from ``where``, to which it is not bound. The fifth time, it is revoked.
-
-        Raises:
-            LedgerUnavailable: If it cannot be recorded. It counts for this run of the daemon.
-            LedgerFull: Like LedgerUnavailable.
+        Record that a token was used from ``where``, to which it is not bound. The fifth time, it is revoked. Both take
+        effect at once, also if they cannot be written yet.
         """
-        # To completion, so that a thief who disconnects at once is counted, too.
-        await self._background.finish(self._count_misuse(app_id, where))
-
-    async def _count_misuse(self, app_id: str, where: str) -> None:
-        async with self._lock:
-            app = self._index.get(app_id)
-            if app is None:
-                return
-            app = msgspec.structs.replace(app, mismatches=app.mismatches + 1)
-            logger.warning("token_misused", extra={"app": app.id, "count": app.mismatches})
-            if app.mismatches >= MAX_MISMATCHES:
-                await self._remove(app, "misused")
-            else:
-                self._index.put(app)
-                await self._records.save(app)
-            await self._audit.note(caller_of(app), "token.misused", where[:200], "origin_mismatch")
+        app = self._index.get(app_id)
+        if app is None:
+            return
+        app = msgspec.structs.replace(app, mismatches=app.mismatches + 1)
+        logger.warning("token_misused", extra={"app": app.id, "count": app.mismatches})
+        if app.mismatches >= MAX_MISMATCHES:
+            self._remove(app, "misused")
+        else:
+            self._index.put(app)
+            self._write_later(app.id)
+        self._audit.note_later(caller_of(app), "token.misused", where, "origin_mismatch")
+        await self._pending.written()
 
     async def save_last_uses(self) -> None:
         """Write to the ledger when each app was used last, because the daemon is stopping."""
         for app in self._index:
-            if app.last_used_at != self._saved_uses.get(app.id):
-                await self._save_use(app.id)
-        for app in tuple(self._not_removed.values()):
-            await self._expire(app)
+            if self._index.used_at(app.id) == self._saved_uses.get(app.id):
+                continue
+            if not await self._save_use(app.id):
+                return  # the next attempts would fail as well, and take as long
 
     # --- internal -----------------------------------------------------------------------------------------------------
 
@@ -344,43 +379,58 @@ class AppRegistry:
     def _expire_after(self, app_id: str, seconds: float) -> None:
         """Let an app's access expire in ``seconds``, and end its event streams then."""
         deadline = self._index.expire_after(app_id, seconds)
-        self._clock.call_at(deadline, lambda: self._background.start(self._expire_if_due(app_id)))
+        self._clock.call_at(deadline, lambda: self._expire_if_due(app_id))
 
-    async def _expire_if_due(self, app_id: str) -> None:
+    def _expire_if_due(self, app_id: str) -> None:
+        app = self._index.get(app_id)
+        if app is not None and self._index.is_expired(app):
+            self._remove(app, "expired")
+
+    async def _change(self, app_id: str, **changes: object) -> App:
+        """Write changed fields of an app, then apply them."""
+        async with self._lock:
+            await self._records.save(msgspec.structs.replace(self._live(app_id), **changes), self._index.times(app_id))
+            current = self._index.get(app_id)
+            if current is None:
+                # It was revoked while this was written, which has brought it back in the ledger.
+                self._write_later(app_id)
+                raise AppNotFound
+            changed = msgspec.structs.replace(current, **changes)
+            self._index.put(changed)
+        return changed
+
+    def _remove(self, app: App, reason: RevokeReason) -> None:
+        self._index.remove(app.id)
+        self._saved_uses.pop(app.id, None)
+        self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
+        self._events.end(app.id)
+        self.exchanges.end(app.id)
+        self._write_later(app.id)
+
+    def _write_later(self, app_id: str, *, kept: bool = False) -> None:
+        """Have the ledger get what is known about an app, or that it is gone."""
+        gone = self._index.get(app_id) is None
+        tombstone = _tombstone(app_id) if gone else None
+        self._pending.add(f"app:{app_id}", lambda: self._write(app_id), tombstone=tombstone, kept=kept)
+
+    async def _write(self, app_id: str) -> None:
         async with self._lock:
             app = self._index.get(app_id)
-            if app is not None and self._index.is_expired(app):
-                await self._expire(app)
+            if app is None:
+                await self._records.remove(app_id)
+            else:
+                await self._records.save(app, self._index.times(app_id))
 
-    async def _save(self, app: App) -> None:
-        await self._records.save(app)
-        self._index.put(app)
-
-    async def _remove(self, app: App, reason: RevokeReason) -> None:
-        # In memory first: access ends now, even if the ledger fails.
-        if app.id not in self._not_removed:
-            self._not_removed[app.id] = app
-            self._index.remove(app.id)
-            self._saved_uses.pop(app.id, None)
-            self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
-            self._events.end(app.id)
-        await self._records.remove(app.id)
-        del self._not_removed[app.id]
-
-    async def _expire(self, app: App) -> None:
-        try:
-            await self._remove(app, "expired")
-        except HelperError as error:
-            logger.warning("app_not_removed", extra={"app": app.id, "error": error.code})
-
-    async def _save_use(self, app_id: str) -> None:
+    async def _save_use(self, app_id: str) -> bool:
         try:
             async with self._lock:
                 app = self._index.get(app_id)
                 if app is not None:
-                    await self._records.save(app)
+                    await self._records.save(app, self._index.times(app_id))
         except HelperError as error:
             logger.warning("last_use_not_saved", extra={"app": app_id, "error": error.code})
+            return False
+        return True
 
 
 def caller_of(app: App) -> Caller:
@@ -394,6 +444,10 @@ def caller_of(app: App) -> Caller:
         all_databases=app.all_databases,
         creator_key=app.creator_key,
     )
+
+
+def _tombstone(app_id: str) -> str:
+    return f"app:{app_id}"
 
 
 def _new_token() -> Secret:

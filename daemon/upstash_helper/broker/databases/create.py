@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.databases.operations import DatabaseChanged, find_region
+from upstash_helper.broker.databases.operations import DatabaseChanged, explain_unknown_regions, find_region
 from upstash_helper.broker.errors import (
     HelperError,
     IdempotencyKeyInvalid,
@@ -18,6 +18,7 @@ from upstash_helper.broker.errors import (
     InvalidRequest,
     OutcomeUnknown,
     RequestInProgress,
+    UpstreamRejected,
 )
 from upstash_helper.broker.ledger import CreateKey, CreateRecord
 
@@ -40,8 +41,11 @@ CLOCK_SKEW: Final = 120.0
 SETTLE_SECONDS: Final = 120.0
 """If a request's database does not exist after this time, it was never created. (Responses time out after 30 s.)"""
 
-# Longer than a key's lifetime, so that yesterday's key does not look new after the wall clock has jumped.
+# Longer than a key's lifetime, and than what a wrong clock at a start can add to the ledger's count of seconds.
 _KEPT_SECONDS: Final = 8 * 86_400.0
+
+# How long a run lasts before the wall clock is believed that a key of an earlier run has expired.
+_SURE_AFTER_SECONDS: Final = 3600.0
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -69,6 +73,7 @@ class RequestsInProgress:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self._began = clock.monotonic()
         self._fingerprints: dict[CreateKey, bytes] = {}
         self._sent: dict[CreateKey, float] = {}
 
@@ -101,12 +106,14 @@ class RequestsInProgress:
     def age(self, key: CreateKey, record: CreateRecord) -> float:
         """
         Return how many seconds ago a request was sent: by the monotonic clock, or by the wall clock for a request of an
-        earlier run of the daemon.
+        earlier run of the daemon. The wall clock may be wrong, and to repeat a request could cost money: in the first
+        hour of a run, a request of an earlier run is not older than a key's lifetime.
         """
-        sent = self._sent.get(key)
+        now, sent = self._clock.monotonic(), self._sent.get(key)
         if sent is not None:
-            return self._clock.monotonic() - sent
-        return max(0.0, self._clock.time() - record.sent_at)
+            return now - sent
+        age = max(0.0, self._clock.time() - record.sent_at)
+        return min(age, LIFETIME - _SURE_AFTER_SECONDS + now - self._began)
 
 
 def check_same(known: bytes, fingerprint: bytes) -> None:
@@ -187,15 +194,17 @@ class CreateDatabase:
     async def _send(self, new: NewDatabase, key: CreateKey, fingerprint: bytes, owner: str | None) -> Database:
         now = self._clock.time()
         record = CreateRecord(fingerprint=fingerprint, name=new.name, sent_at=now)
-        await self._journal.begin(key, record, forget_before=now - _KEPT_SECONDS)
+        await self._journal.begin(key, record, keep_seconds=_KEPT_SECONDS)
         self._running.sent(key)
         try:
             database = await self._connection.call(lambda credential: self._api.create(credential, new))
         except OutcomeUnknown:
             return await self._found(key, record, owner)
-        except HelperError:
+        except HelperError as error:
             # Rejected or never sent: nothing was created, so the key can be used again.
             await self._forget(key)
+            if isinstance(error, UpstreamRejected):
+                raise explain_unknown_regions(error, (new.primary_region, *new.read_regions)) from None
             raise
         return await self._created(key, database, owner)
 

@@ -8,12 +8,19 @@ from urllib.parse import quote
 
 import msgspec
 
-from upstash_helper.broker.errors import HelperError, NotTheCreator, PartlyApplied, PreconditionFailed
-from upstash_helper.broker.models import Change, Database, DatabaseSecrets, ResetPassword
+from upstash_helper.broker.errors import (
+    HelperError,
+    NotTheCreator,
+    PartlyApplied,
+    PreconditionFailed,
+    UpstreamRejected,
+)
+from upstash_helper.broker.identity import CURRENT_CALLER
+from upstash_helper.broker.models import Change, Database, DatabaseSecrets, ResetPassword, SetReadRegions
 from upstash_helper.protocol.literals import DatabaseEvent, Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.background import Background
@@ -55,6 +62,19 @@ REGIONS: Final = (
 )
 
 _BY_ID: Final = {region.id: region for region in REGIONS}
+
+
+def explain_unknown_regions(error: UpstreamRejected, region_ids: Iterable[str]) -> UpstreamRejected:
+    """Return ``error`` with the closest known region for the first that is not known."""
+    from difflib import get_close_matches
+
+    unknown = next((one for one in region_ids if find_region(one) is None), None)
+    if unknown is None:
+        return error
+    match = get_close_matches(unknown, _BY_ID, n=1)
+    hint = f'Did you mean "{match[0]}"?' if match else f"Known regions: {', '.join(_BY_ID)}."
+    detail = f'{error.detail} The region "{unknown}" is not known. {hint}'
+    return UpstreamRejected(detail, retry_after=error.retry_after)
 
 
 def find_region(region_id: str) -> Region | None:
@@ -147,6 +167,7 @@ class Databases:
                 self._fetch = None
 
     async def _fetched(self) -> tuple[Database, ...]:
+        CURRENT_CALLER.set("")  # its result is for all callers
         databases = await self._connection.call(self._api.list)
         ordered = tuple(sorted(databases, key=lambda database: (database.name.casefold(), database.id)))
         if self._fetch is asyncio.current_task():
@@ -218,7 +239,11 @@ class Databases:
         return await self.get(database_id)
 
     async def _apply(self, database_id: str, change: Change) -> None:
-        await self._connection.call(lambda credential: self._api.change(credential, database_id, change))
+        try:
+            await self._connection.call(lambda credential: self._api.change(credential, database_id, change))
+        except UpstreamRejected as error:
+            regions = change.read_regions if isinstance(change, SetReadRegions) else ()
+            raise explain_unknown_regions(error, regions) from None
 
     async def reset_password(self, database_id: str) -> Database:
         """

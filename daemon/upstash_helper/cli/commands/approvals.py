@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
@@ -11,6 +10,7 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.arguments import fetch_for_completion, match_id, stored_name
 from upstash_helper.cli.command import group
+from upstash_helper.cli.decision_prompt import ask
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import (
@@ -18,6 +18,7 @@ from upstash_helper.cli.output import (
     key_values,
     local_time,
     note,
+    note_if_not_recorded,
     print_json,
     printable,
     quoted,
@@ -76,7 +77,7 @@ def _complete_block(ctx: click.Context, _parameter: click.Parameter, incomplete:
     from click.shell_completion import CompletionItem
 
     return [
-        CompletionItem(one.id, help=printable(stored_name(one.identity)))
+        CompletionItem(one.id, help=printable(_blocked_name(one)))
         for one in fetch_for_completion(ctx, lambda session: session.client.blocks())
         if one.id.startswith(incomplete)
     ]
@@ -193,6 +194,7 @@ def approve(
     Approve a request.
 
     The app's identity and the requested scopes are shown first. Without --scope, every requested scope is granted.
+    To grant a scope that can delete data, read passwords, or reach the whole account, type the request's code as well.
     Without a terminal, pass the request and --yes.
     """
     _require_request(request, yes=yes)
@@ -202,7 +204,9 @@ def approve(
     if not yes:
         if interactive():
             _present(_described(pairing), _grant(pairing, scopes=chosen, all_databases=all_databases, once=once))
-        confirm("Approve?", yes=False)
+        ask(lambda: confirm("Approve?", yes=False))
+        if not _knows_code(pairing, _strong(pairing, chosen, all_databases=all_databases)):
+            raise Failure("That is not the code of this request. Nothing was changed.", code="not_confirmed")
 
     with session.progress(_SAVING):
         approved = session.client.approve(pairing.id, scopes=chosen, all_databases=all_databases, once=once)
@@ -223,25 +227,44 @@ def deny(session: Session, *, request: str | None) -> None:
     with session.progress(_SAVING):
         denied = session.client.deny(pairing.id)
     _show(session, denied, _denied(denied))
+    note_if_not_recorded(denied)
 
 
-@approvals.command("block")
+_BLOCK_EXAMPLES: Final = """
+# The page, extension, or program whose request is the only pending one
+upstash-helper approvals block
+
+# Also the other addresses of its site, such as every subdomain of example.com
+upstash-helper approvals block BCDF-GHJK --site
+"""
+
+
+@approvals.command("block", examples=_BLOCK_EXAMPLES)
 @request_argument
+@click.option(
+    "--site", is_flag=True, help="Block the whole site: the registered domain, all of localhost, or all programs."
+)
 @yes_option
 @pass_session
-def block(session: Session, *, request: str | None, yes: bool) -> None:
+def block(session: Session, *, request: str | None, site: bool, yes: bool) -> None:
     """
     Deny a request and all future requests from the same app.
 
-    The block applies to the web page, extension, or program, whatever name it gives itself.
+    The block applies to the web page, extension, or program, whatever name it gives itself. A page can have other
+    addresses: --site covers every subdomain and port of its registered domain. For a page on localhost, it covers every
+    page on this computer, and for a program, every program.
     """
     _require_request(request, yes=yes)
     pairing = _find(session, request)
-    confirm(f"Ignore all future requests from {_block_scope(pairing)}?", yes=yes)
+    if not yes:
+        if site and pairing.site is not None:
+            note(pairing.site.detail)
+        ask(lambda: confirm(f"Ignore all future requests from {_block_scope(pairing, site=site)}?", yes=False))
 
     with session.progress(_SAVING):
-        blocked = session.client.block(pairing.id)
+        blocked = session.client.block(pairing.id, scope="site" if site else "identity")
     _show(session, blocked, _blocked(session, blocked))
+    note_if_not_recorded(blocked)
 
 
 def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_databases: bool) -> None:
@@ -261,9 +284,31 @@ def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_data
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
 
 
-def _block_scope(pairing: Pairing) -> str:
-    """Return who a block applies to: for a program, every one with the same file, which is a script's interpreter."""
+def _strong(pairing: Pairing, scopes: tuple[Scope, ...] | None = None, *, all_databases: bool = False) -> list[str]:
+    """Return what the user would grant that can destroy, spend, or reveal something."""
+    granted = [one for one in pairing.scopes if scopes is None or one.scope in scopes]
+    strong = [one.meaning for one in granted if one.strong]
+    return [*strong, pairing.all_databases_meaning or ""] if all_databases else strong
+
+
+def _knows_code(pairing: Pairing, strong: list[str]) -> bool:
+    """Have the user type the code of the request if it is for anything ``strong``. Return whether that was right."""
+    if not strong:
+        return True
+    note("")
+    note(key_values(_numbered("This lets the app", strong)))
+    typed = ask(lambda: click.prompt("Type the code that the app shows", default="", show_default=False, err=True))
+    return _normalized(typed.strip()) == _normalized(pairing.user_code)
+
+
+def _block_scope(pairing: Pairing, *, site: bool) -> str:
+    """
+    Return who a block applies to, as the object of "from". For a program, that is every one with the same file, which
+    is a script's interpreter.
+    """
     identity = pairing.identity
+    if site and pairing.site is not None:
+        return printable(pairing.site.shown)
     if identity.kind != "native":
         return printable(identity.name)
     if identity.name:
@@ -280,8 +325,9 @@ def watch(session: Session) -> None:
     """
     Approve or deny requests as they arrive.
 
-    Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope. To grant fewer, answer l and
-    use `approvals approve --scope`. With --json, each decision is printed as a line.
+    Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope, after you have typed the
+    code for those that `approvals approve` needs it for. To grant fewer, answer l and use `approvals approve --scope`.
+    With --json, each decision is printed as a line.
     """
     if not interactive():
         message = "This needs a terminal. Without one, use `approvals list` and `approvals approve --yes`."
@@ -305,18 +351,29 @@ def _ask_about(session: Session, pairing: Pairing) -> None:
     from upstash_helper.client.errors import ApiProblem
 
     _present("", _described(pairing))
-    answer = click.prompt(
-        "Approve? y: yes, n: no, b: block, l: later",
-        type=click.Choice(["y", "n", "b", "l"], case_sensitive=False),
-        default="n",
-        show_choices=False,
-        err=True,
+    choices = ["y", "n", "b", "s", "l"] if pairing.site else ["y", "n", "b", "l"]
+    answer = ask(
+        lambda: click.prompt(
+            _question(pairing),
+            type=click.Choice(choices, case_sensitive=False),
+            default="n",
+            show_choices=False,
+            err=True,
+        )
     )
+    if answer == "y" and not _knows_code(pairing, _strong(pairing)):
+        note("That is not the code of this request. It is still pending.")
+        return
     try:
         _decide(session, pairing, answer)
     except ApiProblem as error:
         # It may have expired, or been decided in another terminal. That is no reason to stop watching.
         note(f"Error: {error.detail}")
+
+
+def _question(pairing: Pairing) -> str:
+    site = "" if pairing.site is None else f", s: block {printable(pairing.site.shown)}"
+    return f"Approve? y: yes, n: no, b: block{site}, l: later"
 
 
 def _decide(session: Session, pairing: Pairing, answer: str) -> None:
@@ -328,9 +385,11 @@ def _decide(session: Session, pairing: Pairing, answer: str) -> None:
         case "n":
             denied = client.deny(pairing.id)
             _show(session, denied, _denied(denied))
-        case "b":
-            blocked = client.block(pairing.id)
+            note_if_not_recorded(denied)
+        case "b" | "s":
+            blocked = client.block(pairing.id, scope="site" if answer == "s" else "identity")
             _show(session, blocked, _blocked(session, blocked))
+            note_if_not_recorded(blocked)
         case _:
             return
 
@@ -341,7 +400,7 @@ def _decide(session: Session, pairing: Pairing, answer: str) -> None:
 @approvals.command("blocked")
 @pass_session
 def blocked(session: Session) -> None:
-    """List blocked web pages, extensions, and programs."""
+    """List blocked web pages, extensions, programs, and sites."""
     from upstash_helper.protocol.wire_apps import BlockList
 
     with session.progress("Reading"):
@@ -350,7 +409,7 @@ def blocked(session: Session) -> None:
     if session.json:
         print_json(BlockList(blocks=found))
     elif found:
-        rows = [(stored_name(one.identity), one.id, local_time(one.blocked_at)) for one in found]
+        rows = [(_blocked_name(one), one.id, local_time(one.blocked_at)) for one in found]
         click.echo(table(rows, header=("WHO", "ID", "SINCE")))
     else:
         note("Nothing is blocked.")
@@ -363,24 +422,25 @@ def unblock(session: Session, *, block: str) -> None:
     """
     Remove a block.
 
-    Refer to a block by its ID, by at least the first four characters of its ID, or by the blocked identity.
+    Refer to a block by its ID, by at least the first four characters of its ID, or by the blocked identity or site as
+    it is listed.
     `approvals blocked` lists them.
     """
     found = _find_block(session, block)
 
     with session.progress(_SAVING):
         session.client.unblock(found.id)
-    name = stored_name(found.identity)
+    name = _blocked_name(found)
     _show(
         session,
-        Unblocked(unblocked=True, id=found.id, identity=name),
+        Unblocked(unblocked=True, id=found.id, identity=stored_name(found.identity)),
         f"Unblocked {printable(name)}. It can request access again.",
     )
 
 
 def _find_block(session: Session, text: str) -> Blocked:
     known = session.client.blocks()
-    found = [one for one in known if stored_name(one.identity) == text] or match_id(known, text)
+    found = [one for one in known if _blocked_name(one) == text] or match_id(known, text)
     see = session.command("approvals", "blocked")
     if not found:
         message = f"No block has the ID or identity {text!r}. List blocks with: {see}"
@@ -412,7 +472,11 @@ def _denied(pairing: Pairing) -> str:
 
 def _blocked(session: Session, block: Blocked) -> str:
     unblock = session.command("approvals", "unblock", block.id)
-    return f"Blocked: {printable(stored_name(block.identity))}. To undo: {unblock}"
+    return f"Blocked: {printable(_blocked_name(block))}. To undo: {unblock}"
+
+
+def _blocked_name(block: Blocked) -> str:
+    return stored_name(block.identity) if block.site is None else block.site.shown
 
 
 def _summary(pairing: Pairing) -> str:
@@ -469,17 +533,8 @@ def _seconds_left(pairing: Pairing) -> int:
 
 
 def _present(*texts: str) -> None:
-    """Print what the user decides about, and discard what was typed before: it cannot be an answer to this."""
+    """Print what the user decides about."""
     for text in texts:
         if text:
             note(text)
     note("")
-    if sys.platform == "win32":
-        import msvcrt
-
-        while msvcrt.kbhit():
-            msvcrt.getwch()
-    else:
-        import termios
-
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)

@@ -13,7 +13,16 @@ from upstash_helper.cli.arguments import fetch_for_completion, is_word, match_id
 from upstash_helper.cli.command import closest, group
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
-from upstash_helper.cli.output import key_values, local_time, note, print_json, printable, quoted, table
+from upstash_helper.cli.output import (
+    key_values,
+    local_time,
+    note,
+    note_if_not_recorded,
+    print_json,
+    printable,
+    quoted,
+    table,
+)
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -24,12 +33,14 @@ if TYPE_CHECKING:
     from upstash_helper.protocol.wire_apps import App
 
 
-class Revoked(msgspec.Struct, frozen=True, kw_only=True):
+class Revoked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of ``revoke`` as JSON."""
 
     revoked: bool
     id: str
     name: str
+    recorded: bool = True
+    notice: str = ""
 
 
 @group("apps")
@@ -153,11 +164,12 @@ def revoke(session: Session, *, app: str, yes: bool) -> None:
     confirm(f"Revoke the access of {name}? Its token stops working immediately.", yes=yes)
 
     with session.progress("Saving"):
-        session.client.revoke_app(found.id)
+        done = session.client.revoke_app(found.id)
     if session.json:
-        print_json(Revoked(revoked=True, id=found.id, name=found.name))
+        print_json(Revoked(revoked=True, id=found.id, name=found.name, recorded=done.recorded, notice=done.notice))
     else:
         click.echo(f"Access of {name} was revoked.")
+    note_if_not_recorded(done)
 
 
 def _show(session: Session, app: App) -> None:

@@ -78,8 +78,9 @@ def audit(session: Session, *, app: str | None, since: str | None, limit: int) -
     """
     Show what each app did, when, and with what result, newest first.
 
-    The audit records every change, and every time that credentials are read. ×N marks N identical entries in a row. The
-    result is `ok`, `started` (the outcome is unknown), or the code of the error. Entries are kept for 90 days.
+    The audit records every change, and every time that credentials are read. ×N marks N similar entries within a
+    minute. The result is `ok`, `started` (the outcome is unknown), or the code of the error. Entries are kept for 90
+    days, at most 2,000 of one app.
     """
     from upstash_helper.protocol.wire_apps import AuditPage
 
@@ -99,7 +100,8 @@ def audit(session: Session, *, app: str | None, since: str | None, limit: int) -
 def _row(entry: AuditEntry) -> tuple[str, ...]:
     times = f" ×{entry.count}" if entry.count > 1 else ""
     when = local_time(entry.last_at, seconds=True)
-    return when, entry.identity, entry.app_name, f"{entry.action}{times}", entry.target, entry.result
+    who = entry.identity or "several apps"  # one entry for all that have requested access
+    return when, who, entry.app_name, f"{entry.action}{times}", entry.target, entry.result
 
 
 def _add_note(session: Session, app: str | None, entries: tuple[AuditEntry, ...], *, complete: bool) -> None:

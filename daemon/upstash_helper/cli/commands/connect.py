@@ -12,16 +12,20 @@ from upstash_helper.cli.command import command
 from upstash_helper.cli.commands.status import connection_summary
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
-from upstash_helper.cli.output import interactive, note, print_json
+from upstash_helper.cli.output import interactive, note, note_if_not_recorded, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.messages import ATTEMPTS, FAILURES
 from upstash_helper.protocol.wire import Connection
+from upstash_helper.system import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from upstash_helper.protocol.messages import Message
     from upstash_helper.protocol.wire import Attempt, StartedAttempt
+
+_MAX_LINE: Final = 65_536
+"""Bytes. An address or a key is much shorter."""
 
 _EXAMPLES: Final = """
 # Sign in with the browser
@@ -103,6 +107,7 @@ def disconnect(session: Session, *, yes: bool) -> None:
         print_json(result)
     else:
         click.echo(result.detail)
+    note_if_not_recorded(result)
 
 
 def _use_api_key(session: Session, email: str | None) -> Connection:
@@ -115,11 +120,28 @@ def _use_api_key(session: Session, email: str | None) -> Connection:
     if interactive():
         api_key = click.prompt("API key (not shown)", hide_input=True, err=True).strip()
     else:
-        api_key = sys.stdin.readline().strip()
+        api_key = _read_line("The API key")
     if not api_key:
         raise Failure("No API key on standard input.", code="usage", exit_code=exit_codes.USAGE)
     with session.progress("Checking the key with Upstash"):
         return client.use_api_key(email=email, api_key=api_key)
+
+
+def _read_line(what: str) -> str:
+    """
+    Return the first line of standard input without surrounding white space; empty if there is none.
+
+    Args:
+        what: The subject of an error, such as "The API key".
+
+    Raises:
+        Failure: If it is not in UTF-8. A byte order mark is skipped.
+    """
+    try:
+        return text.decode_utf8(sys.stdin.buffer.readline(_MAX_LINE)).strip()
+    except text.NotUtf8 as error:
+        message = f"{what} on standard input {error}"
+        raise Failure(message, code="usage", exit_code=exit_codes.USAGE) from None
 
 
 def _paste(session: Session, timeout: float | None) -> Attempt:
@@ -137,7 +159,7 @@ def _paste(session: Session, timeout: float | None) -> Attempt:
         if interactive():
             address = click.prompt("Address from the browser (not shown)", hide_input=True, err=True).strip()
         else:
-            address = sys.stdin.readline().strip()
+            address = _read_line("The address")
         if not address:
             raise Failure("No address on standard input.", code="usage", exit_code=exit_codes.USAGE)
         client.redirect_attempt(attempt.attempt_id, address)

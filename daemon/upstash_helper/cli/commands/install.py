@@ -202,13 +202,13 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
 def _stop_tray(facts: InstallContext, executor: Executor, *, dry: bool) -> None:
     from upstash_helper.service import tray_process
 
-    found = tray_process.find(facts.folders.runtime)
+    found = tray_process.find(*facts.folders.runtimes)
     if found is None:
         executor.notes.append("The tray icon is still shown, because its process was not found. Quit it in its menu.")
         return
     executor.steps.append(Step(action="stop", what=f"process {found.pid}", why="The tray icon."))
     if not dry:
-        tray_process.end(found, facts.folders.runtime)
+        tray_process.end(found, *facts.folders.runtimes)
 
 
 def _purge_question(facts: InstallContext, paths: list[Path]) -> str:

@@ -8,7 +8,7 @@ import click
 
 from upstash_helper.cli.command import command
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.output import note, print_json
+from upstash_helper.cli.output import note, note_if_not_recorded, print_json
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dashboard_link import browse, leave_page
 
@@ -42,6 +42,7 @@ def open_(session: Session, *, print_only: bool, numeric: bool) -> None:
             message = "The daemon cannot open a numeric address. Its log has the reason: upstash-helper service logs"
             raise Failure(message, code="no_numeric_address")
         url = ticket.numeric_url
+    note_if_not_recorded(ticket)
     if session.json:
         print_json({"url": url, "expires_at": ticket.expires_at})
         return
@@ -49,8 +50,12 @@ def open_(session: Session, *, print_only: bool, numeric: bool) -> None:
         click.echo(url)
         return
 
-    page = leave_page(session.folders.runtime, url, ticket.numeric_url)
-    if browse(page.resolve().as_uri()):
+    try:
+        page = leave_page(session.folders.runtime, url, ticket.numeric_url)
+    except OSError as error:
+        note(f"The page that opens the dashboard cannot be written to {session.folders.runtime}: {error.strerror}.")
+        page = None
+    if page is not None and browse(page.resolve().as_uri()):
         note(f"Opening the dashboard in your browser. If nothing happens: {session.command('open', '--print')}")
         return
     note("No browser could be opened. Within a minute, open this address in a browser on this machine:\n")

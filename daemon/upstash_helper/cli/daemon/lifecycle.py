@@ -55,7 +55,8 @@ def _launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
 
     load_profile(profile=session.profile_flag, flags=flags)  # reports an invalid setting here, not in start.log
     folders = session.folders
-    discovery.remove_stale(folders.runtime)
+    for runtime in folders.runtimes:
+        discovery.remove_stale(runtime)
     installed = installed_service(session)
     if installed is not None and installed.starts:
         return _start_service(session, installed, flags)
@@ -157,8 +158,9 @@ def stop_daemon(session: Session) -> bool:
     Raises:
         Failure: If it does not stop.
     """
+    from upstash_helper.cli.output import note_if_not_recorded
     from upstash_helper.client.errors import DaemonUnreachable
-    from upstash_helper.protocol.errors import VersionMismatch
+    from upstash_helper.protocol.errors import DiscoveryRefused, VersionMismatch
 
     runtime = session.folders.runtime
     was_running = discovery.is_running(runtime)
@@ -178,17 +180,35 @@ def stop_daemon(session: Session) -> bool:
         return restarted or not discovery.is_running(runtime)
 
     try:
-        discover(session).stop()
+        note_if_not_recorded(discover(session).stop())
     except DaemonUnreachable:
         # It may be exiting, or not serving yet.
         _terminate(waiting.pid if (waiting := discovery.read_waiting(runtime)) else None)
     except VersionMismatch:
         _terminate(before)
+    except DiscoveryRefused:
+        # The file that has its address and its process is empty or damaged. Its lock still shows which process it is.
+        _terminate(_lock_holder(runtime))
     if not _wait(gone, STOP_SECONDS):
         pid = discovery.read_pid(runtime)
         target = f"process {pid}" if pid else f"the process that holds {runtime / LOCK_FILE}"
         raise Failure(f"The daemon did not stop. Kill {target}.", code="stop_timed_out")
     return True
+
+
+def _lock_holder(runtime: Path) -> int | None:
+    """Return the process that has the daemon's lock file open, or None if the system does not reveal it."""
+    import psutil
+
+    from upstash_helper.system.own_daemons import own_daemons
+
+    lock = str((runtime / LOCK_FILE).resolve())
+    daemons = list(own_daemons())
+    for process in daemons:
+        with contextlib.suppress(psutil.Error, OSError):  # it has just exited, or the system hides its files
+            if any(file.path == lock for file in process.open_files()):
+                return process.pid
+    return daemons[0].pid if len(daemons) == 1 else None
 
 
 def _terminate(pid: int | None) -> None:

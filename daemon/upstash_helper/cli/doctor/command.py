@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
     from upstash_helper.cli.doctor.check import CheckResult
     from upstash_helper.cli.doctor.context import DoctorContext
 
+# A terminal that does not have them shows ok, ! and XX (`system.console`).
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
-# For consoles that cannot show them.
-_ASCII_MARKS = {"ok": "ok", "warning": "!!", "error": "XX"}
 
 _DEFAULT_NAME = ""
 """The value of --report without a file name."""
@@ -82,7 +80,7 @@ def doctor(session: Session, *, target: str | None, force: bool) -> None:
 def _show(result: CheckResult) -> None:
     click.echo(f"{_mark(result.state)} {result.name}: {printable(result.detail)}")
     if result.fix:
-        click.echo(f"  → {printable(result.fix)}" if _unicode() else f"  -> {printable(result.fix)}")
+        click.echo(f"  → {printable(result.fix)}")
 
 
 def _report_path(target: str, *, force: bool) -> Path:
@@ -122,12 +120,4 @@ def _report(context: DoctorContext, results: list[CheckResult], path: Path, *, f
 
 def _mark(state: str) -> str:
     mark, color = _MARKS[state]
-    return colored(mark if _unicode() else _ASCII_MARKS[state], color)
-
-
-def _unicode() -> bool:
-    try:
-        "✓✗→".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+    return colored(mark, color)

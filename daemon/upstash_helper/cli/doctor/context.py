@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from upstash_helper.settings.config import Profile, Settings, load_profile
 from upstash_helper.settings.profiles import SettingsError
@@ -71,6 +71,15 @@ class DoctorContext:
             if self._answer is None:
                 self._answer = self._ask()
             return self._answer
+
+    def address(self, setting: Literal["auth_url", "api_url"]) -> str:
+        """
+        Return an address of Upstash: the running daemon's, which may have been started with flags and variables that
+        this command does not have; without a daemon, that of the settings.
+        """
+        status = self.daemon().status
+        used = getattr(status, setting) if status is not None else None
+        return used or str(getattr(self.settings, setting))
 
     def _ask(self) -> DaemonAnswer:
         from upstash_helper.client.daemon import DaemonClient

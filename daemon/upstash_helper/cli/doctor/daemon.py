@@ -161,5 +161,7 @@ def _connection(context: DoctorContext, status: DaemonStatus) -> Iterator[CheckR
     if store.state in {"locked", "unavailable"}:
         fix = store.detail or "Unlock or start your session's keyring."
         yield error("Credentials", f"{store.kind}: {store.state}", fix)
+    elif store.state == "unknown" and store.detail:
+        yield warning("Credentials", f"{store.kind}: not created yet", store.detail)
     else:
         yield ok("Credentials", f"{store.kind}: {'not used yet' if store.state == 'unknown' else store.state}")

@@ -36,7 +36,7 @@ _TEXT_BROWSERS: Final = frozenset({"www-browser", "lynx", "links", "elinks", "w3
 class _ProbeOutput(msgspec.Struct):
     """The output of ``storage.credentials.probe``."""
 
-    state: Literal["ok", "locked", "absent", "broken"]
+    state: Literal["ok", "locked", "absent", "not_created", "broken"]
     kind: str
     detail: str = ""
     left_behind: bool = False
@@ -68,7 +68,7 @@ def keyring(
         # It may have been killed between writing and deleting.
         cleaned = subprocesses.run(command_line("--forget", entry, module=_PROBE), seconds=clean_up)
         after = cleaned.last_line(_ProbeOutput)
-        left_behind = after is None or after.state not in {"ok", "absent"}
+        left_behind = after is None or after.state not in {"ok", "absent", "not_created"}
         yield error(
             name,
             f"no response within {seconds:g} s: it hangs, or is waiting for you",
@@ -108,6 +108,9 @@ def _keyring(name: str, output: _ProbeOutput) -> CheckResult:
             )
         case "absent":
             return error(name, f"none. {output.detail}", f"Start one in your session, {or_file}.")
+        case "not_created":
+            fix = "Create one with your desktop's password manager, such as Passwords and Keys or KWalletManager,"
+            return error(name, f"not created yet. {output.detail}", f"{fix} {or_file}.")
         case "broken":
             return error(name, f"broken. {output.detail}", f"Make sure that it is running, {or_file}.")
 

@@ -7,11 +7,12 @@ import os
 import platform
 import stat
 import sys
-import tomllib
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
+from upstash_helper.settings.config import read_toml
+from upstash_helper.settings.profiles import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,16 +61,15 @@ def settings_file(context: DoctorContext) -> Iterator[CheckResult]:
     name, file = "Settings file", context.folders.config_file
     try:
         found = file.stat()
-        tomllib.loads(file.read_text(encoding="utf-8"))
+        read_toml(file)
     except FileNotFoundError:
         yield ok(name, f"{file} does not exist; every setting has a default")
         return
-    except tomllib.TOMLDecodeError as problem:
-        yield error(name, f"{file}: not valid TOML: {problem}", "Fix that line, or move the file away.")
+    except SettingsError as problem:
+        yield error(name, str(problem), "Fix the file, or move it away.")
         return
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "not valid UTF-8"
-        yield error(name, f"{file}: cannot be read: {reason}", "Fix its owner and mode, or move it away.")
+    except OSError as problem:
+        yield error(name, f"{file}: cannot be read: {problem.strerror}", "Fix its owner and mode, or move it away.")
         return
     if sys.platform != "win32" and found.st_uid not in {os.geteuid(), 0}:
         yield error(name, f"{file}: belongs to the user with ID {found.st_uid}", "Move it away, or change its owner.")

@@ -9,13 +9,14 @@ import ssl
 import sys
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 from upstash_helper.protocol.literals import LOOPBACK_HOSTS
+from upstash_helper.system.proxies import UnsupportedProxy, find_proxy, ignored_socks_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,16 +65,32 @@ class _Route(msgspec.Struct, frozen=True, kw_only=True):
 
 def sign_in(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the authorization server is reachable, with a valid certificate."""
-    yield from _reachable("Sign-in", context.settings.auth_url)
+    yield from _address(context, "Sign-in", "auth_url")
 
 
 def developer_api(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the Developer API is reachable, with a valid certificate."""
-    yield from _reachable("Developer API", context.settings.api_url)
+    yield from _address(context, "Developer API", "api_url")
+
+
+def _address(context: DoctorContext, name: str, setting: Literal["auth_url", "api_url"]) -> Iterator[CheckResult]:
+    """Check the address that the running daemon uses. It may have been started with other settings than these."""
+    url, here = context.address(setting), getattr(context.settings, setting)
+    if url != here:
+        detail = f"the running daemon uses {url}, which is checked here; the settings name {here}"
+        yield warning(name, detail, f"To use the settings: {context.command('restart')}")
+    yield from _reachable(name, url)
 
 
 def _reachable(name: str, url: str) -> Iterator[CheckResult]:
-    route = _route(url)
+    try:
+        route = _route(url)
+    except UnsupportedProxy as problem:
+        yield error(name, str(problem), _CHECK_NETWORK)
+        return
+    ignored = ignored_socks_proxy() if route.tls and urlsplit(url).hostname not in LOOPBACK_HOSTS else None
+    if ignored:
+        yield warning(name, ignored, "If this machine needs a proxy, set HTTPS_PROXY to an HTTP proxy.")
     host, port = route.first
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -181,10 +198,14 @@ def _issuer_in(certificate: object) -> str:
 
 def clock(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether this machine's clock agrees with the authorization server's."""
-    name, route = "Clock", _route(context.settings.auth_url)
+    name, url = "Clock", context.address("auth_url")
+    try:
+        route = _route(url)
+    except UnsupportedProxy:
+        return  # reported by the other checks
     began = time.time()
     try:
-        date = _date(route, context.settings.auth_url)
+        date = _date(route, url)
     except (OSError, http.client.HTTPException) as problem:
         yield warning(name, f"could not be compared with {route.host}: {_reason(problem)}")
         return
@@ -233,6 +254,12 @@ def _span(seconds: float) -> str:
 
 
 def _route(url: str) -> _Route:
+    """
+    Return the route to a service.
+
+    Raises:
+        UnsupportedProxy: If the proxy is not an HTTP proxy.
+    """
     parts = urlsplit(url)
     host, tls = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
@@ -251,11 +278,7 @@ def _route(url: str) -> _Route:
 
 def _proxy(scheme: str, host: str) -> str | None:
     """Return the proxy that the daemon uses: the system's, as for curl."""
-    from urllib.request import getproxies, proxy_bypass
-
-    if host in LOOPBACK_HOSTS or proxy_bypass(host):
-        return None
-    return getproxies().get(scheme)
+    return None if host in LOOPBACK_HOSTS else find_proxy(scheme, host)
 
 
 def _authorization(user: str | None, password: str | None) -> dict[str, str]:

@@ -140,7 +140,7 @@ def session(_: DoctorContext) -> Iterator[CheckResult]:
     name = "Session"
     folder = os.environ.get("XDG_RUNTIME_DIR")
     if not folder:
-        yield ok(name, f"XDG_RUNTIME_DIR is not set, so the runtime files are in the state folder; {_linger()}")
+        yield ok(name, f"XDG_RUNTIME_DIR is not set, which the helper does not need; {_linger()}")
         return
     try:
         found = Path(folder).stat()

@@ -15,6 +15,7 @@ import msgspec
 
 from upstash_helper.protocol.deleted_credential import DeletedCredential
 from upstash_helper.settings.config import Profile, Settings, load_profile
+from upstash_helper.system import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,7 +85,7 @@ def _first(texts: Iterable[str | None]) -> str | None:
 def main() -> None:
     """Delete the credential of the profile that the first argument names; print a ``DeletedCredential``."""
     result = asyncio.run(delete_credential(load_profile(profile=sys.argv[1])))
-    sys.stdout.write(msgspec.json.encode(result).decode())
+    console.write_utf8(msgspec.json.encode(result))
 
 
 if __name__ == "__main__":

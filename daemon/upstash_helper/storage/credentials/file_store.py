@@ -99,6 +99,8 @@ class FileStore:
                 return StoreUnavailable(str(error))
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
                 return StoreUnavailable(f"The disk of {self._path} is full. Free some space, then try again.")
+            case OSError(errno=errno.EISDIR):
+                return StoreUnavailable(f"{self._path} is a folder, not a file. Move it away, then try again.")
             case OSError():
                 reason = error.strerror or type(error).__name__
                 return StoreUnavailable(f"{self._path} cannot be used: {reason}. Check the folder's owner and mode.")

@@ -101,17 +101,24 @@ class KeyringStore:
         try:
             result = await self._worker.run(job, deadline=self._deadline)
         except (DeadlineExceeded, Busy):
-            failure = _as_store_error(keyrings.no_answer(self._entry.kind, self._deadline))
+            creating = self._entry.creating
+            failure = _as_store_error(keyrings.no_answer(self._entry.kind, self._deadline, creating=creating))
         except JobFailed as failed:
             if isinstance(failed.error, StoreUnavailable):
                 failure = failed.error.with_traceback(None)  # its frames hold the secret
             else:
                 failure = _as_store_error(keyrings.explain(failed.error, kind=self._entry.kind))
         else:
-            self._health = StoreHealth(kind=self._entry.kind, state="ok")
+            self._health = self._healthy()
             return result
         # Raised here, so that its context is not an error with frames that hold the secret.
         raise self._failed(failure)
+
+    def _healthy(self) -> StoreHealth:
+        kind = self._entry.kind
+        if self._entry.not_created:
+            return StoreHealth(kind=kind, state="unknown", detail=str(keyrings.no_keyring_yet(kind)))
+        return StoreHealth(kind=kind, state="ok")
 
     def _failed(self, failure: StoreLocked | StoreUnavailable) -> StoreLocked | StoreUnavailable:
         state: Literal["locked", "unavailable"] = "locked" if isinstance(failure, StoreLocked) else "unavailable"

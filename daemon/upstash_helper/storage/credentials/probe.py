@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from upstash_helper.system import keyrings
+from upstash_helper.system import console, keyrings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +24,17 @@ SERVICE: Final = "upstash-helper"
 # The argument that deletes an entry instead, for a probe that was killed before it could.
 _DELETE: Final = "--forget"
 
-State = Literal["ok", "locked", "absent", "broken"]
+State = Literal["ok", "locked", "absent", "not_created", "broken"]
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The program's output."""
 
     state: State
-    """``absent``: there is no keyring that can be used. ``broken``: there is one, and it does not work."""
+    """
+    ``absent``: there is no keyring that can be used. ``not_created``: the Secret Service has no default collection yet.
+    ``broken``: there is a keyring, and it does not work.
+    """
     kind: str
     """The keyring's name."""
     detail: str = ""
@@ -62,7 +65,7 @@ class Probe(keyrings.KeyringEntry):
         if state == "locked":
             return self._result("locked", keyrings.locked(self.kind))
         if state == "absent":
-            return self._result("absent", keyrings.no_keyring_yet(self.kind))
+            return self._result("not_created", keyrings.no_keyring_yet(self.kind))
         return self._write_and_delete(backend)
 
     def delete_leftover(self) -> ProbeResult:
@@ -99,8 +102,13 @@ class Probe(keyrings.KeyringEntry):
             return False
 
     def _failed(self, error: Exception) -> ProbeResult:
-        explained = keyrings.explain(error, kind=self.kind)
-        return self._result("locked" if isinstance(explained, keyrings.KeyringLocked) else "broken", explained)
+        match explained := keyrings.explain(error, kind=self.kind):
+            case keyrings.KeyringLocked():
+                return self._result("locked", explained)
+            case keyrings.NoKeyringYet():
+                return self._result("not_created", explained)
+            case _:
+                return self._result("broken", explained)
 
     def _result(self, state: State, error: keyrings.KeyringError) -> ProbeResult:
         return ProbeResult(state=state, kind=self.kind, detail=str(error))
@@ -113,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
     logging.disable()  # the output has everything
     probe = Probe(arguments[-1])
     result = probe.delete_leftover() if arguments[0] == _DELETE else probe.test()
-    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    console.write_utf8(msgspec.json.encode(result) + b"\n")
 
 
 if __name__ == "__main__":

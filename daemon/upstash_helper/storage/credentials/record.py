@@ -13,6 +13,7 @@ import msgspec
 from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.protocol.literals import ConnectionMethod
+from upstash_helper.system.text import foreign_encoding, without_bom
 
 VERSION: Final = 1
 
@@ -56,6 +57,15 @@ def decode(text: str | bytes, *, place: str) -> Credential:
     Raises:
         StoreUnavailable: If it is invalid or of a later version. The message does not quote it.
     """
+    if isinstance(text, bytes):
+        text = without_bom(text)
+    if not text.strip():
+        detail = f"The credential in {place} is empty: storing it was interrupted. Connect again to replace it."
+        raise StoreUnavailable(detail)
+    encoding = foreign_encoding(text) if isinstance(text, bytes) else None
+    if encoding is not None:
+        detail = f"The credential in {place} is encoded in {encoding}. Save it as UTF-8, or connect again."
+        raise StoreUnavailable(detail)
     try:
         version = msgspec.json.decode(text, type=_Versioned).version
         if version <= VERSION:

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.ledger import App, Block, Decision, Pairing
+from upstash_helper.broker.ledger import JUST_USED, App, AppTimes, Block, Decision, Pairing
 from upstash_helper.protocol.literals import Scope
 from upstash_helper.storage.ledger.rows import RunTransaction, as_json, decode_row, identity_columns, with_identity
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
+
+    from upstash_helper.storage.ledger.elapsed import ElapsedTime
 
 _SAVE_APP: Final = """
     INSERT OR REPLACE INTO apps (
         id, name, identity_kind, identity_name, identity_program, identity_pid, scopes, all_databases, digest,
-        created_at, last_used_at, expires_at, mismatches
+        created_at, last_used_at, expires_at, mismatches, used_elapsed, ends_elapsed
     ) VALUES (
         :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :scopes, :all_databases, :digest,
-        :created_at, :last_used_at, :expires_at, :mismatches
+        :created_at, :last_used_at, :expires_at, :mismatches, :used_elapsed, :ends_elapsed
     )
 """
 _SAVE_PAIRING: Final = """
@@ -31,7 +34,8 @@ _SAVE_PAIRING: Final = """
         :reason, :created_at, :expires_at, :decision
     )
 """
-# Replaces a row with the same id, and a row with the same identity.
+# Replaces a row with the same id, and a row with the same key. A block of a site differs from one of the identity only
+# in its key; earlier versions, which know no blocks of sites, apply it to the identity.
 _SAVE_BLOCK: Final = """
     INSERT OR REPLACE INTO blocks (
         id, identity_key, identity_kind, identity_name, identity_program, identity_pid, blocked_at
@@ -44,8 +48,9 @@ _SAVE_BLOCK: Final = """
 class SqliteAppRecords:
     """The ``AppRecords`` port."""
 
-    def __init__(self, run: RunTransaction) -> None:
+    def __init__(self, run: RunTransaction, elapsed: ElapsedTime) -> None:
         self._run = run
+        self._elapsed = elapsed
 
     async def load(self) -> tuple[App, ...]:
         """Return all apps, oldest first. Raises what the port allows."""
@@ -55,11 +60,30 @@ class SqliteAppRecords:
 
         return await self._run(job)
 
-    async def save(self, app: App) -> None:
+    async def times(self) -> Mapping[str, AppTimes]:
+        """Return the times of all apps, by id. Raises what the port allows."""
+
+        def job(connection: sqlite3.Connection) -> dict[str, AppTimes]:
+            now, rows = self._elapsed.now(connection), connection.execute("SELECT * FROM apps")
+            return {
+                row["id"]: AppTimes(
+                    max(0.0, now - row["used_elapsed"]),
+                    None if row["ends_elapsed"] is None else row["ends_elapsed"] - now,
+                )
+                for row in rows
+            }
+
+        return await self._run(job)
+
+    async def save(self, app: App, times: AppTimes = JUST_USED) -> None:
         """Store ``app``, replacing the one with its id. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> None:
+            now = self._elapsed.now(connection)
+            self._elapsed.save(connection)
             columns = msgspec.structs.asdict(app) | identity_columns(app.identity) | {"scopes": as_json(app.scopes)}
+            columns["used_elapsed"] = now - times.idle
+            columns["ends_elapsed"] = None if times.left is None else now + times.left
             connection.execute(_SAVE_APP, columns)
 
         await self._run(job)
@@ -95,14 +119,17 @@ class SqlitePairingRecords:
 
         await self._run(job)
 
-    async def forget(self, expired_before: float) -> None:
-        """Delete the pairings that expired before this Unix time. Raises what the port allows."""
-        query = "DELETE FROM pairings WHERE expires_at < ?"
-        await self._run(lambda connection: connection.execute(query, (expired_before,)))
+    async def forget(self, pairing_ids: tuple[str, ...]) -> None:
+        """Delete these pairings. Raises what the port allows."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM pairings WHERE id = ?", [(pairing_id,) for pairing_id in pairing_ids])
+
+        await self._run(job)
 
     async def block(self, block: Block) -> None:
-        """Store ``block``, replacing the one with its identity. Raises what the port allows."""
-        columns = {"id": block.id, "identity_key": block.identity.key, "blocked_at": block.blocked_at}
+        """Store ``block``, replacing the one with its key. Raises what the port allows."""
+        columns = {"id": block.id, "identity_key": block.key, "blocked_at": block.blocked_at}
         columns |= identity_columns(block.identity)
         await self._run(lambda connection: connection.execute(_SAVE_BLOCK, columns))
 
@@ -126,4 +153,4 @@ def _pairing(row: sqlite3.Row) -> Pairing:
 
 
 def _block(row: sqlite3.Row) -> Block:
-    return decode_row(with_identity(row), Block)
+    return decode_row(with_identity(row) | {"site": Block.site_of(row["identity_key"])}, Block)

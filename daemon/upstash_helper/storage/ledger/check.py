@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from upstash_helper.storage.ledger.schema import APPLICATION_ID, MIGRATIONS
+from upstash_helper.system import console
 
 if TYPE_CHECKING:
     import sqlite3
@@ -119,7 +120,7 @@ def _damaged(path: Path) -> int:
 
 def main(arguments: Sequence[str]) -> None:
     """Check the file that the first argument names; print a ``CheckResult`` as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(check_file(Path(arguments[0]))).decode() + "\n")
+    console.write_utf8(msgspec.json.encode(check_file(Path(arguments[0]))) + b"\n")
 
 
 if __name__ == "__main__":

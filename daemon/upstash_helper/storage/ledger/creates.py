@@ -13,10 +13,15 @@ from upstash_helper.storage.ledger.rows import RunTransaction, as_json, decode_r
 if TYPE_CHECKING:
     import sqlite3
 
+    from upstash_helper.storage.ledger.elapsed import ElapsedTime
+
 _FIND: Final = "SELECT fingerprint, name, sent_at, state, result FROM creates WHERE caller = ? AND key = ?"
 _BEGIN: Final = """
-    INSERT OR REPLACE INTO creates (caller, key, fingerprint, name, sent_at, state, database_id, result)
-    VALUES (:caller, :key, :fingerprint, :name, :sent_at, :state, :database_id, :result)
+    INSERT OR REPLACE INTO creates (
+        caller, key, fingerprint, name, sent_at, state, database_id, result, sent_elapsed
+    ) VALUES (
+        :caller, :key, :fingerprint, :name, :sent_at, :state, :database_id, :result, :sent_elapsed
+    )
 """
 _DONE: Final = "UPDATE creates SET state = 'done', database_id = ?, result = ? WHERE caller = ? AND key = ?"
 _OWN: Final = "INSERT OR REPLACE INTO creations (database_id, owner) VALUES (?, ?)"
@@ -28,8 +33,9 @@ _BATCH: Final = 500
 class SqliteCreateJournal:
     """The ``CreateJournal`` port."""
 
-    def __init__(self, run: RunTransaction) -> None:
+    def __init__(self, run: RunTransaction, elapsed: ElapsedTime) -> None:
         self._run = run
+        self._elapsed = elapsed
 
     async def find(self, key: CreateKey) -> CreateRecord | None:
         """Return the record of ``key``, or None. Raises what the port allows."""
@@ -40,15 +46,17 @@ class SqliteCreateJournal:
 
         return await self._run(job)
 
-    async def begin(self, key: CreateKey, record: CreateRecord, *, forget_before: float) -> None:
+    async def begin(self, key: CreateKey, record: CreateRecord, *, keep_seconds: float) -> None:
         """Record that a request is about to be sent. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> None:
-            result = record.result
+            now, result = self._elapsed.now(connection), record.result
+            self._elapsed.save(connection)
             columns = msgspec.structs.asdict(record) | msgspec.structs.asdict(key)
             columns["database_id"] = None if result is None else result.id
             columns["result"] = None if result is None else as_json(result)
-            connection.execute("DELETE FROM creates WHERE sent_at < ?", (forget_before,))
+            columns["sent_elapsed"] = now
+            connection.execute("DELETE FROM creates WHERE sent_elapsed < ?", (now - keep_seconds,))
             connection.execute(_BEGIN, columns)
 
         await self._run(job)

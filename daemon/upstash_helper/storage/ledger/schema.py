@@ -106,6 +106,64 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "CREATE INDEX audit_app_name ON audit (app_name)",
         "CREATE INDEX audit_last_at ON audit (last_at)",
     ),
+    # Ages no longer depend on the machine's clock, and each app has a share of the audit.
+    (
+        """
+        CREATE TABLE elapsed (
+            only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+            elapsed REAL NOT NULL,
+            wall REAL NOT NULL
+        )
+        """,
+        # The count starts at 0 with the last use of any app, so that an app keeps the idle time that it had.
+        "INSERT INTO elapsed SELECT 1, 0.0, max(last_used_at) FROM apps HAVING max(last_used_at) IS NOT NULL",
+        "ALTER TABLE apps ADD COLUMN used_elapsed REAL NOT NULL DEFAULT 0.0",
+        "ALTER TABLE apps ADD COLUMN ends_elapsed REAL",
+        """
+        UPDATE apps SET
+            used_elapsed = last_used_at - (SELECT wall FROM elapsed),
+            ends_elapsed = expires_at - (SELECT wall FROM elapsed)
+        """,
+        "ALTER TABLE creates ADD COLUMN sent_elapsed REAL NOT NULL DEFAULT 0.0",
+        "DROP INDEX creates_sent_at",
+        "CREATE INDEX creates_sent_elapsed ON creates (sent_elapsed)",
+        # Entries of older versions are kept for another 90 days, if there is room for them. What is removed goes first:
+        # an older version may have left hundreds of megabytes.
+        "DROP INDEX audit_app_name",
+        "DROP INDEX audit_last_at",
+        "ALTER TABLE audit ADD COLUMN elapsed REAL NOT NULL DEFAULT 0.0",
+        "ALTER TABLE audit ADD COLUMN share TEXT NOT NULL DEFAULT ''",
+        """
+        DELETE FROM audit WHERE id IN (
+            SELECT id FROM (
+                SELECT id, app_id, row_number() OVER (PARTITION BY app_id ORDER BY id DESC) AS place FROM audit
+                WHERE action NOT IN ('app.let_in', 'app.sign_out', 'token.misused')
+            )
+            WHERE place > CASE app_id WHEN 'owner' THEN 10000 ELSE 2000 END
+        )
+        """,
+        """
+        UPDATE audit SET
+            share = CASE
+                WHEN app_id = 'owner' OR action IN ('app.let_in', 'app.sign_out', 'token.misused') THEN 'owner'
+                WHEN app_id LIKE 'pairing:%' THEN 'none'
+                ELSE app_id
+            END,
+            app_name = substr(app_name, 1, 64), identity = substr(identity, 1, 300), target = substr(target, 1, 200)
+        """,
+        "CREATE INDEX audit_share ON audit (share)",
+        "CREATE INDEX audit_elapsed ON audit (elapsed)",
+        """
+        DELETE FROM audit WHERE share = 'none' AND id NOT IN (
+            SELECT id FROM audit WHERE share = 'none' ORDER BY id DESC LIMIT 500
+        )
+        """,
+        """
+        DELETE FROM audit WHERE share NOT IN ('owner', 'none') AND id NOT IN (
+            SELECT id FROM audit WHERE share NOT IN ('owner', 'none') ORDER BY id DESC LIMIT 6000
+        )
+        """,
+    ),
 )
 
 

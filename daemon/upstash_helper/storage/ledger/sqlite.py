@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from upstash_helper.broker.errors import LedgerFull, LedgerUnavailable
 from upstash_helper.storage.ledger.apps import SqliteAppRecords, SqlitePairingRecords
 from upstash_helper.storage.ledger.audit import SqliteAuditRecords
 from upstash_helper.storage.ledger.creates import SqliteCreateJournal
+from upstash_helper.storage.ledger.elapsed import ElapsedTime
 from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
 from upstash_helper.storage.ledger.transactions import Transactions
 
@@ -28,19 +32,22 @@ class SqliteLedger:
         deadline: float = 5.0,
         migrations: tuple[Migration, ...] = MIGRATIONS,
         monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """
         Args:
             path: The file. Its folder is created by the first call. None keeps the ledger in memory.
             deadline: Seconds that a call may take.
             migrations: All migrations, from the first version.
-            monotonic: The clock for the pause after a file could not be opened.
+            monotonic: The clock for ages, and for the pause after a file could not be opened.
+            wall: The Unix time, for the time between two runs.
         """
         self._transactions = Transactions(path, deadline=deadline, migrations=migrations, monotonic=monotonic)
-        self._apps = SqliteAppRecords(self._transactions.run)
+        self._elapsed = ElapsedTime(monotonic=monotonic, wall=wall)
+        self._apps = SqliteAppRecords(self._transactions.run, self._elapsed)
         self._pairings = SqlitePairingRecords(self._transactions.run)
-        self._creates = SqliteCreateJournal(self._transactions.run)
-        self._audit = SqliteAuditRecords(self._transactions.run)
+        self._creates = SqliteCreateJournal(self._transactions.run, self._elapsed)
+        self._audit = SqliteAuditRecords(self._transactions.run, self._elapsed)
 
     @property
     def apps(self) -> AppRecords:
@@ -66,6 +73,16 @@ class SqliteLedger:
         """Return the state after the last call, without a new one."""
         return self._transactions.health()
 
+    async def confirm(self) -> None:
+        """Return once what was changed in memory only is in the file. Raises what the port allows."""
+        await self._transactions.run(lambda _: None)
+        health = self._transactions.health()
+        if health.behind:
+            raise LedgerUnavailable(health.detail)
+
     async def close(self) -> None:
         """Close the file after pending calls have finished. Never raises."""
+        if self._elapsed.is_used:
+            with contextlib.suppress(LedgerUnavailable, LedgerFull):  # some seconds of idle time are lost then
+                await self._transactions.run(partial(self._elapsed.save, always=True))
         await self._transactions.close()

@@ -30,6 +30,9 @@ _COMPANIONS: Final = ("-wal", "-shm")
 _MAX_DAMAGED: Final = 9
 """Damaged files that are kept. A failing disk must not be filled with them."""
 
+_MANY_PAGES: Final = 1024
+"""4 MiB."""
+
 _PRAGMAS: Final = (
     "trusted_schema = OFF",  # a manipulated schema must not call functions
     "cell_size_check = ON",  # detects damage before it causes wrong results
@@ -94,6 +97,15 @@ def read_only(path: Path) -> bool:
     return any(os.access(place, os.R_OK) and not os.access(place, os.W_OK) for place in (path, path.parent))
 
 
+def file_status(path: Path) -> tuple[int, ...]:
+    """Return numbers that change when the file is replaced or written; an empty tuple if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def move_aside(path: Path) -> Path:
     """
     Move a damaged file and SQLite's files next to it aside, and return its new path.
@@ -125,10 +137,25 @@ def _opened(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection
         for pragma in _DURABLE:
             connection.execute(f"PRAGMA {pragma}")
         migrate(connection, migrations, path)
+        _shrink(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Give unused pages back to the disk if there are many. Otherwise they are used again."""
+    import sqlite3
+
+    pages, unused = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+    if unused < _MANY_PAGES or unused < pages // 2:
+        return
+    try:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:  # such as a full disk
+        _log.info("ledger_not_shrunk", extra={"error": getattr(error, "sqlite_errorname", type(error).__name__)})
 
 
 def _copied(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection | None:

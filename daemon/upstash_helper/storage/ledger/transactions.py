@@ -12,7 +12,13 @@ from upstash_helper.broker.errors import LedgerFull, LedgerUnavailable
 from upstash_helper.broker.ledger import LedgerHealth
 from upstash_helper.storage.ledger.errors import error_kind, explain
 from upstash_helper.storage.ledger.schema import Migration, transaction
-from upstash_helper.storage.ledger.sqlite_file import move_aside, open_file, open_memory, read_only
+from upstash_helper.storage.ledger.sqlite_file import (
+    file_status,
+    move_aside,
+    open_file,
+    open_memory,
+    read_only,
+)
 from upstash_helper.system.blocking_call import Abandoned, Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 if TYPE_CHECKING:
@@ -56,6 +62,8 @@ class Transactions:
         self._connection: sqlite3.Connection | None = None
         self._memory = path is None
         self._notice = _IN_MEMORY if path is None else ""
+        # The file's status when it was copied to memory; None if its content is not in memory.
+        self._copied: tuple[int, ...] | None = None
         self._open_error: LedgerUnavailable | LedgerFull | None = None
         self._open_failed_at = 0.0
 
@@ -80,9 +88,11 @@ class Transactions:
         except JobFailed as failed:
             failure = explain(failed.error, self._path)
         else:
-            self._health = LedgerHealth(state="memory" if self._memory else "ok", detail=self._notice)
+            behind = self._memory and self._path is not None
+            self._health = LedgerHealth(state="memory" if self._memory else "ok", detail=self._notice, behind=behind)
             return result
-        self._health = LedgerHealth(state="unavailable", detail=failure.detail)
+        behind = self._memory and self._path is not None
+        self._health = LedgerHealth(state="unavailable", detail=failure.detail, behind=behind)
         raise failure
 
     async def close(self) -> None:
@@ -127,6 +137,8 @@ class Transactions:
         return self._transact(job, call)
 
     def _transact(self, job: Callable[[sqlite3.Connection], T], call: Call) -> T:
+        if self._memory and self._path is not None:
+            self._leave_memory(self._path)
         connection = self._opened()
         call.check()
         with transaction(connection):
@@ -171,15 +183,39 @@ class Transactions:
     def _use_memory(self, path: Path) -> sqlite3.Connection:
         """Continue in memory, with the content of the file."""
         self._drop()
+        status = file_status(path)
         self._connection, complete = open_memory(self._migrations, path)
+        self._copied = status if complete else None
         self._memory = True
         lost = "" if complete else " Its content could not be read."
         self._notice = (
             f"{path} cannot be written.{lost} The ledger is kept in memory, and its changes are lost at the next start."
-            " Make the file and its folder writable, then restart upstash-helper."
+            " Make the file and its folder writable."
         )
+        if not complete:
+            self._notice += " Then restart upstash-helper."
         _log.warning("%s", self._notice)
         return self._connection
+
+    def _leave_memory(self, path: Path) -> None:
+        """Write the ledger in memory to its file if that is possible again and the file is still the one it had."""
+        memory = self._connection
+        if memory is None or self._copied is None or read_only(path) or self._copied != file_status(path):
+            return
+        try:
+            file = open_file(path, self._migrations)
+            try:
+                memory.backup(file)
+            except BaseException:
+                file.close()
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever it is: the ledger in memory goes on
+            _log.info("The ledger stays in memory: %s.", type(error).__name__)
+            self._copied = file_status(path)  # opening it may have changed it
+            return
+        memory.close()
+        self._connection, self._memory, self._notice, self._copied = file, False, "", None
+        _log.warning("%s can be written again. It has the changes that were made meanwhile.", path)
 
     def _close(self, _: Call) -> None:
         connection, self._connection = self._connection, None

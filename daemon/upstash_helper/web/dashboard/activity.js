@@ -203,6 +203,7 @@ function row(it, names) {
 function actor(it) {
   if (it.app_id === "owner")
     return [untrusted("You"), it.app_name === "dashboard" && untrusted("in the dashboard", "hint")];
+  if (!it.identity && !it.app_name) return ["Several apps"]; // one entry for all that have requested access
   return [untrusted(it.identity || it.app_name), it.identity && untrusted(it.app_name, "hint")];
 }
 

@@ -44,6 +44,18 @@ export function whenSessionEnds(callback) {
   onSessionEnd = callback;
 }
 
+/** @type {(text: string) => void} */
+let onNotRecorded = () => {};
+
+/**
+ * Have `callback` called with what to tell the user when a change has taken effect and could not be saved yet.
+ *
+ * @param {(text: string) => void} callback
+ */
+export function whenNotRecorded(callback) {
+  onNotRecorded = callback;
+}
+
 /**
  * Take the ticket out of the address, so that it is in no history and on no screenshot, and exchange it for a session.
  *
@@ -81,7 +93,9 @@ export async function call(method, path, body, headers = {}) {
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   if (response.status === 204) return /** @type {T} */ (null);
-  return response.json();
+  const answer = await response.json();
+  if (answer?.recorded === false && answer.notice) onNotRecorded(answer.notice);
+  return answer;
 }
 
 /**

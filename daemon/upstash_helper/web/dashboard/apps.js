@@ -3,7 +3,7 @@
 import { call, messageOf } from "./api.js";
 import { confirm, open } from "./dialogs.js";
 import { fill, h, icon, keyed } from "./dom.js";
-import { exact, IDENTITIES, relative } from "./format.js";
+import { capitalized, exact, IDENTITIES, relative } from "./format.js";
 import { field, form, input } from "./forms.js";
 import { head } from "./shell.js";
 import { badge, button, empty, notice, showSlot, skeletonList, time, untrusted } from "./ui.js";
@@ -48,7 +48,7 @@ export const apps = {
         fill(
           blocked,
           h("h2", { id: "blocked-title" }, "Blocked"),
-          h("p", { class: "lead" }, "These apps cannot request access."),
+          h("p", { class: "lead" }, "These apps and sites cannot request access."),
           h("ul", { class: "list" }, ...blocks.map((it) => blockedRow(it, store))),
         );
       },
@@ -185,14 +185,16 @@ async function revoke(it, store) {
  * @param {Store} store
  */
 function blockedRow(it, store) {
+  const shown = it.site?.shown ?? it.identity.shown;
+  const kind = it.site ? "Site" : IDENTITIES[it.identity.kind].label;
   const unblock = button("Unblock", {
     action: "unblock",
-    hidden: it.identity.shown,
+    hidden: shown,
     onclick: async () => {
       try {
         await call("DELETE", `/v1/blocks/${encodeURIComponent(it.id)}`);
         await store.load("blocks");
-        notice("Unblocked. The app can request access again.");
+        notice(`Unblocked. ${it.site ? "It" : "The app"} can request access again.`);
         /** @type {HTMLElement | null} */ (document.querySelector("#main h1"))?.focus();
       } catch (error) {
         notice(messageOf(error), "bad");
@@ -206,8 +208,8 @@ function blockedRow(it, store) {
     h(
       "span",
       { class: "grow" },
-      h("span", { class: "wrap list-title" }, it.identity.shown),
-      h("span", { class: "hint" }, IDENTITIES[it.identity.kind].label, ", blocked ", time(it.blocked_at)),
+      h("span", { class: "wrap list-title" }, it.site ? capitalized(shown) : shown),
+      h("span", { class: "hint" }, kind, ", blocked ", time(it.blocked_at)),
     ),
     unblock,
   );

@@ -1,5 +1,6 @@
 /** Dialogs: the browser's own, which keep the focus inside and give it back. */
 
+import { ClickGuard } from "./click_guard.js";
 import { fill, focused, h, topDialog, uniqueId } from "./dom.js";
 import { busy, button, failed, iconButton, noticeBoard } from "./ui.js";
 
@@ -28,13 +29,14 @@ export function open(options) {
     body,
     noticeBoard(),
   );
-  // A click outside closes it, if it also began there: one that only ends there was a selection of text.
+  // A click outside closes it, if it also began there: one that only ends there was a selection of text. The second
+  // click of a double click was meant for what opened the dialog.
   let beganOutside = false;
   element.addEventListener("pointerdown", (event) => {
     beganOutside = event.target === element;
   });
   element.addEventListener("click", (event) => {
-    if (beganOutside && event.target === element) close();
+    if (beganOutside && event.target === element && event.detail === 1) close();
   });
   const returnFocus = focusReturner();
   element.addEventListener("close", () => {
@@ -72,6 +74,9 @@ function focusReturner() {
  * @property {string} label
  * @property {() => Promise<unknown>} action
  * @property {string} [typed] What must be typed first.
+ * @property {boolean} [guarded] Whether a click counts only after a delay, and never where the dialog was opened: for
+ *   questions about what somebody else has asked for.
+ * @property {AbortSignal} [signal] Closes the dialog when there is nothing to decide anymore.
  */
 
 /**
@@ -104,16 +109,35 @@ export function confirm(options) {
         }
       });
     };
+    const opener = focused()?.getBoundingClientRect();
+    const foot = h("div", { class: "dialog-foot" }, no, yes);
     const form = h(
       "form",
       { onsubmit },
       ...options.text,
       options.typed === undefined ? null : typedField(options.typed, yes),
       errors,
-      h("div", { class: "dialog-foot" }, no, yes),
+      foot,
     );
-    const dialog = open({ title: options.title, body: [form], closed: () => resolve(isDone) });
+    const guard = options.guarded ? new ClickGuard(yes) : null;
+    const closed = () => {
+      guard?.stop();
+      resolve(isDone);
+    };
+    const dialog = open({ title: options.title, body: [form], closed });
+    // A second click at the same place must not confirm the first.
+    if (guard && opener && overlap(opener, yes.getBoundingClientRect())) foot.classList.add("swapped");
+    options.signal?.addEventListener("abort", () => dialog.close());
   });
+}
+
+/**
+ * @param {DOMRect} one
+ * @param {DOMRect} other
+ */
+function overlap(one, other) {
+  const isBeside = one.right < other.left || other.right < one.left;
+  return !isBeside && one.bottom >= other.top && other.bottom >= one.top;
 }
 
 /**

@@ -73,6 +73,7 @@ const ACTIONS = {
   "app.revoke": "Revoked an app",
   "app.rotate": "Rotated its token",
   "app.sign_out": "Signed out",
+  "audit.not_recorded": "Entries that could not be recorded",
   "block.remove": "Unblocked an app",
   "connection.api_key": "Connected with an API key",
   "connection.cancel": "Canceled a sign-in",

@@ -1,16 +1,24 @@
 /** The dashboard: the session, the sections, and the event stream that keeps them up to date. */
 
 import { activity } from "./activity.js";
-import { ApiError, exchangeTicket, forgetSession, messageOf, session, whenSessionEnds } from "./api.js";
+import {
+  ApiError,
+  exchangeTicket,
+  forgetSession,
+  messageOf,
+  session,
+  whenNotRecorded,
+  whenSessionEnds,
+} from "./api.js";
 import { Approvals } from "./approvals.js";
 import { apps } from "./apps.js";
 import { databases } from "./databases.js";
 import { fill, find, h } from "./dom.js";
 import { overview } from "./overview.js";
 import { settings } from "./settings.js";
+import { SharedStream } from "./shared_stream.js";
 import { banner, frame, markCurrent, opening, welcome } from "./shell.js";
 import { Store } from "./store.js";
-import { Stream } from "./stream.js";
 import { notice } from "./ui.js";
 
 /** @import { Attempt, Connection } from "./openapi.js" */
@@ -33,9 +41,11 @@ class Dashboard {
   #store = new Store();
   #parts = frame(root, VIEWS);
   #approvals = new Approvals(this.#parts.approvals, this.#store);
-  #stream = new Stream({
+  #stream = new SharedStream({
     event: (event) => this.#handle(event),
-    up: (missed) => this.#isUp(missed),
+    changed: (kind) => this.#changed(kind),
+    reload: () => this.#reload(),
+    up: () => banner(this.#parts.banner, false, () => {}),
     down: () => banner(this.#parts.banner, true, () => this.#stream.reconnect()),
   });
   /** Aborts when another section is shown. */
@@ -48,7 +58,6 @@ class Dashboard {
     window.addEventListener("hashchange", () => this.#route(true), { signal });
     this.#route(false);
     this.#store.watch(["pairings"], () => this.#showCount(), signal);
-    this.#reload();
     this.#stream.start();
   }
 
@@ -69,12 +78,6 @@ class Dashboard {
   #loadDatabases() {
     if (this.#store.get("connection").data?.state === "connected") void this.#store.load("databases");
     else this.#store.set("databases", null);
-  }
-
-  /** @param {boolean} missed */
-  #isUp(missed) {
-    banner(this.#parts.banner, false, () => {});
-    if (missed) this.#reload();
   }
 
   /** @param {StreamEvent} event */
@@ -98,6 +101,27 @@ class Dashboard {
       case "revoked":
         void this.#store.load("apps");
         if (data.reason !== "owner") notice(`${data.name} no longer has access: ${REVOKED[data.reason]}.`, "info");
+        break;
+      default:
+      // Of a later version of the helper.
+    }
+  }
+
+  /** Load what has changed: another tab has the event stream, and sends only the kind of the event. @param {string} kind */
+  #changed(kind) {
+    switch (kind) {
+      case "connection":
+      case "attempt":
+        void this.#store.load("connection").then(() => this.#loadDatabases());
+        break;
+      case "database":
+        this.#loadDatabases();
+        break;
+      case "pairing":
+        void this.#store.load("pairings", "apps", "blocks");
+        break;
+      case "revoked":
+        void this.#store.load("apps");
         break;
       default:
       // Of a later version of the helper.
@@ -145,7 +169,7 @@ class Dashboard {
     this.#showTitle();
   }
 
-  /** The number is in the tab's title, too, for users who look at another tab. */
+  /** The number is in the tab's title, too. In a hidden tab, it is the one from when the tab was shown last. */
   #showTitle() {
     const count = this.#approvals.pending.length;
     document.title = `${count ? `(${count}) ` : ""}${this.#title}`;
@@ -188,6 +212,7 @@ async function open() {
 }
 
 whenSessionEnds(() => leave(RESTARTED));
+whenNotRecorded((text) => notice(text, "info"));
 window.addEventListener("dashboard-ended", () => leave(ENDED));
 // `upstash-helper open` may be given a tab that is already open: then only the fragment changes.
 window.addEventListener("hashchange", () => {

@@ -32,6 +32,8 @@ export interface Approve {
 }
 
 export interface Attempt {
+  recorded?: boolean;
+  notice?: string;
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
@@ -64,13 +66,20 @@ export interface BeginSession {
   ticket: string;
 }
 
+export interface Block {
+  scope?: "identity" | "site";
+}
+
 export interface BlockList {
   blocks: Array<Blocked>;
 }
 
 export interface Blocked {
+  recorded?: boolean;
+  notice?: string;
   id: string;
   identity: Identity;
+  site?: Site | null;
   blocked_at: string;
 }
 
@@ -134,6 +143,8 @@ export interface DaemonStatus {
   ledger?: LedgerStatus | null;
   tray?: TrayStatus | null;
   console_url?: string | null;
+  auth_url?: string | null;
+  api_url?: string | null;
   started_by?: "service" | "socket" | "user";
 }
 
@@ -146,6 +157,8 @@ export interface DashboardTicket {
   url: string;
   numeric_url?: string | null;
   expires_at: string;
+  recorded?: boolean;
+  notice?: string;
 }
 
 export interface Database {
@@ -187,6 +200,8 @@ export interface DatabaseList {
 }
 
 export interface Disconnected {
+  recorded?: boolean;
+  notice?: string;
   api_key_name: string | null;
   detail: string;
 }
@@ -244,6 +259,8 @@ export interface NextStep {
 }
 
 export interface Pairing {
+  recorded?: boolean;
+  notice?: string;
   id: string;
   identity: Identity;
   claimed_name: string;
@@ -252,6 +269,7 @@ export interface Pairing {
   reason: string;
   state: "approved" | "denied" | "expired" | "pending";
   all_databases_meaning: string | null;
+  site?: Site | null;
   created_at: string;
   expires_at: string;
   via_bridge?: boolean;
@@ -285,6 +303,7 @@ export interface Problem {
   detail: string;
   type?: string;
   errors?: Array<FieldError>;
+  error?: string;
   retry_after?: number;
   applied?: Array<string>;
   links?: Record<string, string>;
@@ -292,6 +311,11 @@ export interface Problem {
 
 export interface Proof {
   proof: string | null;
+}
+
+export interface Recorded {
+  recorded?: boolean;
+  notice?: string;
 }
 
 export interface Region {
@@ -313,9 +337,18 @@ export interface RenameApp {
 export interface RequestedScope {
   scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
+  strong: boolean;
+}
+
+export interface Site {
+  kind: "domain" | "loopback" | "programs";
+  shown: string;
+  detail: string;
 }
 
 export interface StartedAttempt {
+  recorded?: boolean;
+  notice?: string;
   attempt_id: string;
   state: "exchanging" | "expired" | "failed" | "pending" | "succeeded";
   expires_at: string;
@@ -335,6 +368,13 @@ export interface StartedPairing {
   user_code: string;
   expires_at: string;
   interval: number;
+}
+
+export interface Stopping {
+  recorded?: boolean;
+  notice?: string;
+  status: "ok";
+  service: "upstash-helper";
 }
 
 export interface TokenInfo {

@@ -22,9 +22,10 @@ const LONGEST_WAIT_MS = 15_000;
  * @property {(event: StreamEvent) => void} event
  * @property {(missed: boolean) => void} up Events arrive again; `missed`: some may have been lost.
  * @property {() => void} down Events no longer arrive. Reconnecting goes on.
+ * @property {() => void} [refused] The helper does not open another stream now. Reconnecting goes on.
  */
 
-/** Follows the events while the page is open. It reconnects with growing pauses, and at once when the tab is shown. */
+/** Follows the events while it is started. It reconnects with growing pauses. */
 export class Stream {
   #lastId = "";
   #wait = FIRST_WAIT_MS;
@@ -40,7 +41,6 @@ export class Stream {
 
   start() {
     const { signal } = this.#stopped;
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#wake(), { signal });
     window.addEventListener("online", () => this.#wake(), { signal });
     void this.#run(signal);
   }
@@ -68,7 +68,8 @@ export class Stream {
         isRefused = error instanceof ApiError && error.status > 0;
       }
       if (signal.aborted) return;
-      if (!isRefused) this.#listener.down();
+      if (isRefused) this.#listener.refused?.();
+      else this.#listener.down();
       await this.#pause();
     }
   }

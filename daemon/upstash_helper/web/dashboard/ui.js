@@ -23,7 +23,7 @@ import { exact, relative } from "./format.js";
 /**
  * Return a button.
  *
- * @param {string} label
+ * @param {Child} label
  * @param {ButtonOptions} [options]
  */
 export function button(label, options = {}) {

@@ -1,0 +1,84 @@
+"""
+Exchanges: requests that are passed through to Upstash, each of which lasts no longer than the rights it was begun with.
+
+An event stream ends through the event bus, and what the daemon itself does for an app is finished. An exchange is
+neither: it hands out data, or takes it, for as long as both ends like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from upstash_helper.broker.errors import AccessEnded, HelperError, NotConnected
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from upstash_helper.broker.identity import Caller
+
+
+class Exchange:
+    """One exchange."""
+
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self._timeout = timeout
+        self.error: HelperError | None = None
+        """Why it was ended."""
+
+    def end(self, error: HelperError) -> None:
+        """Cancel the task that holds it at the next opportunity."""
+        if self.error is None:
+            self.error = error
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+
+class Exchanges:
+    """The exchanges of all callers."""
+
+    def __init__(self, *, allowed: Callable[[str], bool]) -> None:
+        """
+        Args:
+            allowed: Returns whether the app with an ID has access.
+        """
+        self._allowed = allowed
+        self._open: dict[str, set[Exchange]] = {}
+
+    @asynccontextmanager
+    async def begin(self, caller: Caller) -> AsyncIterator[None]:
+        """
+        Run the body of the context until it ends, or the caller's rights do.
+
+        Raises:
+            AccessEnded: If the app's access ends, or has ended.
+            NotConnected: If the account is disconnected or replaced.
+        """
+        if not caller.is_owner and not self._allowed(caller.id):
+            raise AccessEnded
+        timeout = asyncio.timeout(None)
+        exchange = Exchange(timeout)
+        exchanges = self._open.setdefault(caller.id, set())
+        exchanges.add(exchange)
+        try:
+            async with timeout:
+                yield
+        except TimeoutError:
+            if exchange.error is None:
+                raise
+            raise exchange.error from None
+        finally:
+            exchanges.discard(exchange)
+            if not exchanges and self._open.get(caller.id) is exchanges:
+                del self._open[caller.id]
+
+    def end(self, app_id: str) -> None:
+        """End the exchanges of an app whose access has ended."""
+        for exchange in tuple(self._open.get(app_id, ())):
+            exchange.end(AccessEnded())
+
+    def end_all(self) -> None:
+        """End all exchanges, because the account that they reach is no longer the connected one."""
+        for exchanges in tuple(self._open.values()):
+            for exchange in tuple(exchanges):
+                exchange.end(NotConnected("The account was disconnected or replaced during the request."))

@@ -1,0 +1,158 @@
+"""
+This user's daemon on a port, if its clients do not find it: it was started with other folders, or for another profile.
+
+A daemon and its clients meet in a folder below the user's state folder. That folder depends on three variables, and
+cron, ``su``, and a service manager may set them differently. The system reports which program has a port, so the user
+can be told what differs instead of being told that no daemon is running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from upstash_helper.system import ports, socket_owners
+from upstash_helper.system.printable import printable
+
+if TYPE_CHECKING:
+    import psutil
+
+_HOME: Final = "UPSTASH_HELPER_HOME"
+_PROFILE: Final = "UPSTASH_HELPER_PROFILE"
+_DEFAULT_PROFILE: Final = "default"
+# If the first is set, the others have no effect.
+_VARIABLES: Final = (_HOME, "HOME", "XDG_STATE_HOME")
+_MAX_SHOWN: Final = 200
+
+
+class OwnDaemon(NamedTuple):
+    """A daemon of this user that has a port."""
+
+    pid: int
+    port: int
+    profile: str
+    environ: Mapping[str, str] | None
+    """The environment that it was started with; None if the system does not reveal it."""
+
+    def difference(self, profile: str, environ: Mapping[str, str]) -> str:
+        """
+        Return what the daemon was started with in which it differs from this process, as a clause.
+
+        Args:
+            profile: The profile of this process.
+            environ: The environment of this process.
+        """
+        if self.profile != profile:
+            return f"it serves the profile {self.profile}: use upstash-helper --profile {self.profile}"
+        if self.environ is None:
+            return f"it was started with another value of {', '.join(_VARIABLES[:-1])}, or {_VARIABLES[-1]}"
+        theirs = self.environ
+        names = [_HOME] if theirs.get(_HOME) or environ.get(_HOME) else list(_VARIABLES[1:])
+        for name in names:
+            if (theirs.get(name) or "") != (environ.get(name) or ""):
+                return f"it was started {_with(name, theirs)}, and this command {_with(name, environ)}"
+        return "it was started by another version: restart it"
+
+
+def find(candidates: Iterable[int]) -> OwnDaemon | None:
+    """Return this user's daemon that listens on one of the ports. This takes some milliseconds."""
+    for port in candidates:
+        if not _may_be_own(port):
+            continue
+        for _, pid in ports.listeners(port) or ():
+            process = _hidden_daemon(port) if pid is None else _process(pid)
+            if process is not None and _is_own_daemon(process):
+                return _described(process, port)
+    return None
+
+
+def explain(candidates: Iterable[int], *, profile: str | None = None) -> str | None:
+    """
+    Return why this process does not find this user's daemon that has one of the ports; None if there is no such daemon.
+
+    Args:
+        candidates: The ports.
+        profile: The profile of this process. By default it is read from its command line and environment.
+    """
+    found = find(candidates)
+    if found is None:
+        return None
+    difference = found.difference(profile or _profile_of(sys.argv, os.environ), os.environ)
+    return f"Another daemon of yours is running (process {found.pid}, port {found.port}): {difference}."
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+def _with(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name)
+    return f"with {name}={printable(value)[:_MAX_SHOWN]}" if value else f"without {name}"
+
+
+def _process(pid: int) -> psutil.Process | None:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid)
+    return None
+
+
+def _may_be_own(port: int) -> bool:
+    """Return whether this user may listen on ``port``. On Linux this is certain, and saves importing psutil."""
+    if sys.platform != "linux":
+        return True
+    try:
+        return socket_owners.listening(("127.0.0.1", port)) == os.geteuid()
+    except (OSError, ValueError):
+        return True
+
+
+def _hidden_daemon(port: int) -> psutil.Process | None:
+    """Return this user's only daemon, if the port is this user's: the system may hide a process that holds keys."""
+    if sys.platform != "linux" or not _may_be_own(port):
+        return None
+    daemons = list(own_daemons())
+    return daemons[0] if len(daemons) == 1 else None
+
+
+def own_daemons() -> Iterator[psutil.Process]:
+    """Yield the processes of this user that run a daemon, of any profile."""
+    import psutil
+
+    yield from (process for process in psutil.process_iter() if _is_own_daemon(process))
+
+
+def _is_own_daemon(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        words = process.cmdline()
+        own = process.username() == psutil.Process().username()
+    except (psutil.Error, OSError):
+        return False
+    program = any(
+        os.path.basename(word).removesuffix(".exe") in {"upstash-helper", "upstash_helper"}  # noqa: PTH119 - not a path
+        for word in words[:5]
+    )
+    return own and program and "run" in words and process.pid != os.getpid()
+
+
+def _described(process: psutil.Process, port: int) -> OwnDaemon:
+    import psutil
+
+    environ: Mapping[str, str] | None = None
+    with contextlib.suppress(psutil.Error, OSError):
+        environ = process.environ()
+    return OwnDaemon(process.pid, port, _profile_of(process.cmdline(), environ or {}), environ)
+
+
+def _profile_of(words: list[str], environ: Mapping[str, str]) -> str:
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--profile":
+            return printable(following)
+        if word.startswith("--profile="):
+            return printable(word.removeprefix("--profile="))
+    return environ.get(_PROFILE) or _DEFAULT_PROFILE
