@@ -211,7 +211,6 @@ class World:
         ledger = ledger or SqliteLedger(folders.ledger_file, monotonic=clock.monotonic, wall=clock.time)
         listeners = open_first_free(chosen.api_ports)
         callback_port = CallbackPort(port) if chosen.port_policy == "on-demand" else None
-        clock = clock or SystemClock()
         machine = Machine(
             clock=clock,
             browser=browser,
