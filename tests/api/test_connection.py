@@ -125,7 +125,7 @@ async def test_redirect_of_a_canceled_attempt_changes_nothing(world: World) -> N
     landed = await world.land(address)
 
     assert ("failed", "cancelled") == (cancelled.json["state"], cancelled.json["reason"])
-    assert 303 == landed.status
+    assert 200 == landed.status
     assert "disconnected" == (await world.get("/v1/connection")).json["state"]
 
 

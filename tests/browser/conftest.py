@@ -112,5 +112,11 @@ async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIter
 
 @pytest.fixture
 def home_page(world: World) -> str:
-    """Return the daemon's own origin."""
+    """Return the address that the daemon shares with other programs: of the API, and of the OAuth redirect."""
     return f"http://localhost:{world.settings.port}"
+
+
+@pytest.fixture
+def pages_origin(world: World) -> str:
+    """Return the origin of the owner's pages."""
+    return world.pages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser.sign_in import sign_up
 from tests.support.browser import Console, Site, overflowing_elements, violations
@@ -87,14 +88,14 @@ async def test_stop_button_ends_the_bridge(world: World, context: BrowserContext
 
 
 async def test_bridge_window_closes_when_its_page_closes(
-    world: World, context: BrowserContext, page: Page, home_page: str
+    world: World, context: BrowserContext, page: Page, pages_origin: str
 ) -> None:
     """
     The bridge of a page that was closed is of no use, so its window closes.
     """
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(OPEN_BRIDGE, home_page)
+        await page.evaluate(OPEN_BRIDGE, pages_origin)
         bridge = await popup_of(context, page)
 
         serving = await bridge.locator("#origin").inner_text()
@@ -106,22 +107,36 @@ async def test_bridge_window_closes_when_its_page_closes(
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_bridge_shows_whom_it_serves(world: World, context: BrowserContext, page: Page, home_page: str) -> None:
+async def test_bridge_shows_whom_it_serves(
+    world: World, context: BrowserContext, page: Page, pages_origin: str
+) -> None:
     """
     The bridge shows the origin that it serves. Opened without a page, it shows that there is nothing to do.
     """
-    await page.goto(f"{home_page}/bridge")
+    await page.goto(f"{pages_origin}/bridge")
     alone = await page.locator("#title").inner_text()
     found_alone = await violations(page)
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(OPEN_BRIDGE, home_page)
+        await page.evaluate(OPEN_BRIDGE, pages_origin)
         bridge = await popup_of(context, page)
         await bridge.set_viewport_size({"width": 320, "height": 480})
 
         assert "Nothing to do here" == alone
         assert "Relaying requests for" == await bridge.locator("#title").inner_text()
         assert [] == [*found_alone, *await violations(bridge), *await overflowing_elements(bridge)]
+
+
+async def test_earlier_connect_js_is_explained(context: BrowserContext, page: Page, home_page: str) -> None:
+    """An earlier copy opens the shared address, and offers a channel only to that: the bridge is no longer there."""
+    async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
+        await page.goto(site.origin)
+        await page.evaluate("(url) => { window.open(`${url}/bridge`, '_blank', 'popup'); }", home_page)
+        bridge = await popup_of(context, page)
+
+        await expect(bridge.locator("#title")).to_have_text("The page does not answer")
+
+        assert f"{home_page}/connect.js" in await bridge.locator("#text").inner_text()
 
 
 @pytest.mark.usefixtures("world")
@@ -142,7 +157,7 @@ async def test_bridge_shows_whom_it_serves(world: World, context: BrowserContext
     ],
 )
 async def test_bridge_relays_only_requests_to_the_api(
-    page: Page, console: Console, home_page: str, message: dict[str, object], expected: object
+    page: Page, console: Console, pages_origin: str, message: dict[str, object], expected: object
 ) -> None:
     """
     Anything but a request to the API is dropped, and the page cannot set headers that identify the caller.
@@ -150,7 +165,7 @@ async def test_bridge_relays_only_requests_to_the_api(
     console.expect("status of 40[013]")
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(OPEN_BRIDGE, home_page)
+        await page.evaluate(OPEN_BRIDGE, pages_origin)
 
         got = await page.evaluate(SEND, {"id": 1, "method": "GET", "headers": [], "body": None, **message})
 
@@ -158,7 +173,7 @@ async def test_bridge_relays_only_requests_to_the_api(
 
 
 async def test_token_of_another_page_is_rejected_over_the_bridge(
-    world: World, page: Page, console: Console, home_page: str
+    world: World, page: Page, console: Console, pages_origin: str
 ) -> None:
     """
     The bridge sends the origin of its page, so a token of another origin counts as stolen there, too.
@@ -167,7 +182,7 @@ async def test_token_of_another_page_is_rejected_over_the_bridge(
     victim = await world.pair("databases:read", origin="https://app.example.com")
     async with Site.serving({"/": "<!doctype html><title>x</title>"}) as site:
         await page.goto(site.origin)
-        await page.evaluate(OPEN_BRIDGE, home_page)
+        await page.evaluate(OPEN_BRIDGE, pages_origin)
 
         headers = [["authorization", f"Bearer {victim.token}"]]
         got = await page.evaluate(
@@ -179,14 +194,14 @@ async def test_token_of_another_page_is_rejected_over_the_bridge(
 
 
 async def test_bridge_cannot_be_framed_and_pages_cannot_set_the_delegated_origin(
-    world: World, page: Page, console: Console, home_page: str
+    world: World, page: Page, console: Console, pages_origin: str
 ) -> None:
     """
     The bridge does not load in a frame, and only the bridge may send the header with the delegated origin.
     """
     console.expect("frame-ancestors|403|CORS|Refused|Failed to fetch|ERR_FAILED")
     async with Site.serving(
-        {"/": f"<!doctype html><title>x</title><iframe src='{home_page}/bridge'></iframe>"}
+        {"/": f"<!doctype html><title>x</title><iframe src='{pages_origin}/bridge'></iframe>"}
     ) as site:
         await page.goto(site.origin)
         [frame] = [one for one in page.frames if one is not page.main_frame]
@@ -197,7 +212,7 @@ async def test_bridge_cannot_be_framed_and_pages_cannot_set_the_delegated_origin
                 headers: { 'content-type': 'application/json', 'upstash-helper-on-behalf-of': 'https://bank.example' },
                 body: '{"name": "Bank", "scopes": ["databases:read"]}',
             }).then((response) => response.status, (error) => error.name)""",
-            home_page,
+            pages_origin,
         )
 
         assert "TypeError" == sent

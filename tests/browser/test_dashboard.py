@@ -25,7 +25,7 @@ from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.broker.identity import ALL_DATABASES, MEANING
 from upstash_helper.client.dashboard_link import NAME
-from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS
+from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS, VIA_BRIDGE
 from upstash_helper.system.browser import write_page
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 APP = "https://app.example.com"
-OWN = {"Sec-Fetch-Site": "same-origin"}
+OTHER_APP = "https://other.example.org"
 
 
 async def token_of(page: Page) -> str | None:
@@ -54,7 +54,7 @@ async def test_ticket_opens_a_session_and_leaves_the_address(world: World, page:
     await page.goto(await dashboard_link(world))
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
-    assert f"http://localhost:{world.settings.port}/" == page.url
+    assert f"{world.pages}/" == page.url
     assert (await token_of(page) or "").startswith("uhs_")
     assert [] == await page.context.cookies()
 
@@ -73,7 +73,7 @@ async def test_link_can_name_a_section(world: World, page: Page, section: str, t
     await page.goto(f"{await dashboard_link(world)}&section={section}")
     await expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
 
-    assert f"http://localhost:{world.settings.port}/{left}" == page.url
+    assert f"{world.pages}/{left}" == page.url
 
 
 async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
@@ -103,7 +103,7 @@ async def test_link_file_of_the_command_opens_the_dashboard(world: World, page: 
     await page.goto(file.as_uri())
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
-    assert f"http://localhost:{world.settings.port}/" == page.url
+    assert f"{world.pages}/" == page.url
 
 
 async def test_page_without_a_session_shows_how_to_open_it_and_calls_no_api(home_page: str, page: Page) -> None:
@@ -145,7 +145,7 @@ async def test_end_session_revokes_the_token(world: World, page: Page) -> None:
     await page.get_by_role("button", name="End session").click()
     await expect(page.get_by_role("heading", name="This session is over")).to_be_visible()
 
-    assert 401 == (await world.get("/v1/apps", token=token, headers=OWN)).status
+    assert 401 == (await world.get("/v1/apps", token=token, headers=world.as_own_page(get=True))).status
     assert await token_of(page) is None
 
 
@@ -287,9 +287,9 @@ async def test_address_is_pasted_when_the_browser_does_not_return(
 # --- databases --------------------------------------------------------------------------------------------------------
 
 
-async def test_lifecycle_of_a_database(world: World, page: Page, home_page: str) -> None:
+async def test_lifecycle_of_a_database(world: World, page: Page) -> None:
     """A database is created, shown, renamed, and deleted, and its secrets are fetched only when they are needed."""
-    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=home_page)
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=world.pages)
     await world.connect()
     await open_dashboard(world, page, "Databases")
     read: list[str] = []
@@ -413,6 +413,20 @@ async def test_new_databases_appear_without_a_reload(world: World, page: Page) -
 
 
 # --- access requests --------------------------------------------------------------------------------------------------
+
+
+async def test_access_request_over_the_bridge_says_so(world: World, page: Page) -> None:
+    """A request of the page itself does not."""
+    await open_dashboard(world, page)
+    body = {"name": "Orders", "scopes": ["connection:read"]}
+    over_bridge = {**world.as_own_page(), "Upstash-Helper-On-Behalf-Of": OTHER_APP}
+    await world.call("POST", "/v1/pairings", body, headers=over_bridge, token=None)
+    await world.ask("connection:read", origin=APP)
+
+    await expect(access_request(page, OTHER_APP).get_by_text(VIA_BRIDGE)).to_be_visible()
+    await expect(access_request(page, APP)).to_be_visible()
+
+    assert 1 == await page.get_by_text(VIA_BRIDGE).count()
 
 
 async def test_access_request_appears_and_is_granted_in_part(world: World, page: Page) -> None:

@@ -129,7 +129,7 @@ async def test_redirect_ends_at_the_api_port(world: World, page: Page) -> None:
     session = await page.context.new_cdp_session(page)
     history = await session.send("Page.getNavigationHistory")
 
-    assert page.url.startswith(f"http://localhost:{world.port}/?attempt=")
+    assert page.url.startswith(f"{world.pages}/?attempt=")
     assert not [one["url"] for one in history["entries"] if f"localhost:{world.settings.port}/" in one["url"]]
 
 
@@ -150,7 +150,7 @@ async def test_window_notifies_the_page_across_both_ports(
         await wait_for_state(page, "connected")
         await wait_until_closed(popup)
 
-        assert [f"http://localhost:{world.port}", "upstash-helper"] == await page.evaluate("window.message")
+        assert [world.pages, "upstash-helper"] == await page.evaluate("window.message")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -354,4 +354,4 @@ async def test_dashboard_is_at_the_api_port(world: World, page: Page, console: C
     await page.get_by_text("Only during a sign-in").first.wait_for()
 
     assert "disconnected" == state
-    assert page.url.startswith(f"http://localhost:{world.port}/")
+    assert page.url.startswith(f"{world.pages}/")

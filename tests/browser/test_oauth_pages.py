@@ -26,9 +26,7 @@ async def install_clock(context: BrowserContext) -> None:
     await context.clock.install()
 
 
-async def test_window_shows_the_account_notifies_its_opener_and_closes(
-    world: World, page: Page, home_page: str
-) -> None:
+async def test_window_shows_the_account_notifies_its_opener_and_closes(world: World, page: Page) -> None:
     """
     After a sign-up in a window that an app has opened, the window shows the account and the app, posts a message to the
     app, and closes.
@@ -44,7 +42,7 @@ async def test_window_shows_the_account_notifies_its_opener_and_closes(
         assert world.email in facts
         assert f"{app.app.origin}\ncalls itself “Query Studio”" in facts
         last = (await app.messages())[-1]
-        assert home_page == last["origin"]
+        assert world.pages == last["origin"]
         assert {
             "type": "upstash-helper",
             "attempt": app.started["attempt_id"],

@@ -115,7 +115,7 @@ async def test_page_shows_that_the_helper_does_not_respond_and_continues(
     await world.sandbox.fault(method="POST", path="/oauth/token", latency=4)
     landed = await world.land(await world.sign_in(started))
     await page.route("**/state", lambda route: route.abort("connectionrefused"))
-    await page.goto(f"http://localhost:{world.settings.port}{landed.headers['Location']}")
+    await page.goto(continued(landed))
     await expect(page.locator(".closing")).to_have_text("The helper is not responding. Is it running?")
 
     await page.unroute("**/state")
@@ -128,13 +128,13 @@ async def test_page_shows_that_the_helper_does_not_respond_and_continues(
 
 
 async def test_other_pages_of_the_helper_are_notified(
-    world: World, page: Page, context: BrowserContext, home_page: str
+    world: World, page: Page, context: BrowserContext, pages_origin: str
 ) -> None:
     """
     Other pages on the helper's origin are notified that a sign-in has ended.
     """
     other = await context.new_page()
-    await other.goto(f"{home_page}/web/pages/icon.svg")
+    await other.goto(f"{pages_origin}/web/pages/icon.svg")
     await other.evaluate(
         """() => { window.notified = new Promise((resolve) =>
             new BroadcastChannel("upstash-helper").addEventListener("message", ({ data }) => {
@@ -186,7 +186,7 @@ async def test_code_is_not_in_address_history_or_referrer(world: World, page: Pa
     landed = [request for request in sent if request.url.startswith(home_page)]
     referers = [(await request.all_headers()).get("referer", "") for request in landed]
 
-    assert page.url.startswith(f"{home_page}/?attempt=")
+    assert page.url.startswith(f"{world.pages}/?attempt=")
     assert [page.url] == entries
     assert [] == [name for name in timings if "code=" in name or "state=" in name]
     assert "" == referrer

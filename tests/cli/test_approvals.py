@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
 from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal, terminal
+from upstash_helper.api.guard.middleware import ON_BEHALF_HEADER
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
+from upstash_helper.protocol.messages import VIA_BRIDGE
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
@@ -45,6 +50,21 @@ async def test_list_starts_with_the_verified_identity(shell: Shell, running: Dae
     assert 0 < int(left.split()[-2]) <= 120
     assert number.endswith(app.id)
     assert f"upstash-helper approvals approve {app.code}" in ran.err
+
+
+async def test_list_says_that_a_request_came_over_the_bridge(shell: Shell, running: DaemonProcess) -> None:
+    """Below the program that sent it."""
+    host = urlsplit(running.client.open_dashboard().url).netloc
+    sent = {"Host": host, "Origin": f"http://{host}", "Content-Type": "application/json", ON_BEHALF_HEADER: PAGE}
+    with contextlib.closing(HTTPConnection("127.0.0.1", running.port)) as connection:
+        connection.request("POST", "/v1/pairings", '{"name": "Orders", "scopes": ["connection:read"]}', sent)
+        status = connection.getresponse().status
+
+    lines = (await shell("approvals", "list")).out.splitlines()
+
+    assert 202 == status
+    assert lines[0].endswith(PAGE)
+    assert lines[2].strip() == VIA_BRIDGE
 
 
 async def test_list_shows_a_programs_file_and_process(shell: Shell, running: DaemonProcess) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
     from tests.support.daemon import DaemonProcess
 
-ADDRESS = re.compile(r"http://localhost:(\d+)/#ticket=uht_[\w-]{43}")
+ADDRESS = re.compile(r"http://[0-9a-f]{16}\.upstash-helper\.localhost:(\d+)/#ticket=uht_[\w-]{43}")
+NUMERIC = re.compile(r"http://127\.\d+\.\d+\.\d+:\d+/#ticket=uht_[\w-]{43}")
 
 
 class NotedBrowser:
@@ -53,6 +54,14 @@ async def test_print_returns_a_new_address_each_time(shell: Shell, running: Daem
     assert str(running.port) == found[1]
     assert first.out != second.out
     assert "" == first.err
+
+
+async def test_numeric_address_for_browsers_that_do_not_find_the_name(shell: Shell) -> None:
+    """It has no name, and another port than the daemon's."""
+    ran, as_json = await shell("open", "--print", "--numeric"), await shell("open", "--numeric", "--json")
+
+    assert NUMERIC.fullmatch(ran.out.strip())
+    assert NUMERIC.fullmatch(as_json.json["url"])
 
 
 async def test_open_as_json(shell: Shell) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.effects import no_effect
+from tests.support.until import until_async
 from tests.support.world import as_page
 
 if TYPE_CHECKING:
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
 
 PAGE = "https://app.example.com"
 OTHER = "https://other.example.com"
+ANOTHER_SITE = "https://app.example.org"
 HEADER = "Upstash-Helper-On-Behalf-Of"
 
 
 def over_the_bridge(world: World, origin: str, *, get: bool = False) -> dict[str, str]:
     """Return the headers that a browser and the bridge add to a request."""
-    sent = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "same-origin", "Sec-Fetch-Dest": "empty", HEADER: origin}
-    return sent if get else {**sent, "Origin": f"http://localhost:{world.settings.port}"}
+    return {**world.as_own_page(get=get), "Sec-Fetch-Mode": "same-origin", HEADER: origin}
 
 
 async def test_page_can_pair_over_the_bridge(world: World) -> None:
@@ -51,9 +52,9 @@ async def test_other_page_cannot_poll_a_pairing(world: World) -> None:
 
     own = await world.get(at, token=secret, headers=over_the_bridge(world, PAGE, get=True))
     other = await world.get(at, token=secret, headers=over_the_bridge(world, OTHER, get=True))
-    ours = await world.get(at, token=secret, headers={"Sec-Fetch-Site": "same-origin"})
+    ours = await world.get(at, token=secret, headers=world.as_own_page(get=True))
 
-    assert (200, 404, 404) == (own.status, other.status, ours.status)
+    assert (200, 404, 403) == (own.status, other.status, ours.status)
 
 
 @pytest.mark.parametrize("origin", [PAGE, OTHER, "http://localhost:5173", "chrome-extension://" + "a" * 32, None])
@@ -81,16 +82,40 @@ async def test_header_is_not_allowed_in_preflights(world: World) -> None:
 
 async def test_dashboard_session_does_not_work_on_behalf_of_a_page(world: World) -> None:
     """The page's own session, which is the owner's, is not valid for forwarded requests."""
-    ours = f"http://localhost:{world.settings.port}"
     ticket = (await world.call("POST", "/v1/dashboard/tickets")).json["url"].partition("ticket=")[2]
-    page = {"Origin": ours, "Sec-Fetch-Site": "same-origin"}
+    page = world.as_own_page()
     session = await world.call("POST", "/v1/dashboard/sessions", {"ticket": ticket}, headers=page, token=None)
     token = session.json["token"]
 
-    by_itself = await world.get("/v1/apps", token=token, headers={"Sec-Fetch-Site": "same-origin"})
+    by_itself = await world.get("/v1/apps", token=token, headers=world.as_own_page(get=True))
     on_behalf = await world.get("/v1/apps", token=token, headers=over_the_bridge(world, PAGE, get=True))
 
     assert (200, 403) == (by_itself.status, on_behalf.status)
+
+
+async def test_bridge_is_opened_at_a_fixed_address_that_continues_to_its_own_origin(world: World) -> None:
+    """Pages cannot know that origin, which is new at every start. The shared address continues there as well."""
+    window = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    hosts = [f"{name}:{world.port}" for name in ("upstash-helper.localhost", "UPSTASH-helper.localhost", "localhost")]
+
+    replies = [await world.get("/bridge", token=None, headers={**window, "Host": host}) for host in hosts]
+
+    assert [(303, f"{world.pages}/bridge")] * 3 == [(reply.status, reply.headers["Location"]) for reply in replies]
+    assert [b""] * 3 == [reply.body for reply in replies]
+
+
+async def test_prompts_say_that_a_request_came_over_the_bridge(world: World) -> None:
+    """The pairing says so, and the notification; a request of the page itself does not."""
+    body = {"name": "Tool", "scopes": ["connection:read"]}
+
+    await world.call("POST", "/v1/pairings", body, headers=over_the_bridge(world, PAGE), token=None)
+    await world.ask("connection:read", origin=ANOTHER_SITE)
+    pairings = (await world.get("/v1/pairings")).json["pairings"]
+    await until_async(lambda: len(world.desktop.shown) == 2)
+
+    shown = {one["identity"]["name"]: one.get("via_bridge", False) for one in pairings}
+    assert {PAGE: True, ANOTHER_SITE: False} == shown
+    assert {True, False} == {"bridge window" in body for _, body in world.desktop.shown}
 
 
 async def test_bridge_page_can_be_opened_but_not_framed(world: World) -> None:
@@ -100,10 +125,10 @@ async def test_bridge_page_can_be_opened_but_not_framed(world: World) -> None:
     frame = {**site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
     script = {**site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}
 
-    opened = await world.get("/bridge", token=None, headers=window)
-    framed = await world.get("/bridge", token=None, headers=frame)
-    loaded = await world.get("/bridge", token=None, headers=script)
-    fetched = await world.get("/bridge", token=None, headers=as_page(PAGE))
+    opened = await world.page("/bridge", **window)
+    framed = await world.page("/bridge", **frame)
+    loaded = await world.page("/bridge", **script)
+    fetched = await world.page("/bridge", **as_page(PAGE))
 
     assert [200, 403, 403, 403] == [reply.status for reply in (opened, framed, loaded, fetched)]
     assert "frame-ancestors 'none'" in opened.headers["Content-Security-Policy"]

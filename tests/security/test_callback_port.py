@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from tests.support.clock import FakeClock
 from tests.support.daemon import DaemonProcess
@@ -80,14 +81,16 @@ def refresh_url(page: str) -> str:
 async def test_redirect_continues_without_its_code(world: World) -> None:
     """The browser continues to the helper's result page, and keeps nothing of the redirect."""
     started = await world.start()
-    landed = await world.land(await world.sign_in(started))
+    address = await world.sign_in(started)
+    landed = await world.land(address)
     await world.settled(started["attempt_id"])
-    page = await world.get(refresh_url(landed.text), token=None)
+    page = await world.page(refresh_url(landed.text).removeprefix(world.pages))
 
     assert 200 == landed.status
-    assert refresh_url(landed.text).startswith(f"http://localhost:{world.port}/?attempt=")
-    assert "code" not in landed.text
-    assert "default-src 'none'; frame-ancestors 'none'" == landed.headers["Content-Security-Policy"]
+    assert refresh_url(landed.text).startswith(f"{world.pages}/?attempt=")
+    assert [] == [value for value in URL(address).query.values() if value in landed.text]
+    assert landed.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'sha256-")
+    assert f"connect-src {world.pages};" in landed.headers["Content-Security-Policy"]
     assert ("no-store", "no-referrer") == (landed.headers["Cache-Control"], landed.headers["Referrer-Policy"])
     assert "close" == landed.headers["Connection"]
     assert "Strict-Transport-Security" not in landed.headers
@@ -100,7 +103,7 @@ async def test_oauth_error_continues_to_the_result_page(world: World) -> None:
     """A user who cancels at Upstash gets the helper's page about it."""
     started = await world.start()
     landed = await world.land(await world.sandbox.cancel(started["authorization_url"]))
-    page = await world.get(refresh_url(landed.text), token=None)
+    page = await world.page(refresh_url(landed.text))
 
     assert 200 == landed.status
     assert "You canceled the sign-in" in page.text
@@ -119,10 +122,10 @@ async def test_unknown_code_is_removed_from_the_address(world: World, query: str
     """It has no effect, and a reload cannot send it to the next program on this port. The pending sign-in continues."""
     started = await world.start()
     answer = await response_from(world, callback_request(world, f"/{query}", *NAVIGATION))
-    page = await world.get(refresh_url(answer.body.decode()), token=None)
+    page = await world.page(refresh_url(answer.body.decode()))
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-    assert (200, f"http://localhost:{world.port}/?attempt=none") == (answer.status, refresh_url(answer.body.decode()))
+    assert (200, f"{world.pages}/?attempt=none") == (answer.status, refresh_url(answer.body.decode()))
     assert 404 == page.status
     assert "pending" == attempt["state"]
     assert not is_free(world.settings.port)
@@ -223,7 +226,7 @@ async def test_service_worker_of_another_program_is_not_removed(world: World) ->
     headers = (("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Dest", "serviceworker"), ("Service-Worker", "script"))
     answer = await response_from(world, callback_request(world, "/sw.js", *headers))
 
-    assert (404, "not_found") == (answer.status, answer.json["code"])
+    assert (403, "cross_site_request") == (answer.status, answer.json["code"])
 
 
 async def test_tls_is_counted_on_the_callback_port(world: World, clock: FakeClock) -> None:

@@ -30,7 +30,7 @@ PAGE, EXTENSION = "https://app.example.com", "chrome-extension://" + "a" * 32
 OTHER, UNAPPROVED = "https://other.example.com", "https://unapproved.example"
 
 Token = Literal["none", "bad", "owner", "native", "web", "extension"]
-Origin = Literal["none", "own", "approved", "unapproved", "null", "own_page"]
+Origin = Literal["none", "own", "approved", "unapproved", "null", "own_page", "shared"]
 Fetch = Literal["absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors"]
 
 IDENTITIES: Final[dict[str, Identity]] = {
@@ -40,7 +40,7 @@ IDENTITIES: Final[dict[str, Identity]] = {
     "other": Identity(kind="web", name=OTHER),
 }
 TOKENS: Final[tuple[Token, ...]] = ("none", "bad", "owner", "native", "web", "extension")
-ORIGINS: Final[tuple[Origin, ...]] = ("none", "own", "approved", "unapproved", "null", "own_page")
+ORIGINS: Final[tuple[Origin, ...]] = ("none", "own", "approved", "unapproved", "null", "own_page", "shared")
 FETCHES: Final[tuple[Fetch, ...]] = (
     "absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors",
 )  # fmt: skip
@@ -84,21 +84,39 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
     """Return the status that the access table requires, computed from the route's declared policy only."""
     if cell.origin == "null":
         return DENIED_ORIGIN
-    if cell.fetch == "cross-site no-cors" or (cell.fetch.endswith(" cors") and cell.origin == "none"):
+    if is_cross_site(route, cell):
         return CROSS_SITE
     match route.policy.access:
         case "open":
             return ALLOWED
+        case "page" if cell.origin == "shared":
+            return (404, "not_found")
         case "own_page":
             return ALLOWED if cell.origin == "own_page" else DENIED_ORIGIN
         case "page" | "landing":
             return ALLOWED if cell.origin in ("none", "own_page") else DENIED_ORIGIN
         case "pairing" if cell.origin == "none":
-            return ALLOWED if route.method == "GET" or cell.fetch == "absent" else CROSS_SITE
+            allowed = cell.fetch == "absent" or (route.method == "GET" and cell.fetch == "none")
+            return ALLOWED if allowed else CROSS_SITE
         case "pairing":
-            return DENIED_ORIGIN if cell.origin == "own_page" else ALLOWED
+            return DENIED_ORIGIN if cell.origin in ("own_page", "shared") else ALLOWED
         case _:
             return with_token(route, cell)
+
+
+def at_pages(route: Route | None, cell: Cell) -> bool:
+    """Return whether the request is sent to the origin of the owner's pages: by one of them, or for one."""
+    for_page = route is not None and route.policy.access in ("page", "own_page")
+    return cell.origin == "own_page" or (for_page and cell.origin != "shared")
+
+
+def is_cross_site(route: Route | None, cell: Cell) -> bool:
+    """Return whether a browser sent it for another page that it does not name."""
+    if route is not None and route.policy.embeddable and route.method == "GET":
+        return False
+    if cell.fetch == "same-origin" and not at_pages(route, cell):
+        return cell.origin == "none"  # a page that another program left open at the shared address
+    return cell.fetch == "cross-site no-cors" or (cell.fetch.endswith(" cors") and cell.origin == "none")
 
 
 def with_token(route: Route, cell: Cell) -> tuple[int, str]:
@@ -156,8 +174,8 @@ class ReopeningConnection:
         """Send a request and return its response."""
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-        lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{self.port}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        sent = {"Host": f"localhost:{self.port}", **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items())]
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         self.writer.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))
@@ -197,11 +215,15 @@ class MatrixDaemon:
         if given is not None:
             sent["Authorization"] = f"Bearer {given}"
         has_body = route is not None and route.policy.body == "json"
+        if at_pages(route, cell):
+            sent |= self.world.at_pages()
         return await self.connection.send(method, path, self.replaced(sent), b"{}" if has_body else None)
 
     def replaced(self, headers: dict[str, str]) -> dict[str, str]:
-        """Insert the port into our own origin."""
-        return {name: value.replace("{port}", str(self.world.settings.port)) for name, value in headers.items()}
+        """Insert our own origins."""
+        shared = f"http://localhost:{self.world.settings.port}"
+        own = {"{shared}": shared, "{pages}": self.world.pages}
+        return {name: own.get(value, value) for name, value in headers.items()}
 
 
 def origin_of(cell: Cell) -> str | None:
@@ -209,7 +231,7 @@ def origin_of(cell: Cell) -> str | None:
     own = IDENTITIES[cell.token].origin if cell.token in IDENTITIES else None
     return {
         "none": None, "own": own, "approved": OTHER, "unapproved": UNAPPROVED, "null": "null",
-        "own_page": "http://localhost:{port}",
+        "own_page": "{pages}", "shared": "{shared}",
     }[cell.origin]  # fmt: skip
 
 
@@ -328,8 +350,7 @@ async def test_t54_other_methods_are_denied_for_every_sender(daemon: MatrixDaemo
             continue
         for cell in some:
             answer = await daemon.send(method, path, None, cell)
-            denied = cell.origin == "null" or cell.fetch == "cross-site no-cors"
-            denied |= cell.fetch.endswith(" cors") and cell.origin == "none"
+            denied = cell.origin == "null" or is_cross_site(None, cell)
             if answer.status != (403 if denied else 405):
                 found.append((method, path, cell, answer))
 
@@ -343,13 +364,17 @@ async def test_t54_preflights_follow_the_policy(daemon: MatrixDaemon) -> None:
         if cell.origin == "none":
             continue
         sent = {**daemon.replaced(headers_of(cell)), "Access-Control-Request-Method": route.method}
+        if at_pages(route, cell):
+            sent |= daemon.world.at_pages()
         token = token_of(daemon.world, cell, missing=None)
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         answer = await daemon.connection.send("OPTIONS", path_of(route), sent, None)
-        refused = cell.fetch == "cross-site no-cors" or not may_read(route.policy, cell)
+        refused = is_cross_site(None, cell) or not may_read(route.policy, cell)
         readable = sent["Origin"] if may_read(route.policy, cell) else None
-        if (answer.status, answer.readable) != (403 if refused else 204, readable):
+        is_not_here = route.policy.access == "page" and cell.origin == "shared" and not is_cross_site(None, cell)
+        denied = 404 if is_not_here else 403
+        if (answer.status, answer.readable) != (denied if refused else 204, readable):
             found.append((route.method, route.path, cell, answer))
 
     assert [] == found[:20]

@@ -14,6 +14,7 @@ from upstash_helper.api.server.connections import Connection, Counts, Limits
 from upstash_helper.broker.identity import OWNER
 from upstash_helper.runtime.compose import Machine, compose
 from upstash_helper.runtime.listeners import Listeners, open_listeners
+from upstash_helper.runtime.numeric_address import NumericAddress
 from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
@@ -143,8 +144,9 @@ class LocalDaemon:
         """Serve it, with its folders below ``root``."""
         listeners = open_listeners(0)
         stop = asyncio.Event()
+        clock = SystemClock()
         machine = Machine(
-            clock=SystemClock(),
+            clock=clock,
             browser=SystemBrowser(root / "run"),
             store=MemoryStore(),
             ledger=SqliteLedger(None),
@@ -152,6 +154,7 @@ class LocalDaemon:
             notifier=SilentNotifier(),
             port=listeners.port,
             callback=listeners,
+            numeric=NumericAddress(listeners, clock),
             listeners=listeners.snapshot,
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")

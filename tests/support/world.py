@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 import secrets
 import socket
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from upstash_helper.protocol import wire
 from upstash_helper.runtime.callback_port import CallbackPort, all_listeners
 from upstash_helper.runtime.compose import Daemon, Machine, compose
 from upstash_helper.runtime.listeners import open_first_free
+from upstash_helper.runtime.numeric_address import NumericAddress
 from upstash_helper.runtime.serve import serve
 from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
@@ -139,6 +141,13 @@ class App:
         return sent if self.origin is None else {**sent, **as_page(self.origin)}
 
 
+def continued(reply: Reply) -> str:
+    """Return the address to which a browser continues after the OAuth redirect."""
+    found = re.search(r'<meta http-equiv="refresh" content="0;url=([^"]+)">', reply.text)
+    assert found, reply.text
+    return found[1]
+
+
 def as_page(origin: str) -> dict[str, str]:
     """Return the headers that a browser adds to a page's fetch."""
     site = "same-site" if "localhost" in origin else "cross-site"
@@ -211,6 +220,7 @@ class World:
             notifier=desktop,
             port=listeners.port,
             callback=callback_port or loopback,
+            numeric=NumericAddress(listeners, clock),
             listeners=functools.partial(all_listeners, listeners, callback_port)
             if callback_port
             else loopback.listeners,
@@ -258,6 +268,20 @@ class World:
                 await serving
 
     @property
+    def pages(self) -> str:
+        """The origin of the owner's pages."""
+        return self.daemon.pages_origin
+
+    def at_pages(self, **headers: str) -> dict[str, str]:
+        """Return the headers of a request to the origin of the owner's pages."""
+        return {"Host": self.pages.removeprefix("http://"), **headers}
+
+    def as_own_page(self, *, get: bool = False) -> dict[str, str]:
+        """Return the headers that a browser adds to a fetch of one of the owner's pages."""
+        sent = self.at_pages(**{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"})
+        return sent if get else {**sent, "Origin": self.pages}
+
+    @property
     def owner(self) -> str:
         """The owner's token."""
         return self.daemon.tokens.owner_token.reveal()
@@ -297,6 +321,11 @@ class World:
     async def get(self, path: str, **options: Any) -> Reply:
         """Send a GET."""
         return await self.call("GET", path, **options)
+
+    async def page(self, address: str, **headers: str) -> Reply:
+        """Get one of the owner's pages, as a browser does that resolves its name."""
+        path = address.removeprefix(self.pages) or "/"
+        return await self.get(path, headers=self.at_pages(**headers), token=None)
 
     # --- the user -----------------------------------------------------------------------------------------------------
 

@@ -418,7 +418,7 @@ def test_dashboard_is_opened_through_a_private_file(user: User, running: DaemonP
     assert [] == user.choose(OpenDashboard(section))
 
     (address,) = user.opener.pages
-    assert address.startswith(f"http://localhost:{running.port}/#ticket=uht_")
+    assert f".upstash-helper.localhost:{running.port}/#ticket=uht_" in address
     assert (section == "apps") == ("section=apps" in address)
     assert [address] == user.opener.private
 

@@ -70,6 +70,13 @@ def test_known_databases_stay_below_an_error() -> None:
 # --- access requests --------------------------------------------------------------------------------------------------
 
 
+def test_access_request_over_the_bridge_says_so() -> None:
+    """Directly below the identity, which the helper's window has named."""
+    menu = as_text(menu_for(running("disconnected", pairings=(pairing(via_bridge=True),))))
+
+    assert "(Sent by /usr/bin/firefox (process 77))\n    (The request came through the helper's bridge window.)" in menu
+
+
 def test_single_access_request_is_near_the_top() -> None:
     """The verified identity comes first, then the app's own claims, and Deny comes before Allow."""
     request = pairing(reason="To show your “databases”", scopes=(LIST, DELETE))

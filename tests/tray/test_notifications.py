@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from tests.support.tray_values import connected, event, failed_attempt, in_state, pairing, revoked
+from upstash_helper.protocol.messages import VIA_BRIDGE
 from upstash_helper_tray.presentation.notifications import Notification, NotificationTracker
 from upstash_helper_tray.sync.state import TrayState
 
@@ -34,6 +36,14 @@ def test_access_request_shows_the_verified_identity_first() -> None:
     assert notification.title.startswith("https://orders.example.com wants access")
     assert notification.body.index("WDJB-MJHT") < notification.body.index("Upstash")
     assert notification.body.endswith("The app calls itself “Upstash”.")
+
+
+def test_access_request_over_the_bridge_says_so() -> None:
+    """Before the name that the app claims."""
+    (notification,) = notifications_of(replace(CONNECTED, pairings=(replaced(pairing(), via_bridge=True),)))
+
+    assert VIA_BRIDGE in notification.body
+    assert notification.body.index(VIA_BRIDGE) < notification.body.index("calls itself")
 
 
 def test_access_request_is_reported_once() -> None:

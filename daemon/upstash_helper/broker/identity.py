@@ -15,6 +15,7 @@ import msgspec
 
 from upstash_helper.protocol.literals import CallerKind, IdentityKind, ProgramWarning, Scope
 from upstash_helper.protocol.messages import PROGRAM_WARNINGS, UNKNOWN_PROGRAM
+from upstash_helper.protocol.pages_origin import is_on_site
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
@@ -132,8 +133,11 @@ def describe_program(path: str, *, pid: int | None = None, warnings: tuple[Progr
 def of_origin(origin: str) -> Identity | None:
     """
     Return the identity of ``origin``, or None if apps of this origin cannot have access. Only https, http on loopback,
-    and browser extensions can, each as the exact string that a browser sends (RFC 6454, section 6.2).
+    and browser extensions can, each as the exact string that a browser sends (RFC 6454, section 6.2). A name of the
+    owner's pages cannot, since the user would take the app for the helper.
     """
+    if is_on_site(origin):
+        return None
     if _EXTENSION.fullmatch(origin):
         return Identity(kind="extension", name=origin)
     match = _WEB.fullmatch(origin) or _LOOPBACK.fullmatch(origin)

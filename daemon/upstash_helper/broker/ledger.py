@@ -89,8 +89,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
 
 
-class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, tag="waiting"):
     """The user has not decided."""
+
+    via_bridge: bool = False
+    """Whether the bridge window forwarded the request, which the prompt shows."""
 
 
 class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approved"):

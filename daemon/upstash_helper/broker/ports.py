@@ -102,6 +102,21 @@ class Peers(Protocol):
         """
 
 
+class NumericAddress(Protocol):
+    """
+    A second address of the owner's pages, with numbers only, for browsers that do not resolve names below
+    ``localhost``. It is open only while it is in use, and no other program can have prepared for it.
+    """
+
+    async def open(self, in_use: Callable[[str], bool]) -> str | None:
+        """
+        Open it, unless it is open. Return its Host (address and port), or None if it cannot be opened.
+
+        Args:
+            in_use: Called now and then with the Host. The address is closed once it returns False.
+        """
+
+
 class PublicSuffixes(Protocol):
     """The domains below which everyone can register names."""
 

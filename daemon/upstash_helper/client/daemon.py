@@ -414,13 +414,18 @@ class DaemonClient:
 
     # --- the dashboard ------------------------------------------------------------------------------------------------
 
-    def open_dashboard(self) -> wire_apps.DashboardTicket:
+    def open_dashboard(self, *, numeric: bool = False) -> wire_apps.DashboardTicket:
         """
         Return an address that opens the dashboard with the owner's rights. It works once, within a minute.
 
         The address is a secret: do not put it on a command line or into a log.
+
+        Args:
+            numeric: Whether to return ``numeric_url`` as well, for a browser that does not open names below
+                ``localhost``.
         """
-        return self._ask("POST", "/v1/dashboard/tickets", wire_apps.DashboardTicket)
+        query = "?numeric=true" if numeric else ""
+        return self._ask("POST", f"/v1/dashboard/tickets{query}", wire_apps.DashboardTicket)
 
     # --- events -------------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 NAME: Final = "dashboard"
 
 
-def open_dashboard(runtime: Path, url: str) -> bool:
+def open_dashboard(runtime: Path, url: str, numeric_url: str | None = None) -> bool:
     """
     Open the dashboard's address, which contains a ticket. Return False if no browser can be started.
 
     Args:
         runtime: The profile's runtime folder, for the file that redirects.
         url: The address. The ticket works once, within a minute.
+        numeric_url: The address for a browser that does not open the name in ``url``.
     """
-    return browse_privately(url, folder=runtime, name=NAME)
+    return browse_privately(url, folder=runtime, name=NAME, fallback=numeric_url)

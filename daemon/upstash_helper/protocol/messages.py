@@ -285,6 +285,9 @@ NO_ATTEMPT: Final = Message(
 )
 """A redirect, or an address, that matches no attempt."""
 
+VIA_BRIDGE: Final = "The request came through the helper's bridge window."
+"""Part of every prompt of such a request: the helper's window, and not the browser, has named the page."""
+
 HINTS: Final[dict[str, Message]] = {
     "no_callback": Message(
         "The browser has not returned yet",

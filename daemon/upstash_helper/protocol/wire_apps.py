@@ -149,6 +149,9 @@ class Pairing(Recorded, frozen=True, kw_only=True):
     site: Annotated[Site | None, Meta(description="What can be blocked together with the app; null: nothing.")] = None
     created_at: Timestamp
     expires_at: Timestamp
+    via_bridge: Annotated[
+        bool, Meta(description="Whether a pending request came through the helper's bridge window.")
+    ] = False
 
 
 class PairingList(ResponseBody, frozen=True, kw_only=True):
@@ -270,7 +273,15 @@ class AuditPage(ResponseBody, frozen=True, kw_only=True):
 class DashboardTicket(Sensitive, frozen=True, kw_only=True, omit_defaults=True):
     """A link that opens the dashboard with the owner's permissions. It works once."""
 
-    url: Annotated[str, Meta(examples=["http://localhost:3000/#ticket=…"])]
+    url: Annotated[str, Meta(examples=["http://3f9ac0d2e8b14a77.upstash-helper.localhost:3000/#ticket=…"])]
+    numeric_url: Annotated[
+        str | None,
+        Meta(
+            description="The same for a browser that does not resolve names below `localhost`, if it was requested and "
+            "is possible.",
+            examples=["http://127.81.203.9:40123/#ticket=…"],
+        ),
+    ] = None
     expires_at: Timestamp
     recorded: Annotated[bool, Meta(description="False if the audit entry could not be written yet.")] = True
     notice: Annotated[str, Meta(description="With `recorded: false`: what to tell the user, in sentences.")] = ""

@@ -48,6 +48,7 @@ from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.idle import IdleCheck
 from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.broker.trays import TrayAwareNotifier, Trays
+from upstash_helper.protocol.pages_origin import new_name
 from upstash_helper.system.public_suffixes import ListedSuffixes
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         Tombstones,
     )
     from upstash_helper.protocol import literals, wire
+    from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.settings.config import Profile, Settings
     from upstash_helper.upstream.http_client import HttpClient
 
@@ -86,6 +88,7 @@ class Machine:
     port: int
     """The API's port."""
     callback: CallbackAddress
+    numeric: NumericAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
     started_by: literals.StartedBy = "user"
     tombstones: Tombstones = field(default_factory=NoTombstones)
@@ -100,6 +103,8 @@ class Daemon:
     """The application of the callback port, if it is not the API's port."""
     tokens: Tokens
     routes: tuple[Route, ...]
+    pages_origin: str
+    """The origin of the owner's pages, new at every start."""
     counts: Counts
     """The counts of connections, updated by the server."""
     background: Background
@@ -148,7 +153,8 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     """
     from upstash_helper.upstream.http_client import HttpClient
 
-    settings, counts, address = profile.settings, Counts(), ServerAddress(port=machine.port)
+    settings, counts = profile.settings, Counts()
+    address = ServerAddress(port=machine.port, pages_name=new_name())
     http = HttpClient(clock=machine.clock)
     # Passed-through requests have their own connections, and each app its own circuit breaker, so that responses that
     # an app reads slowly, and failures that it provokes, do not affect other apps or the daemon's own requests.
@@ -160,10 +166,10 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         _daemon_resource(
             machine, profile, broker, counts=counts, stop=stop, description=lambda: _describe(routes, machine.port)
         ),
-        SignInPagesResource(connection=broker.connection),
+        SignInPagesResource(connection=broker.connection, pages_origin=address.pages_origin),
         FilesResource(),
         ProofResource(tokens=tokens, pairings=broker.pairings),
-        BridgeResource(),
+        BridgeResource(pages_origin=address.pages_origin),
         ConnectionResource(
             connection=broker.connection,
             api_key_sign_in=broker.api_key_sign_in,
@@ -173,22 +179,31 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
-        DashboardResource(sessions=broker.sessions, port=machine.port, clock=machine.clock),
+        DashboardResource(
+            sessions=broker.sessions,
+            pages_origin=address.pages_origin,
+            numeric=machine.numeric,
+            listeners=machine.listeners,
+            clock=machine.clock,
+        ),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
     )
     routes = [route for resource in resources for route in resource.routes()]
 
-    app = create_app(routes, guard=_guard(machine, broker, address, tokens))
+    guard = _guard(machine, broker, address, tokens)
+    machine.numeric.on_change = guard.serve_pages_at
+    app = create_app(routes, guard=guard)
     callback_app = None
     if settings.port_policy == "on-demand":
         callback_guard = _guard(machine, broker, ServerAddress(port=settings.port, has_api=False), NoCallers())
-        callback_app = create_callback_app(broker.connection, api_port=machine.port, guard=callback_guard)
+        callback_app = create_callback_app(broker.connection, pages_origin=address.pages_origin, guard=callback_guard)
 
     async def end_streams(_: web.Application) -> None:
         broker.connection.flow.close()
         await machine.callback.release()
+        machine.numeric.close()
         broker.events.close()
 
     async def finish_writes(_: web.Application) -> None:
@@ -206,6 +221,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         callback_app=callback_app,
         tokens=tokens,
         routes=tuple(routes),
+        pages_origin=address.pages_origin,
         counts=counts,
         background=broker.background,
         idle_check=broker.idle_check,

@@ -70,7 +70,7 @@ def open_listeners(port: int, *, explain: Callable[[int, OSError], str] | None =
         PortBusy: If it cannot be opened on ``127.0.0.1``. A missing or taken ``::1`` is a state, not an error.
     """
     try:
-        required = _bind(V4, port)
+        required = bind(V4, port)
     except OSError as error:
         raise PortBusy((explain or _explain)(port, error)) from error
     return Listeners(required)
@@ -99,7 +99,7 @@ def open_first_free(ports: Sequence[int]) -> Listeners:
 def is_free(port: int) -> bool:
     """Return whether ``port`` can currently be bound on 127.0.0.1."""
     try:
-        _bind(V4, port).close()
+        bind(V4, port).close()
     except OSError:
         return False
     return True
@@ -135,6 +135,11 @@ class Listeners:
         if self._state == "taken":
             self._holder = holder(V6, self.port)
             logger.warning("address_taken", extra={"address": f"[{V6}]:{self.port}", "holder": self._holder})
+
+    @property
+    def protocol(self) -> Callable[[], asyncio.BaseProtocol] | None:
+        """The protocol factory that accepts connections; None before ``serve``."""
+        return self._protocol
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -224,7 +229,7 @@ class Listeners:
             return
         self._tried = now
         try:
-            self._other = _bind(V6, self.port)
+            self._other = bind(V6, self.port)
         except OSError as error:
             self._state = "absent" if error.errno in _ABSENT else "taken"
             return
@@ -245,7 +250,7 @@ class Listeners:
         listening.listen(QUEUE)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket. It has to listen already: two sockets that are only bound can share an address."""
     family = socket.AF_INET6 if host == V6 else socket.AF_INET
     # Child processes do not inherit Python's sockets (PEP 446).

@@ -313,6 +313,7 @@ def _this_machine(
     profile: Profile, listeners: Listeners, callback_port: CallbackPort | None, *, activated: bool
 ) -> Machine:
     from upstash_helper.runtime.compose import Machine
+    from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
     from upstash_helper.storage.tombstones import TombstoneFile
     from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
@@ -329,6 +330,7 @@ def _this_machine(
         notifier=DesktopNotifier() if profile.settings.notifications else SilentNotifier(),
         port=listeners.port,
         callback=listeners if callback_port is None else callback_port,
+        numeric=NumericAddress(listeners, clock),
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),

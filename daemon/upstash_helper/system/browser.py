@@ -48,7 +48,13 @@ def browse(address: str, *, watch: float = REPORT_SECONDS) -> bool:
 
 
 def browse_privately(
-    address: str, *, folder: Path, name: str, keep: float = KEEP_SECONDS, watch: float = REPORT_SECONDS
+    address: str,
+    *,
+    folder: Path,
+    name: str,
+    fallback: str | None = None,
+    keep: float = KEEP_SECONDS,
+    watch: float = REPORT_SECONDS,
 ) -> bool:
     """
     Open an address that contains a secret, such as a ticket or a ``state``. Otherwise like ``browse``.
@@ -57,13 +63,15 @@ def browse_privately(
         address: The address.
         folder: A private folder for the file. Another one is used for a browser that cannot read it.
         name: The beginning of the file's name.
+        fallback: The address for a browser that gets no response from the first one.
         keep: Seconds after which the file is removed.
         watch: As for ``browse``.
     """
-    return _start({"address": address, "folder": str(folder), "name": name, "keep": keep, "watch": watch})
+    job = {"address": address, "folder": str(folder), "name": name, "keep": keep, "watch": watch}
+    return _start({**job, "fallback": fallback})
 
 
-def _start(job: dict[str, str | float]) -> bool:
+def _start(job: dict[str, str | float | None]) -> bool:
     try:
         process = subprocess.Popen(
             processes.command_line(module=_MODULE),
@@ -109,7 +117,7 @@ def main() -> None:
         address = job["address"]
         if "folder" in job:
             folder = readable_folder(Path(job["folder"]))
-            file = write_page(folder, f"{job['name']}-{os.urandom(4).hex()}.html", address)
+            file = write_page(folder, f"{job['name']}-{os.urandom(4).hex()}.html", address, job["fallback"])
             address = file.resolve().as_uri()
             timer = threading.Timer(job["keep"], file.unlink, kwargs={"missing_ok": True})
             timer.start()
@@ -142,22 +150,40 @@ def _open(address: str) -> bool:
         return False
 
 
-def write_page(folder: Path, name: str, address: str) -> Path:
+# Whether a browser opens the name shows in whether it gets any response from there.
+_SCRIPT: Final = """
+const { address, fallback } = document.currentScript.dataset;
+fetch(new URL("/reachable", address), { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5000) }).then(
+  () => location.replace(address),
+  () => location.replace(fallback),
+);
+"""
+
+
+def write_page(folder: Path, name: str, address: str, fallback: str | None = None) -> Path:
     """
-    Write a private page that redirects to ``address``, and return its path. A ``meta`` redirect keeps the fragment,
-    needs no script, names no referrer, and reaches the daemon as a navigation to ``/``, which it accepts.
+    Write a private page that continues to ``address``, and return its path. It names no referrer, keeps the fragment,
+    and reaches the daemon as a navigation to ``/``, which it accepts.
+
+    With ``fallback``, a script first tries whether ``address`` responds. Without, no script is needed.
 
     Raises:
         OSError: If it cannot be written.
     """
     escaped = html.escape(address)
+    refresh = f'<meta http-equiv="refresh" content="0;url={escaped}">'
+    script = ""
+    if fallback is not None:
+        refresh = f"<noscript>{refresh}</noscript>"
+        script = f'<script data-address="{escaped}" data-fallback="{html.escape(fallback)}">{_SCRIPT}</script>'
     page = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
-<meta http-equiv="refresh" content="0;url={escaped}">
+{refresh}
 <title>upstash-helper</title>
 <p>Opening the page. If nothing happens, <a href="{escaped}">open it here</a>.</p>
+{script}
 </html>
 """
     private_files.make_folder(folder)

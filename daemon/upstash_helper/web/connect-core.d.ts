@@ -424,7 +424,8 @@ declare class UpstashHelperError extends Error {
 }
 /** `helper_not_running`: the helper does not respond where it should be. */
 declare class HelperNotRunning extends UpstashHelperError {
-  constructor(urls: string[], cause?: unknown, next?: string);
+  /** @param more Further help. */
+  constructor(urls: string[], cause?: unknown, next?: string, more?: string);
   readonly url: string;
   /** Where the next attempt looks, if that is another address: the bridge tries one address per click. */
   readonly next: string | undefined;

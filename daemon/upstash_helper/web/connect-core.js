@@ -43,15 +43,16 @@ class UpstashHelperError extends Error {
 
 /** `helper_not_running`: the helper does not respond where it should be. */
 class HelperNotRunning extends UpstashHelperError {
-  /** @param {string[]} urls @param {unknown} [cause] @param {string} [next] */
-  constructor(urls, cause, next) {
+  /** @param {string[]} urls @param {unknown} [cause] @param {string} [next] @param {string} [more] Further help. */
+  constructor(urls, cause, next, more = "") {
     const start = "start it on this computer with: upstash-helper start. If it is not installed, install it first.";
     super(
       "helper_not_running",
       `upstash-helper is not responding at ${urls.join(" or ")}.`,
-      next === undefined
+      (next === undefined
         ? `S${start.slice(1)}`
-        : `If it is running, another program is using that address: try again to check ${next}. Otherwise, ${start}`,
+        : `If it is running, another program is using that address: try again to check ${next}. Otherwise, ${start}`) +
+        more,
       { cause },
     );
     /** @readonly @type {string} */
@@ -62,6 +63,24 @@ class HelperNotRunning extends UpstashHelperError {
      * @readonly @type {string | undefined}
      */
     this.next = next;
+  }
+}
+
+/**
+ * `helper_not_running`, for the bridge: its window did not open the helper's page. A page cannot see whether the helper
+ * is not there or the browser does not find it.
+ */
+class BridgeNotOpened extends HelperNotRunning {
+  /** @param {string} url @param {string} bridge @param {string} [next] */
+  constructor(url, bridge, next) {
+    const { host, hostname } = new URL(bridge);
+    super(
+      [url],
+      undefined,
+      next,
+      ` If the window showed that ${hostname} cannot be found, this browser does not open addresses at *.localhost: ` +
+        `use Chrome, Edge or Firefox, or a browser that opens http://${host}.`,
+    );
   }
 }
 
@@ -1385,8 +1404,10 @@ async function unreachable(urls, cause) {
 /** The alternative for pages that cannot reach http://localhost: a window of the helper relays their requests. */
 
 const SIZE = { width: 420, height: 460 };
-/** How often the window is offered a channel, until it takes one. */
-const OFFER_MS = 150;
+/** How often the window is checked, until it has taken a channel. */
+const CHECK_MS = 150;
+/** The site of the helper's own pages. Other programs have used `localhost`, and may have left something there. */
+const SITE = "upstash-helper.localhost";
 
 /**
  * What the window sends: that it is ready or closed, or a part of the response to request `id`.
@@ -1394,6 +1415,28 @@ const OFFER_MS = 150;
  * @typedef {{ id?: number, ready?: boolean, closed?: boolean, failed?: boolean, end?: boolean, chunk?: Uint8Array,
  *   head?: { status: number, headers: [string, string][] } }} BridgeMessage
  */
+
+/**
+ * Return where the bridge of the helper at `url` starts. It continues to the origin of the helper's own pages, which has
+ * a random part that is new each time the helper starts.
+ *
+ * @param {string} url
+ */
+function bridgeOf(url) {
+  const { port } = new URL(url);
+  return `http://${SITE}${port && `:${port}`}/bridge`;
+}
+
+/**
+ * Return whether `origin` is that of the pages of the helper at `url`.
+ *
+ * @param {string} origin
+ * @param {string} url
+ */
+function isPagesOrigin(origin, url) {
+  const found = /^http:\/\/[0-9a-f]{16}\.([^:]+)(?::([0-9]+))?$/.exec(origin);
+  return found !== null && found[1] === SITE && (found[2] ?? "") === new URL(url).port;
+}
 
 /**
  * A window on the helper's own origin that relays requests. It learns from the browser which page opened it, and the
@@ -1408,6 +1451,10 @@ class Bridge {
   #isClosed = false;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #watch;
+  /** Resolves once the window has taken a channel. @type {Promise<MessagePort>} */
+  #channel;
+  /** @type {(event: MessageEvent) => void} */
+  #listener = () => {};
 
   /**
    * Call it from a click and before anything is awaited; otherwise the browser blocks the window.
@@ -1418,9 +1465,24 @@ class Bridge {
   constructor(url, next) {
     this.url = url;
     this.next = next;
-    const opened = globalThis.open(`${url}/bridge`, "upstash-helper-bridge", popupFeatures(SIZE));
-    if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(`${url}/bridge`);
+    /** The origin of the page in the window, to which requests are sent; empty until it is open. */
+    this.origin = "";
+    const address = bridgeOf(url);
+    const opened = globalThis.open(address, "upstash-helper-bridge", popupFeatures(SIZE));
+    if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(address);
     this.window = opened;
+    /** The ports on which the window may answer: one for each time its page was loaded. */
+    this.#channel = new Promise((resolve) => {
+      this.#listener = (event) => {
+        const isLoaded = event.source === opened && event.data?.upstashHelper === "bridge-loaded";
+        if (!isLoaded || !isPagesOrigin(event.origin, url)) return;
+        void this.#offer(event.origin).then((port) => {
+          this.origin = event.origin;
+          resolve(port);
+        });
+      };
+    });
+    globalThis.addEventListener?.("message", this.#listener);
   }
 
   /**
@@ -1431,17 +1493,18 @@ class Bridge {
    */
   async open(signal) {
     const until = Date.now() + PROBE_MS;
-    /** @type {Promise<MessagePort>[]} */
-    const offers = [];
     /** @type {MessagePort | null} */
     let port = null;
-    while (!port) {
-      if (Date.now() > until) {
-        this.window.close();
-        throw new HelperNotRunning([this.url], undefined, this.next);
+    try {
+      while (!port) {
+        if (Date.now() > until) {
+          this.window.close();
+          throw new BridgeNotOpened(this.url, bridgeOf(this.url), this.next);
+        }
+        port = await Promise.race([this.#channel, pause(CHECK_MS, signal).then(() => null)]);
       }
-      offers.push(this.#offer());
-      port = await Promise.race([...offers, pause(OFFER_MS, signal).then(() => null)]);
+    } finally {
+      globalThis.removeEventListener?.("message", this.#listener);
     }
     this.#port = port;
     port.onmessage = ({ data }) => {
@@ -1453,14 +1516,15 @@ class Bridge {
     }, 500);
   }
 
-  /** Offer the window a channel. Only the helper's own origin is ever given one. @returns {Promise<MessagePort>} */
-  #offer() {
+  /**
+   * Offer the window a channel. Only the exact origin of the helper's own pages is ever given one.
+   *
+   * @param {string} origin
+   * @returns {Promise<MessagePort>}
+   */
+  #offer(origin) {
     const { port1, port2 } = new MessageChannel();
-    try {
-      this.window.postMessage({ upstashHelper: "bridge" }, this.url, [port2]);
-    } catch {
-      // The window still shows about:blank.
-    }
+    this.window.postMessage({ upstashHelper: "bridge" }, origin, [port2]);
     return new Promise((resolve) => {
       port1.onmessage = ({ data }) => {
         if (data.ready) resolve(port1);
@@ -1691,7 +1755,7 @@ class Session {
     this.send = bridge ? bridge.send : directly(url);
     this.isBridged = Boolean(bridge);
     /** The address that requests are sent to. */
-    this.#target = bridge ? bridge.url : url;
+    this.#target = bridge ? bridge.origin : url;
   }
 
   get #key() {

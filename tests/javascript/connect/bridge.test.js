@@ -15,6 +15,7 @@ import { memory, prove, withGlobals } from "../support/helper.js";
 /** @import { TestContext } from "node:test" */
 
 const URL = "http://localhost:3000";
+const ORIGIN = "http://3f9ac0d2e8b14a77.upstash-helper.localhost:3000";
 
 /** A window that shows the bridge's page, as the page that opened it sees it. */
 class BridgeWindow {
@@ -28,23 +29,46 @@ class BridgeWindow {
   /** Every channel that was offered. In Node, an open one keeps the process alive. @type {MessagePort[]} */
   ports = [];
 
+  /** The page that has opened it. */
+  page = new EventTarget();
+
   /**
    * @param {TestContext} test
-   * @param {number} [ignored] How many offers are made to about:blank.
+   * @param {string[]} [loaded] The origins of the pages that it loads, one after the other.
    */
-  constructor(test, ignored = 0) {
-    this.ignored = ignored;
+  constructor(test, loaded = [ORIGIN]) {
+    this.loaded = loaded;
     test.after(() => {
       for (const port of this.ports) port.close();
     });
+  }
+
+  /** What the page that opens it needs. */
+  get globals() {
+    const addEventListener = this.page.addEventListener.bind(this.page);
+    return {
+      open: () => this.opened(),
+      addEventListener,
+      removeEventListener: this.page.removeEventListener.bind(this.page),
+    };
+  }
+
+  /** Load the pages. */
+  opened() {
+    for (const origin of this.loaded) setTimeout(() => this.says({ upstashHelper: "bridge-loaded" }, origin));
+    return this;
+  }
+
+  /** @param {unknown} data @param {string} origin @param {unknown} [source] */
+  says(data, origin, source = this) {
+    this.page.dispatchEvent(Object.assign(new Event("message"), { data, origin, source }));
   }
 
   /** @param {any} message @param {string} origin @param {MessagePort[]} ports */
   postMessage(message, origin, [port]) {
     this.offers.push([message.upstashHelper, origin]);
     this.ports.push(port);
-    if (this.offers.length <= this.ignored) throw new DOMException("about:blank", "SyntaxError");
-    if (this.port) return;
+    if (this.port || origin !== this.loaded.at(-1)) return;
     this.port = port;
     port.onmessage = ({ data }) => this.received.push(data);
     port.postMessage({ ready: true });
@@ -76,30 +100,54 @@ class BridgeWindow {
  * @param {BridgeWindow} [shown]
  */
 async function opened(t, shown = new BridgeWindow(t)) {
-  withGlobals(t, { open: () => shown });
+  withGlobals(t, shown.globals);
   const bridge = new Bridge(URL);
   t.after(() => bridge.close());
   await bridge.open();
   return { bridge, shown };
 }
 
-test("the window is opened at the helper, and a channel is offered until it accepts one", async (t) => {
+test("the window is opened at the helper's own site, and its page is offered a channel", async (t) => {
   /** @type {unknown[][]} */
   const calls = [];
-  const shown = new BridgeWindow(t, 2);
-  withGlobals(t, {
-    open: (/** @type {unknown[]} */ ...args) => {
-      calls.push(args);
-      return shown;
-    },
-  });
+  const shown = new BridgeWindow(t);
+  const open = (/** @type {unknown[]} */ ...args) => {
+    calls.push(args);
+    return shown.opened();
+  };
+  withGlobals(t, { ...shown.globals, open });
   const bridge = new Bridge(URL);
   t.after(() => bridge.close());
 
   await bridge.open();
 
-  assert.deepEqual(calls[0].slice(0, 2), ["http://localhost:3000/bridge", "upstash-helper-bridge"]);
-  assert.deepEqual(shown.offers, Array(3).fill(["bridge", URL]));
+  assert.deepEqual(calls[0].slice(0, 2), ["http://upstash-helper.localhost:3000/bridge", "upstash-helper-bridge"]);
+  assert.deepEqual(shown.offers, [["bridge", ORIGIN]]);
+});
+
+test("T56: no other origin is offered a channel", async (t) => {
+  const others = [
+    "http://localhost:3000",
+    "http://upstash-helper.localhost:3000",
+    "http://3f9ac0d2e8b14a77.upstash-helper.localhost:3001",
+    "http://3f9ac0d2e8b14a77.upstash-helper.localhost",
+    "http://3f9ac0d2e8b14a77.localhost:3000",
+    "http://3f9ac0d2e8b14a77.upstash-helper.localhost.evil.example:3000",
+    "https://3f9ac0d2e8b14a77.upstash-helper.localhost:3000",
+    "https://evil.example",
+    "null",
+  ];
+  const shown = new BridgeWindow(t, [...others, ORIGIN]);
+  withGlobals(t, shown.globals);
+  const bridge = new Bridge(URL);
+  t.after(() => bridge.close());
+  shown.says({ upstashHelper: "bridge-loaded" }, ORIGIN, {});
+  shown.says({ upstashHelper: "hello" }, ORIGIN);
+  shown.says(null, ORIGIN);
+
+  await bridge.open();
+
+  assert.deepEqual(shown.offers, [["bridge", ORIGIN]]);
 });
 
 test("a request is relayed, and its response arrives in parts", async (t) => {
@@ -196,7 +244,7 @@ test("a session's calls can go over a bridge, to a helper that knows the token",
   const called = session.call("GET", "/v1/connection", { token: "uha_secret" });
   const challenge = await shown.next();
   const query = new URLSearchParams(challenge.path.split("?")[1]);
-  shown.answer(challenge.id, { proof: prove(["uha_secret"], "localhost:3000", query) });
+  shown.answer(challenge.id, { proof: prove(["uha_secret"], ORIGIN.slice("http://".length), query) });
   const { id, headers } = await shown.next();
   shown.answer(id, { state: "connected" });
 
@@ -232,8 +280,8 @@ test("a blocked window is an error with advice for the browser", (t) => {
 test("each click tries one address, starting with the one that worked last", async (t) => {
   const urls = ["http://localhost:3000", "http://localhost:26300", "http://localhost:26301"];
   const storage = memory({ "upstash-helper:at": urls[1] });
-  const dead = new BridgeWindow(t, Infinity);
-  withGlobals(t, { open: () => dead });
+  const dead = new BridgeWindow(t, []);
+  withGlobals(t, dead.globals);
   t.mock.timers.enable({ apis: ["Date"], now: 0 });
   const tried = [];
   for (const _ of urls.slice(1)) {
@@ -244,6 +292,7 @@ test("each click tries one address, starting with the one that worked last", asy
     await assert.rejects(crossed, (error) => {
       assert.ok(error instanceof HelperNotRunning);
       assert.equal(error.next, bridge.next);
+      assert.match(error.help, /upstash-helper\.localhost cannot be found.*use Chrome, Edge or Firefox/);
       return true;
     });
   }
@@ -254,7 +303,8 @@ test("each click tries one address, starting with the one that worked last", asy
   ]);
   assert.ok(dead.closed);
 
-  withGlobals(t, { open: () => new BridgeWindow(t) });
+  const alive = new BridgeWindow(t, [ORIGIN.replace(":3000", ":26301")]);
+  withGlobals(t, alive.globals);
   const bridge = bridgeTo(urls, storage);
   t.after(() => bridge.close());
   assert.equal(await cross(bridge, undefined), urls[2]);

@@ -15,18 +15,20 @@ from tests.unit.api.test_guard import (
     OWNER_ONLY,
     PAGE,
     PAGE_ORIGIN,
+    PAGES_HOST,
     READ,
     REQUEST_ACCESS,
+    SHARED_ORIGIN,
     UNAPPROVED_ORIGIN,
     outcome,
 )
 from upstash_helper.api.guard.middleware import resolve_on_behalf
-from upstash_helper.api.guard.policy import Allowed, Denied, RequestFacts, decide
+from upstash_helper.api.guard.policy import Allowed, Denied, RequestFacts, check_request, decide
 from upstash_helper.api.server.routes import Policy
 
 # Requests as the bridge sends them.
 GET: Final = RequestFacts(
-    method="GET", target="/v1/databases", hosts=("localhost:3000",), origins=(), on_behalf=(PAGE_ORIGIN,),
+    method="GET", target="/v1/databases", hosts=(PAGES_HOST,), origins=(), on_behalf=(PAGE_ORIGIN,),
     fetch_site="same-origin", fetch_mode="same-origin", fetch_dest="empty",
     authorizations=("Bearer web-token",), policy=READ,
 )  # fmt: skip
@@ -54,16 +56,23 @@ def test_request_without_the_header_is_unchanged() -> None:
     assert facts is resolve_on_behalf(facts, ADDRESS)
 
 
-@pytest.mark.parametrize("origin", ADDRESS.origins)
-def test_bridge_works_on_all_own_origins(origin: str) -> None:
-    """The helper has three host names, and so its pages have three origins."""
-    assert "no caller" == outcome(decision_for(POST, origins=(origin,)))
+@pytest.mark.parametrize("host", [*ADDRESS.shared_hosts, *ADDRESS.entry_hosts, "127.0.0.7:40000"])
+@pytest.mark.parametrize("facts", [GET, POST])
+def test_t57_header_is_not_believed_at_other_origins(facts: RequestFacts, host: str) -> None:
+    """A page that another program left open there, a redirect, and the numeric address have no bridge."""
+    address = msgspec.structs.replace(ADDRESS, numeric_host="127.0.0.7:40000")
+    sent = msgspec.structs.replace(facts, hosts=(host,), origins=(f"http://{host}",) if facts.origins else ())
+
+    for also in (sent, msgspec.structs.replace(sent, hosts=(PAGES_HOST,), fetch_site="cross-site")):
+        resolved = resolve_on_behalf(also, address)
+        assert isinstance(resolved, Denied)
+        assert "on_behalf_not_allowed" == resolved.code
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"origins": (UNAPPROVED_ORIGIN,)}, {"origins": (PAGE_ORIGIN,)}, {"origins": ("http://localhost:5173",)},
+        {"origins": (UNAPPROVED_ORIGIN,)}, {"origins": (PAGE_ORIGIN,)}, {"origins": (SHARED_ORIGIN,)}, {"origins": ("http://localhost:5173",)},
         {"origins": ("null",)}, {"origins": (OWN_ORIGIN, OWN_ORIGIN)}, {"origins": (OWN_ORIGIN, UNAPPROVED_ORIGIN)},
         {"origins": (EXTENSION_ORIGIN,)},
         {"fetch_site": "cross-site"}, {"fetch_site": "same-site"}, {"fetch_site": "none"}, {"fetch_site": "garbage"},
@@ -122,4 +131,7 @@ def test_bridge_does_not_forward_owner_and_page_requests(policy: Policy) -> None
 
 def test_general_rules_apply_first() -> None:
     """A wrong Host is reported as such."""
-    assert "host_not_allowed" == outcome(decision_for(GET, hosts=("evil.example:3000",)))
+    denied = check_request(msgspec.structs.replace(GET, hosts=("evil.example:3000",)), ADDRESS)
+
+    assert denied is not None
+    assert "host_not_allowed" == denied.code

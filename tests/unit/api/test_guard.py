@@ -17,12 +17,14 @@ from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server.routes import Policy
 from upstash_helper.broker.identity import OWNER, Caller, Identity
 
-ADDRESS = ServerAddress(port=3000)
+PAGES_HOST = "0123456789abcdef.upstash-helper.localhost:3000"
+ADDRESS = ServerAddress(port=3000, pages_name="0123456789abcdef.upstash-helper.localhost")
 PAGE_ORIGIN = "https://app.example"
 LOCAL_ORIGIN = "http://localhost:5173"
 EXTENSION_ORIGIN = "chrome-extension://" + "a" * 32
 UNAPPROVED_ORIGIN = "https://unapproved.example"
-OWN_ORIGIN = "http://localhost:3000"
+OWN_ORIGIN = f"http://{PAGES_HOST}"
+SHARED_ORIGIN = "http://localhost:3000"
 
 READ = Policy("token", "databases:read")
 WRITE = Policy("token", "databases:write", "json", audit="x")
@@ -93,6 +95,9 @@ def outcome(decision: Allowed | Denied) -> str:
         "127.0.0.2:3000", "0.0.0.0:3000", "[::]:3000", "host.docker.internal:3000", "localhost:3000@evil.com",
         "localhost:3000, evil.com", "localhost:3000.", "2130706433:3000", "ⅼocalhost:3000", "evil.example:3000",
         " localhost:3000", "localhost:03000", "[::1%lo]:3000", "ſocalhost:3000", "LOCALHOſT:3000",
+        "fedcba9876543210.upstash-helper.localhost:3000", "x.0123456789abcdef.upstash-helper.localhost:3000",
+        "0123456789abcdef.upstash-helper.localhost", "0123456789abcdef.upstash-helper.localhost:3001",
+        "0123456789abcdef.upstash-helper.localhost.:3000", "upstash-helper.localhost:3001",
     ],
 )  # fmt: skip
 def test_t02_other_hosts_are_denied(host: str) -> None:

@@ -70,7 +70,7 @@ async def test_the_dashboard_has_the_sprite(world: World) -> None:
     """
     It is part of the page: the icons are there when the helper is not.
     """
-    page = (await world.get("/", token=None)).text
+    page = (await world.get("/", token=None, headers=world.at_pages())).text
 
     assert sprite() in page
     assert "<!-- icons -->" not in page

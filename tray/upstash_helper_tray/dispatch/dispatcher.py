@@ -234,10 +234,11 @@ class Dispatcher:
             self._store.update(lambda state: replace(state, starts_at_login=starts_at_login))
 
     def _open_dashboard(self, section: actions.Section) -> Notification | None:
-        url = self._client().open_dashboard().url
-        address = url if section == "overview" else f"{url}&section={section}"
-        if self._opener.open_privately(address, folder=self._folders.runtime, name=NAME):
-            return None
+        ticket = self._client().open_dashboard(numeric=True)
+        shown = "" if section == "overview" else f"&section={section}"
+        numeric = None if ticket.numeric_url is None else ticket.numeric_url + shown
+        if self._opener.open_privately(ticket.url + shown, folder=self._folders.runtime, name=NAME, fallback=numeric):
+            return account.not_recorded(ticket)
         return Notification("No browser could be opened", "Run in a terminal: upstash-helper open --print")
 
     def _show_log(self) -> Notification | None:

@@ -27,7 +27,7 @@ class Opener(Protocol):
         Other users can see the address on the browser's command line, so it must not contain a secret.
         """
 
-    def open_privately(self, address: str, *, folder: Path, name: str) -> bool:
+    def open_privately(self, address: str, *, folder: Path, name: str, fallback: str | None = None) -> bool:
         """
         Open an address that contains a secret. Return False if there is no browser.
 
@@ -35,6 +35,7 @@ class Opener(Protocol):
             address: The address.
             folder: A private folder for a file that keeps the address out of the list of processes.
             name: The beginning of the file's name.
+            fallback: The address for a browser that cannot open the first one.
         """
 
     def open_folder(self, path: Path) -> bool:
@@ -55,9 +56,9 @@ class SystemOpener:
         """Open an address in the user's browser."""
         return browse(address, watch=min(self._timeout, REPORT_SECONDS))
 
-    def open_privately(self, address: str, *, folder: Path, name: str) -> bool:
+    def open_privately(self, address: str, *, folder: Path, name: str, fallback: str | None = None) -> bool:
         """Open an address that contains a secret."""
-        return browse_privately(address, folder=folder, name=name)
+        return browse_privately(address, folder=folder, name=name, fallback=fallback)
 
     def open_folder(self, path: Path) -> bool:
         """Open a folder in the file manager."""

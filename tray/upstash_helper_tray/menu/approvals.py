@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.messages import IDENTITY_KINDS
+from upstash_helper.protocol.messages import IDENTITY_KINDS, VIA_BRIDGE
 from upstash_helper_tray.menu.actions import Approve, Block, Deny, OpenDashboard
 from upstash_helper_tray.menu.entries import (
     MAX_ENTRIES,
@@ -48,7 +48,12 @@ def _pairing(pairing: Pairing) -> Entry:
     return Entry(
         text=f"{display_name(pairing.identity.shown)} · {code}",
         entries=grouped(
-            (*_identity(pairing.identity), *_claims(pairing), *label(f"The app must show the code {code}")),
+            (
+                *_identity(pairing.identity),
+                *_bridge(pairing),
+                *_claims(pairing),
+                *label(f"The app must show the code {code}"),
+            ),
             _scopes(pairing),
             _decisions(pairing),
             _block(pairing),
@@ -70,6 +75,10 @@ def _identity(identity: Identity) -> Menu:
 
 def _verified(identity: Identity) -> str:
     return f"{IDENTITY_KINDS[identity.kind]}: {identity.shown}"
+
+
+def _bridge(pairing: Pairing) -> Menu:
+    return label(VIA_BRIDGE) if pairing.via_bridge else ()
 
 
 def _claims(pairing: Pairing) -> Menu:

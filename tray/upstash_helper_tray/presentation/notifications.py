@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.messages import CONNECTION, of_attempt, request_title
+from upstash_helper.protocol.messages import CONNECTION, VIA_BRIDGE, of_attempt, request_title
 from upstash_helper.protocol.shorten import MAX_SHOWN
 from upstash_helper.protocol.wire_apps import RevokedApp
 from upstash_helper_tray.presentation.status import undecided_attempt
@@ -87,12 +87,12 @@ def notifications_for(
 
 def _access_request(pairing: Pairing) -> Notification:
     # The verified identity comes first and the claimed name last, so that no claim can precede what is verified.
-    identity = pairing.identity
+    identity, bridge = pairing.identity, f"{VIA_BRIDGE} " if pairing.via_bridge else ""
     title = request_title(identity.shown, identity.warnings if identity.kind == "native" else ())
     who = "" if title.startswith(identity.shown) else f"{shorten(identity.shown, MAX_SHOWN)}. "
     return Notification(
         title,
-        f"{who}Code: {pairing.user_code}. To decide, open the menu of the icon. "
+        f"{who}Code: {pairing.user_code}. {bridge}To decide, open the menu of the icon. "
         f"The app calls itself {quoted(pairing.claimed_name)}.",
     )
 

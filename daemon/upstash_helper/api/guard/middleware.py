@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper.api.guard.policy import Denied, RequestFacts, authorize, check_request, may_read
+from upstash_helper.api.guard.policy import Denied, RequestFacts, authorize, check_request, is_own_page, may_read
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import problems
 from upstash_helper.api.server.body import (
@@ -26,7 +26,7 @@ from upstash_helper.api.server.body import (
     read_body,
 )
 from upstash_helper.api.server.connections import Connection
-from upstash_helper.api.server.routes import BODY, CALLER, ORIGIN, Policy
+from upstash_helper.api.server.routes import BODY, CALLER, ON_OWN_PAGES, ORIGIN, VIA_BRIDGE, Policy
 from upstash_helper.broker.apps.rate_limits import TokenBuckets
 from upstash_helper.broker.errors import HelperError, RateLimited
 from upstash_helper.broker.identity import CURRENT_CALLER, of_origin
@@ -89,6 +89,10 @@ class Guard:
         self._requests = TokenBuckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
         self._policies: dict[web.AbstractRoute, Policy] = {}
 
+    def serve_pages_at(self, numeric_host: str | None) -> None:
+        """Serve the owner's pages at this Host as well, in place of a former one. None: only at their name."""
+        self._address = msgspec.structs.replace(self._address, numeric_host=numeric_host)
+
     def declare(self, route: web.AbstractRoute, policy: Policy) -> None:
         """Set the policy of ``route``."""
         self._policies[route] = policy
@@ -143,12 +147,14 @@ class Guard:
         if isinstance(facts, Denied):
             return await self._deny(check_request(sent, self._address) or facts, sent)
         request[ORIGIN] = facts.origin
+        request[VIA_BRIDGE] = bool(sent.on_behalf)
+        request[ON_OWN_PAGES] = facts.host in self._address.pages_hosts
         denied = check_request(facts, self._address)
         if denied is None or not denied.close:
             await self._load_callers(facts, required=denied is None and not facts.preflight)
             if may_read(facts, self._address, self._callers):
                 allow_reading(request, facts.origin)
-        if denied is not None and denied.status == 404 and self._address.has_api and is_worker_update(facts):
+        if self._address.has_api and is_worker_update(facts) and (denied is None or not denied.close):
             return unregistering_worker()
         decision = denied or authorize(facts, self._address, self._callers)
         if isinstance(decision, Denied):
@@ -376,7 +382,8 @@ def resolve_on_behalf(facts: RequestFacts, address: ServerAddress) -> RequestFac
     """
     Return the facts with the origin of the page that the bridge forwards the request for, if it does.
 
-    A preflight cannot come from the bridge, because the bridge page and the API have the same origin.
+    Only the bridge page is believed, which is at the named origin of the owner's pages. A preflight cannot come from
+    it, because it calls the API at its own origin.
     """
     if not facts.on_behalf:
         return facts
@@ -391,12 +398,10 @@ def resolve_on_behalf(facts: RequestFacts, address: ServerAddress) -> RequestFac
 
 
 def _is_same_origin(facts: RequestFacts, address: ServerAddress) -> bool:
-    """Return whether one of our pages sent it. With a GET browsers send no Origin, only Sec-Fetch-Site: same-origin."""
-    if facts.fetch_site not in (None, "same-origin"):
+    """Return whether the bridge sent it. With a GET browsers send no Origin, only Sec-Fetch-Site: same-origin."""
+    if facts.fetch_site not in (None, "same-origin") or facts.host not in address.bridge_hosts:
         return False
-    if facts.origins:
-        return len(facts.origins) == 1 and facts.origins[0] in address.origins
-    return facts.fetch_site == "same-origin"
+    return is_own_page(facts, address) if facts.origins else facts.fetch_site == "same-origin"
 
 
 # --- service workers that another program left behind -----------------------------------------------------------------
@@ -417,7 +422,7 @@ def is_worker_update(facts: RequestFacts) -> bool:
     Return whether a browser checks for a new version of a service worker.
 
     The daemon has never registered one, so it belongs to a program that used this port before, and would answer
-    requests in the daemon's place.
+    requests in the daemon's place. It may have had the path of one of our files.
     """
     return facts.method == "GET" and facts.fetch_dest == "serviceworker" and facts.fetch_site == "same-origin"
 

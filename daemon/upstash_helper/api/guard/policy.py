@@ -18,6 +18,7 @@ import msgspec
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server.routes import Policy
 from upstash_helper.broker.identity import Caller, of_origin
+from upstash_helper.protocol.pages_origin import SITE
 from upstash_helper.protocol.shorten import shorten
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ MAX_TARGET_LENGTH: Final = 2048
 
 REALM: Final = 'Bearer realm="upstash-helper"'
 PAIRINGS: Final = "/v1/pairings"
-
-SAFE_FETCH_SITES: Final = frozenset({None, "none", "same-origin"})
-
 
 # --- what is known, and what is decided -------------------------------------------------------------------------------
 
@@ -66,26 +64,73 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
         """The request's origin, if it has one."""
         return self.origins[0] if self.origins else None
 
+    @property
+    def host(self) -> str:
+        """The host that the request was sent to, in lower case; empty if there is not exactly one."""
+        return self.hosts[0].lower() if len(self.hosts) == 1 else ""
+
 
 class ServerAddress(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """The port that an application is served on, with the Host values and page origins that belong to it."""
+    """
+    The port that an application is served on, with the Host values that belong to it.
+
+    Only the owner's pages have an origin of their own. ``localhost`` and the addresses have been used by other
+    programs, and may be again: what runs at those origins is nobody, whatever it sends.
+    """
 
     port: int
     has_api: bool = True
     """False for the callback port, which serves nothing but the OAuth redirect."""
+    pages_name: str | None = None
+    """The name of the owner's pages. None if they are not served here."""
+    numeric_host: str | None = None
+    """The Host of the owner's pages for browsers that do not resolve the name, while such an address is open."""
+
+    @cached_property
+    def shared_hosts(self) -> tuple[str, ...]:
+        """The values of ``Host`` that other programs have used as well."""
+        return self._with_port("localhost", "127.0.0.1", "[::1]")
+
+    @cached_property
+    def entry_hosts(self) -> tuple[str, ...]:
+        """The values of ``Host`` that only redirect to the owner's pages."""
+        return () if self.pages_name is None else self._with_port(SITE)
+
+    @cached_property
+    def pages_hosts(self) -> tuple[str, ...]:
+        """The values of ``Host`` of the owner's pages."""
+        return self.bridge_hosts if self.numeric_host is None else (*self.bridge_hosts, self.numeric_host)
+
+    @cached_property
+    def bridge_hosts(self) -> tuple[str, ...]:
+        """The values of ``Host`` of the bridge, which is only at the name of the owner's pages."""
+        return () if self.pages_name is None else self._with_port(self.pages_name)
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:
         """The accepted values of ``Host``, in lower case."""
-        names = ("localhost", "127.0.0.1", "[::1]")
-        with_port = tuple(f"{name}:{self.port}" for name in names)
-        # RFC 9110, section 4.2.3: clients leave the default port out.
-        return with_port + names if self.port == 80 else with_port
+        return (*self.shared_hosts, *self.entry_hosts, *self.pages_hosts)
+
+    @cached_property
+    def pages_origin(self) -> str:
+        """The origin of the owner's pages; empty if they are not served here."""
+        # A browser leaves out the default port, which the last of the names does.
+        return "" if self.pages_name is None else f"http://{self._with_port(self.pages_name)[-1]}"
+
+    @cached_property
+    def pages_origins(self) -> tuple[str, ...]:
+        """The origins of the owner's pages."""
+        return tuple(f"http://{host}" for host in self.pages_hosts)
 
     @cached_property
     def origins(self) -> tuple[str, ...]:
-        """The origins of the daemon's own pages."""
+        """All origins at this port. None of them is an app's."""
         return tuple(f"http://{host}" for host in self.hosts)
+
+    def _with_port(self, *names: str) -> tuple[str, ...]:
+        with_port = tuple(f"{name}:{self.port}" for name in names)
+        # RFC 9110, section 4.2.3: clients leave the default port out.
+        return with_port + names if self.port == 80 else with_port
 
 
 class Callers(Protocol):
@@ -154,7 +199,8 @@ def check_request(facts: RequestFacts, address: ServerAddress) -> Denied | None:
         or check_host(facts.hosts, address.hosts)
         or (WRONG_USER if facts.other_user else None)
         or check_origins(facts.origins)
-        or _check_fetch_metadata(facts)
+        or _check_fetch_metadata(facts, address)
+        or _check_place(facts, address)
         or check_route(known=facts.policy is not None, allowed_methods=facts.allowed_methods, has_api=address.has_api)
     )
 
@@ -197,6 +243,7 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
 CROSS_SITE: Final = Denied(status=403, code="cross_site_request")
 WRONG_USER: Final = Denied(status=403, code="wrong_user", close=True)
 OWNER_ONLY: Final = Denied(status=403, code="owner_only")
+NOT_HERE: Final = Denied(status=404, code="not_found", detail="There is nothing at this path of this host.")
 
 
 def check_target(target: str) -> Denied | None:
@@ -262,16 +309,19 @@ def check_route(*, known: bool, allowed_methods: tuple[str, ...], has_api: bool)
     return Denied(status=404, code="not_found", detail=f"There is nothing at this path.{hint}")
 
 
-def _check_fetch_metadata(facts: RequestFacts) -> Denied | None:
+def _check_fetch_metadata(facts: RequestFacts, address: ServerAddress) -> Denied | None:
     """
     Rely on the browser for where a request comes from (W3C Fetch Metadata).
 
     A missing Origin proves nothing: an ``<img>`` sends none. ``same-site`` is a page of another program on another port
-    of localhost, so it counts as foreign.
+    of localhost, so it counts as foreign. ``same-origin`` counts as ours only at the origin of the owner's pages:
+    elsewhere it is a page or a service worker that another program has left behind.
     """
     if "prefetch" in (facts.purpose or "").lower():
         return Denied(status=403, code="prefetch_not_allowed")
-    if facts.fetch_site in SAFE_FETCH_SITES:
+    if facts.fetch_site in (None, "none") or (facts.fetch_site == "same-origin" and facts.host in address.pages_hosts):
+        return None
+    if facts.policy is not None and facts.policy.embeddable and facts.method == "GET":
         return None
     access = facts.policy.access if facts.policy else None
     if access == "landing" and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
@@ -279,6 +329,15 @@ def _check_fetch_metadata(facts: RequestFacts) -> Denied | None:
     if facts.origins and facts.fetch_mode == "cors":
         return None  # the later rules decide by its origin, and the page may learn the reason
     return CROSS_SITE
+
+
+def _check_place(facts: RequestFacts, address: ServerAddress) -> Denied | None:
+    """Deny what is not served at the host that the request was sent to."""
+    if facts.policy is None or facts.host in address.pages_hosts:
+        return None
+    if facts.host in address.entry_hosts:
+        return None if facts.policy.access == "landing" or facts.policy.embeddable else NOT_HERE
+    return NOT_HERE if facts.policy.access == "page" else None
 
 
 # --- rules of a policy ------------------------------------------------------------------------------------------------
@@ -300,8 +359,13 @@ def check_content_type(facts: RequestFacts) -> Denied | None:
     return None
 
 
+def is_own_page(facts: RequestFacts, address: ServerAddress) -> bool:
+    """Return whether the request has the Origin of one of the owner's pages, and was sent to that same origin."""
+    return facts.host in address.pages_hosts and facts.origins == (f"http://{facts.host}",)
+
+
 def _check_own_page(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
-    if facts.origin in address.origins or (facts.origin is None and policy.access != "own_page"):
+    if is_own_page(facts, address) or (facts.origin is None and policy.access != "own_page"):
         return None
     return deny_origin(facts.origin or "(none)")
 
@@ -312,8 +376,9 @@ def _check_pairing_caller(facts: RequestFacts, address: ServerAddress) -> Denied
     if origin is not None:
         refused = origin in address.origins or of_origin(origin) is None
         return deny_origin(origin, reason="unsupported") if refused else None
-    if facts.method not in ("GET", "HEAD") and facts.fetch_site is not None:
-        # Fetch standard, section 3.2: browsers send Origin with every POST. This one withholds it.
+    if facts.fetch_site == "same-origin" or (facts.method not in ("GET", "HEAD") and facts.fetch_site is not None):
+        # One of our pages, which are not apps; or a browser that withholds Origin, although it sends it with every POST
+        # (Fetch standard, section 3.2).
         return CROSS_SITE
     return None
 
@@ -345,7 +410,8 @@ def _token_matches_sender(caller: Caller, facts: RequestFacts) -> bool:
     """
     if caller.page is not None:
         # Browsers send Origin with requests that change state; for a GET, Fetch Metadata shows that it is same-origin.
-        return facts.origins == (caller.page,) or (not facts.origins and facts.fetch_site == "same-origin")
+        from_page = facts.origins == (caller.page,) or (not facts.origins and facts.fetch_site == "same-origin")
+        return from_page and caller.page == f"http://{facts.host}"
     identity = caller.identity
     if identity is None or identity.kind == "native":
         return not facts.origins and facts.fetch_site in (None, "none")

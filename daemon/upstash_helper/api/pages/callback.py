@@ -1,5 +1,5 @@
 """
-``/``: the OAuth redirect URI, the sign-in's result pages, and the dashboard.
+``/``: the OAuth redirect URI; and at the origin of the owner's pages, the sign-in's result pages and the dashboard.
 
 The authorization code is removed from the address immediately: the browser shows, stores, and sends ``/?attempt=…``
 with a key that opens only the result page. The attempt's ID does not open it. The pages work without scripts; with
@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
 from upstash_helper.api.app import create_app
 from upstash_helper.api.pages import outcome
+from upstash_helper.api.pages.continuation import continue_to_result
 from upstash_helper.api.pages.icons import sprite
 from upstash_helper.api.pages.static import CSP, read
 from upstash_helper.api.server import render
-from upstash_helper.api.server.routes import Parameter, Policy, Route
+from upstash_helper.api.server.routes import ON_OWN_PAGES, Parameter, Policy, Route
 from upstash_helper.broker.account.attempts import Expired, Pending, Redirect
 from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest
 from upstash_helper.broker.models import Secret
@@ -102,14 +103,20 @@ def _may_be_redirect(request: web.Request) -> bool:
 class SignInPagesResource:
     """Handlers for ``/`` and for the state of a sign-in."""
 
-    def __init__(self, *, connection: Connection) -> None:
+    def __init__(self, *, connection: Connection, pages_origin: str) -> None:
+        """
+        Args:
+            connection: The connection.
+            pages_origin: The origin of the owner's pages.
+        """
         self._connection = connection
+        self._pages_origin = pages_origin
 
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
             Route(
-                method="GET", path="/", handler=self.redirect, policy=Policy("landing"),
+                method="GET", path="/", handler=self.land, policy=Policy("landing"),
                 operation_id="land", summary="The OAuth 2.0 redirect URI, and the result page of a sign-in",
                 answers={200: _HTML, 303: None, 400: _HTML},
                 parameters=tuple(
@@ -124,23 +131,27 @@ class SignInPagesResource:
             ),
         ]  # fmt: skip
 
-    async def redirect(self, request: web.Request) -> web.Response:
-        """Handle the OAuth redirect, or show its result or the dashboard."""
+    async def land(self, request: web.Request) -> web.Response:
+        """At the origin of the owner's pages, show the result or the dashboard. Elsewhere, continue there."""
         query = request.query
-        if "attempt" in query:
-            return await self._result(query["attempt"])
-        if not _may_be_redirect(request):
-            return await self._dashboard()
-        redirect = parse_redirect(query.items())
-        if redirect is None:
-            return outcome.no_attempt().response(status=400)
+        if request[ON_OWN_PAGES]:
+            return await self._result(query["attempt"]) if "attempt" in query else await self._dashboard()
+        if _may_be_redirect(request):
+            return await self._redirect(request)
+        # The address of a result page was at this origin in earlier versions. The id goes in a query, so it is encoded.
+        rest = f"?attempt={quote(query['attempt'], safe='')}" if "attempt" in query else ""
+        return web.Response(status=303, headers={"Location": f"{self._pages_origin}/{rest}"})
 
-        attempt = await self._connection.flow.handle_redirect(redirect)
+    async def _redirect(self, request: web.Request) -> web.Response:
+        """Handle the OAuth redirect. RFC 9700, section 4.3.1: the code is removed from the address and the history."""
+        redirect = parse_redirect(request.query.items())
+
+        attempt = None if redirect is None else await self._connection.flow.handle_redirect(redirect)
 
         if attempt is None or isinstance(attempt, Pending | Expired):
-            return outcome.no_attempt().response(status=400)
-        # RFC 9700, section 4.3.1: removes the code from the address, and so from the history and the Referer.
-        return web.Response(status=303, headers={"Location": f"/?attempt={self._connection.flow.page(attempt.id)}"})
+            return continue_to_result(None, pages_origin=self._pages_origin, status=400, cleans=True)
+        page = self._connection.flow.page(attempt.id)
+        return continue_to_result(page, pages_origin=self._pages_origin, cleans=True)
 
     async def state(self, request: web.Request) -> web.Response:
         """
@@ -171,21 +182,6 @@ class SignInPagesResource:
 
 # --- the callback port ------------------------------------------------------------------------------------------------
 
-# Matches no attempt. The result page then shows that the sign-in is over.
-_NO_ATTEMPT: Final = "none"
-
-# Not an HTTP redirect: browsers apply the `form-action` directive of a page to the entire redirect chain that follows a
-# form (CSP 3, section 6.4.1), and a sign-in page may allow only the registered address there. A refresh starts a new
-# navigation and replaces this page in the history (HTML, "shared declarative refresh steps").
-_CONTINUE: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="refresh" content="0;url={url}">
-<title>upstash-helper</title>
-<p><a href="{url}">Continue to upstash-helper</a></p>
-"""
-
 
 class NoCallers:
     """The ``LazyCallers`` of the callback port, which accepts no tokens and lets no page read a response."""
@@ -205,14 +201,14 @@ class NoCallers:
 class CallbackResource:
     """The handler of the redirect on the callback port."""
 
-    def __init__(self, *, connection: Connection, api_port: int) -> None:
+    def __init__(self, *, connection: Connection, pages_origin: str) -> None:
         """
         Args:
             connection: The connection.
-            api_port: The port of the API and of the result pages.
+            pages_origin: The origin of the owner's pages.
         """
         self._connection = connection
-        self._api_port = api_port
+        self._pages_origin = pages_origin
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -236,21 +232,20 @@ class CallbackResource:
 
         attempt = None if redirect is None else await self._connection.flow.handle_redirect(redirect)
 
-        page = _NO_ATTEMPT if attempt is None else self._connection.flow.page(attempt.id)
-        url = f"http://localhost:{self._api_port}/?attempt={page}"
-        return web.Response(text=_CONTINUE.format(url=url), content_type="text/html")
+        page = None if attempt is None else self._connection.flow.page(attempt.id)
+        return continue_to_result(page, pages_origin=self._pages_origin)
 
 
-def create_callback_app(connection: Connection, *, api_port: int, guard: Guard) -> web.Application:
+def create_callback_app(connection: Connection, *, pages_origin: str, guard: Guard) -> web.Application:
     """
     Return the application of the callback port.
 
     Args:
         connection: The connection.
-        api_port: The port of the API and of the result pages.
+        pages_origin: The origin of the owner's pages.
         guard: The guard, for a ``ServerAddress`` without API.
     """
-    app = create_app(CallbackResource(connection=connection, api_port=api_port).routes(), guard=guard)
+    app = create_app(CallbackResource(connection=connection, pages_origin=pages_origin).routes(), guard=guard)
     app.middlewares.insert(0, _close_connection)
     return app
 

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from upstash_helper.api.server.routes import Parameter, Policy, Route
+from upstash_helper.api.server.routes import ON_OWN_PAGES, Parameter, Policy, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The Content-Security-Policy of every page: only files of our own origin."""
+"""The Content-Security-Policy of every page: only files of our own origin, and no workers."""
+
+REACHABLE: Final = "/reachable"
+"""The path of an empty response that any page may load, to test whether the browser resolves our name."""
 
 PROBE_HEADER: Final = "Upstash-Helper-Probe"
 _PROBE: Final = re.compile(r"[0-9a-f]{32}")
@@ -42,6 +45,11 @@ class FilesResource:
                 method="GET", path="/web/{folder}/{name}", handler=self.file, policy=Policy("page"),
                 operation_id="getFile", summary="Get a file of the helper's own pages",
                 answers={200: "text/css"}, problems=(404,),
+            ),
+            Route(
+                method="GET", path=REACHABLE, handler=self.reachable, policy=Policy("open", embeddable=True),
+                operation_id="testReachable", summary="Test whether the browser can open the origin of the pages",
+                answers={204: None},
             ),
             Route(
                 method="GET", path="/connect.js", handler=self.connect, policy=public,
@@ -74,6 +82,10 @@ class FilesResource:
         if kind is None:
             raise web.HTTPNotFound
         return web.Response(body=read(name), content_type=kind, charset="utf-8")
+
+    async def reachable(self, _request: web.Request) -> web.Response:
+        """Return nothing. A page that reads this learns only that the helper is running."""
+        return web.Response(status=204, headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
     async def connect(self, _request: web.Request) -> web.Response:
         """Return the module."""
@@ -117,18 +129,23 @@ def read(name: str) -> bytes:
 class BridgeResource:
     """The handler of the bridge page."""
 
+    def __init__(self, *, pages_origin: str) -> None:
+        self._pages_origin = pages_origin
+
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
             Route(
                 method="GET", path="/bridge", handler=self.page, policy=Policy("landing"),
                 operation_id="openBridge", summary="A window that forwards the requests of the page that opened it",
-                answers={200: "text/html"},
+                answers={200: "text/html", 303: None},
             ),
         ]  # fmt: skip
 
-    async def page(self, _request: web.Request) -> web.Response:
+    async def page(self, request: web.Request) -> web.Response:
         """Return the page. It is constant: its script gets the opener's origin from the browser."""
+        if not request[ON_OWN_PAGES]:
+            return web.Response(status=303, headers={"Location": f"{self._pages_origin}/bridge"})
         response = web.Response(body=read("pages/bridge.html"), content_type="text/html", charset="utf-8")
         response.headers["Content-Security-Policy"] = CSP
         return response

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import ACT_FIRST, BODY, ORIGIN, RECORD_FIRST, TARGET, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, ORIGIN, RECORD_FIRST, TARGET, VIA_BRIDGE, Policy, Route
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
 from upstash_helper.broker.identity import Identity, describe_program, of_origin
 from upstash_helper.protocol import wire_apps as wire
@@ -100,7 +100,14 @@ class PairingsResource:
         identity = None if origin is None else of_origin(origin)
         await self._pairings.precheck(identity)
         identity = await self._with_program(request, identity)
-        pairing_request = PairingRequest(identity, wanted.name, wanted.scopes, wanted.reason, wanted.connect_if_needed)
+        pairing_request = PairingRequest(
+            identity,
+            wanted.name,
+            wanted.scopes,
+            wanted.reason,
+            connect_if_needed=wanted.connect_if_needed,
+            via_bridge=request[VIA_BRIDGE],
+        )
 
         pairing, secret = await self._pairings.begin(pairing_request)
 

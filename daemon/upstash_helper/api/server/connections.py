@@ -24,6 +24,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from upstash_helper.api.server.arrivals import Arrival, Arrivals
+from upstash_helper.api.server.unread_fields import UnreadFields
 from upstash_helper.broker.account.attempts import https_forced
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Limits:
     answer_seconds: float = 15.0
     """How long a client may take to read a response. One that reads nothing would keep its connection open forever."""
     line_bytes: int = 16_384
-    """The maximum length of the request line, and of a header field."""
+    """The maximum length of the request line, and of a header field that is read. Cookies are not."""
     header_fields: int = 128
 
 
@@ -281,6 +282,7 @@ class Connection(web.RequestHandler):
         "_connections",
         "_refused",
         "_sending",
+        "_unread_fields",
         "busy",
         "caller_id",
         "other_user",
@@ -306,6 +308,7 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._answer_seconds = limits.answer_seconds
         self._refused = False
+        self._unread_fields = UnreadFields()
         self.received = False
         self._body: StreamReader | None = None
         self._sending = False
@@ -376,7 +379,7 @@ class Connection(web.RequestHandler):
             if data.startswith(_TLS_HELLO):
                 self._refuse_tls()
                 return
-        super().data_received(data)
+        super().data_received(self._unread_fields.feed(data))
         self._end_broken_body()
 
     def begin_body(self, body: StreamReader) -> None:
@@ -389,7 +392,10 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send the response. Close the connection afterwards if the request's body has not been read to its end."""
         body = request.content
-        if not body.is_eof() and not getattr(resp, "prepared", True):
+        if body.is_eof():
+            # Before the response is sent: the client may send its next request as soon as it has it.
+            self._unread_fields.request_read(_body_length(request))
+        elif not getattr(resp, "prepared", True):
             resp.force_close()
         self._sending = True
         try:
@@ -466,3 +472,10 @@ class Connection(web.RequestHandler):
         if counts.tls == 1:
             logger.warning("tls_on_plain_port", extra={"hint": https_forced(1)})
         self.force_close()
+
+
+def _body_length(request: web.BaseRequest) -> int | None:
+    """Return the length of a request's body, or None if it was sent in chunks."""
+    if request.content_length is not None:
+        return request.content_length
+    return None if request.body_exists else 0

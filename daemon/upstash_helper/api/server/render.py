@@ -248,6 +248,7 @@ def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
         scopes=_scopes(it.scopes),
         reason=it.reason,
         state=state(it, over=over),
+        via_bridge=isinstance(it.decision, records.Waiting) and it.decision.via_bridge,
         all_databases_meaning=ALL_DATABASES if "databases:credentials" in it.scopes else None,
         site=site(it.site),
         created_at=timestamp(it.created_at),

@@ -24,9 +24,9 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Access = Literal[
     "open",  # anyone, including a page of a foreign origin: the answer is a constant that such a page cannot read
-    "page",  # one of our pages or its files: requested by our own origin, or by an address that the user typed
-    "landing",  # like "page", and a top-level navigation from another site is allowed as well
-    "own_page",  # our own pages only
+    "page",  # one of the owner's pages or its files, at their own origin: for that origin, or a typed address
+    "landing",  # a page for a typed address or a top-level navigation from any site, at every address of ours
+    "own_page",  # the owner's pages only
     "pairing",  # any app that could be granted access; the handler checks the pairing's poll secret
     "token",  # a token with the scope
     "owner",  # the user's own tools only
@@ -70,6 +70,8 @@ class Policy(msgspec.Struct, frozen=True):
     """Whether HTTP Basic is accepted with the app's token as the password, for existing Upstash clients."""
     readable: bool = False
     """Whether a page may read the response although its origin does not (or no longer) have access."""
+    embeddable: bool = False
+    """Whether any page may load it, such as an image. For a constant that shows no more than that we can be reached."""
     audit: str | None = None
     """The action's name in the audit log. Required for every route that changes state."""
     order: Order | None = None
@@ -110,6 +112,12 @@ CALLER: web.RequestKey[Caller | None] = web.RequestKey("caller", object)  # type
 
 ORIGIN: web.RequestKey[str | None] = web.RequestKey("origin", object)  # type: ignore[arg-type]
 """The origin of the requesting page, also if the bridge page forwards its request. None if there is none."""
+
+ON_OWN_PAGES: web.RequestKey[bool] = web.RequestKey("on_own_pages", bool)
+"""Whether the request was sent to the origin of the owner's pages, and not to an address that others share."""
+
+VIA_BRIDGE: web.RequestKey[bool] = web.RequestKey("via_bridge", bool)
+"""Whether the bridge page forwarded the request."""
 
 TARGET: web.RequestKey[str] = web.RequestKey("target", str)
 """What the audit log records as the object of the request; by default the path's variable parts."""

@@ -59,6 +59,11 @@ class DashboardSessions:
         self._prune()
         return bool(self._tickets)
 
+    def is_open_at(self, page: str) -> bool:
+        """Return whether a page of the origin ``page`` has a session."""
+        self._prune()
+        return any(session.caller.page == page for session in self._sessions.values())
+
     def begin(self, ticket: Secret, *, page: str) -> Secret:
         """
         Exchange a ticket for the token of a session that is valid only in pages of the origin ``page``.

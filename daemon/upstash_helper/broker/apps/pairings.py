@@ -52,6 +52,8 @@ class PairingRequest(NamedTuple):
     reason: str = ""
     connect_if_needed: bool = False
     """Whether ``connection:write`` is requested as well, if no account is connected."""
+    via_bridge: bool = False
+    """Whether the bridge window forwarded the request."""
 
 
 class Pairings:
@@ -149,6 +151,7 @@ class Pairings:
             site=self._sites.of(request.identity),
             created_at=now,
             expires_at=now + LIFETIME,
+            decision=Waiting(via_bridge=request.via_bridge),
         )
         await self._background.finish(self._begin(pairing, connect_if_needed=request.connect_if_needed))
         return pairing, secret
@@ -192,12 +195,17 @@ class Pairings:
 
     async def _notify(self, pairing: Pairing) -> None:
         who, title = pairing.identity.shown, request_title(pairing.identity.shown, _warnings(pairing.identity))
+        # Imported late: a daemon that starts needs no texts.
+        from upstash_helper.protocol.messages import VIA_BRIDGE
+
+        via_bridge = isinstance(pairing.decision, Waiting) and pairing.decision.via_bridge
+        bridge = f" {VIA_BRIDGE}" if via_bridge else ""
         await self._notifier.show(
             title=title,
             body=(
                 # The unverified name comes last, so that it cannot pass for the verified text before it.
                 f"{'' if title.startswith(who) else f'{shorten(who, MAX_SHOWN)}. '}"
-                f"It shows the code {pairing.user_code}. To approve or deny it: upstash-helper approvals list. "
+                f"It shows the code {pairing.user_code}.{bridge} To approve or deny it: upstash-helper approvals list. "
                 f'It calls itself "{pairing.name}".'
             ),
         )

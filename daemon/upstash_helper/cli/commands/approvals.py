@@ -27,7 +27,7 @@ from upstash_helper.cli.output import (
 )
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.literals import Scope
-from upstash_helper.protocol.messages import IDENTITY_KINDS
+from upstash_helper.protocol.messages import IDENTITY_KINDS, VIA_BRIDGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -488,6 +488,7 @@ def _described(pairing: Pairing) -> str:
     """Return a request in several lines."""
     rows = [
         *_identity(pairing.identity),
+        *((("", VIA_BRIDGE),) if pairing.via_bridge else ()),
         ("Calls itself", f"{quoted(pairing.claimed_name)} (not verified)"),
         ("Code", f"{pairing.user_code} (the app must show the same code)"),
         *_numbered("Requests", (f"{one.meaning} ({one.scope})" for one in pairing.scopes)),

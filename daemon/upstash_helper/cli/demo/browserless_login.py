@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 from urllib.error import HTTPError
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 _SECONDS: Final = 30.0
@@ -24,7 +24,7 @@ class UnexpectedPage(Exception):
 
 
 class Page:
-    """A page: its heading, and its form."""
+    """A page: its heading, its form, and the page that it continues to."""
 
     def __init__(self, url: str, html: str) -> None:
         self.url = url
@@ -33,6 +33,7 @@ class Page:
         self.action = reader.action
         self.hidden = reader.hidden
         self.title = " ".join(reader.heading.split())
+        self.refresh = reader.refresh
 
 
 class BrowserSession:
@@ -51,19 +52,21 @@ class BrowserSession:
         Load ``url``, or post ``form`` to it.
 
         Returns:
-            The redirect's target and None, or ``url`` and the page.
+            The target of the redirect or refresh and None, or ``url`` and the page.
 
         Raises:
             UnexpectedPage: If the server answers with an error.
         """
         data = None if form is None else urlencode(form).encode()
         headers = {**_NAVIGATION, "Sec-Fetch-Site": came_from}
+        parts = urlsplit(url)
         if data is not None:
-            parts = urlsplit(url)
             headers["Origin"] = f"{parts.scheme}://{parts.netloc}"
+        request = Request(_resolved(parts), data=data, headers={**headers, "Host": parts.netloc})  # noqa: S310
         try:
-            with self._opener.open(Request(url, data=data, headers=headers), timeout=_SECONDS) as response:  # noqa: S310
-                return url, Page(url, response.read().decode())
+            with self._opener.open(request, timeout=_SECONDS) as response:
+                page = Page(url, response.read().decode())
+                return (page.refresh, None) if page.refresh else (url, page)
         except HTTPError as answer:
             with answer:
                 location = answer.headers.get("Location")
@@ -106,6 +109,13 @@ class BrowserSession:
         raise UnexpectedPage(message)
 
 
+def _resolved(parts: SplitResult) -> str:
+    """Return a URL with names below ``localhost`` as an address: browsers resolve them, but not every system does."""
+    if not (parts.hostname or "").endswith(".localhost"):
+        return parts.geturl()
+    return parts._replace(netloc=f"127.0.0.1:{parts.port or 80}").geturl()
+
+
 class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         """Follow nothing: `visit` returns each redirect."""
@@ -117,12 +127,17 @@ class _Reader(HTMLParser):
         self.action: str | None = None
         self.hidden: dict[str, str] = {}
         self.heading = ""
+        self.refresh = ""
         self._in_heading = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.action = values.get("action", "")
+        elif tag == "meta" and values.get("http-equiv") == "refresh":
+            # With a delay, a page reloads itself to show progress.
+            delay, _, target = values.get("content", "").partition(";url=")
+            self.refresh = target if delay == "0" else ""
         elif tag == "input" and values.get("type") == "hidden":
             self.hidden[values["name"]] = values.get("value", "")
         self._in_heading = self._in_heading or tag == "h1"

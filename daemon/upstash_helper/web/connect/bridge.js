@@ -2,7 +2,7 @@
 
 import { PROBE_MS, startingWith } from "./discovery.js";
 import { blocksMixedContent, popupFeatures } from "./environment.js";
-import { BridgeClosed, HelperNotRunning, MixedContentBlocked, PopupBlocked } from "./errors.js";
+import { BridgeClosed, BridgeNotOpened, HelperNotRunning, MixedContentBlocked, PopupBlocked } from "./errors.js";
 import { ADDRESS_KEY, readNow } from "./storage.js";
 import { pause } from "./timing.js";
 
@@ -10,8 +10,10 @@ import { pause } from "./timing.js";
 /** @import { Send } from "./transport.js" */
 
 const SIZE = { width: 420, height: 460 };
-/** How often the window is offered a channel, until it takes one. */
-const OFFER_MS = 150;
+/** How often the window is checked, until it has taken a channel. */
+const CHECK_MS = 150;
+/** The site of the helper's own pages. Other programs have used `localhost`, and may have left something there. */
+const SITE = "upstash-helper.localhost";
 
 /**
  * What the window sends: that it is ready or closed, or a part of the response to request `id`.
@@ -19,6 +21,28 @@ const OFFER_MS = 150;
  * @typedef {{ id?: number, ready?: boolean, closed?: boolean, failed?: boolean, end?: boolean, chunk?: Uint8Array,
  *   head?: { status: number, headers: [string, string][] } }} BridgeMessage
  */
+
+/**
+ * Return where the bridge of the helper at `url` starts. It continues to the origin of the helper's own pages, which has
+ * a random part that is new each time the helper starts.
+ *
+ * @param {string} url
+ */
+function bridgeOf(url) {
+  const { port } = new URL(url);
+  return `http://${SITE}${port && `:${port}`}/bridge`;
+}
+
+/**
+ * Return whether `origin` is that of the pages of the helper at `url`.
+ *
+ * @param {string} origin
+ * @param {string} url
+ */
+function isPagesOrigin(origin, url) {
+  const found = /^http:\/\/[0-9a-f]{16}\.([^:]+)(?::([0-9]+))?$/.exec(origin);
+  return found !== null && found[1] === SITE && (found[2] ?? "") === new URL(url).port;
+}
 
 /**
  * A window on the helper's own origin that relays requests. It learns from the browser which page opened it, and the
@@ -33,6 +57,10 @@ export class Bridge {
   #isClosed = false;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #watch;
+  /** Resolves once the window has taken a channel. @type {Promise<MessagePort>} */
+  #channel;
+  /** @type {(event: MessageEvent) => void} */
+  #listener = () => {};
 
   /**
    * Call it from a click and before anything is awaited; otherwise the browser blocks the window.
@@ -43,9 +71,24 @@ export class Bridge {
   constructor(url, next) {
     this.url = url;
     this.next = next;
-    const opened = globalThis.open(`${url}/bridge`, "upstash-helper-bridge", popupFeatures(SIZE));
-    if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(`${url}/bridge`);
+    /** The origin of the page in the window, to which requests are sent; empty until it is open. */
+    this.origin = "";
+    const address = bridgeOf(url);
+    const opened = globalThis.open(address, "upstash-helper-bridge", popupFeatures(SIZE));
+    if (!opened) throw blocksMixedContent() ? new MixedContentBlocked() : new PopupBlocked(address);
     this.window = opened;
+    /** The ports on which the window may answer: one for each time its page was loaded. */
+    this.#channel = new Promise((resolve) => {
+      this.#listener = (event) => {
+        const isLoaded = event.source === opened && event.data?.upstashHelper === "bridge-loaded";
+        if (!isLoaded || !isPagesOrigin(event.origin, url)) return;
+        void this.#offer(event.origin).then((port) => {
+          this.origin = event.origin;
+          resolve(port);
+        });
+      };
+    });
+    globalThis.addEventListener?.("message", this.#listener);
   }
 
   /**
@@ -56,17 +99,18 @@ export class Bridge {
    */
   async open(signal) {
     const until = Date.now() + PROBE_MS;
-    /** @type {Promise<MessagePort>[]} */
-    const offers = [];
     /** @type {MessagePort | null} */
     let port = null;
-    while (!port) {
-      if (Date.now() > until) {
-        this.window.close();
-        throw new HelperNotRunning([this.url], undefined, this.next);
+    try {
+      while (!port) {
+        if (Date.now() > until) {
+          this.window.close();
+          throw new BridgeNotOpened(this.url, bridgeOf(this.url), this.next);
+        }
+        port = await Promise.race([this.#channel, pause(CHECK_MS, signal).then(() => null)]);
       }
-      offers.push(this.#offer());
-      port = await Promise.race([...offers, pause(OFFER_MS, signal).then(() => null)]);
+    } finally {
+      globalThis.removeEventListener?.("message", this.#listener);
     }
     this.#port = port;
     port.onmessage = ({ data }) => {
@@ -78,14 +122,15 @@ export class Bridge {
     }, 500);
   }
 
-  /** Offer the window a channel. Only the helper's own origin is ever given one. @returns {Promise<MessagePort>} */
-  #offer() {
+  /**
+   * Offer the window a channel. Only the exact origin of the helper's own pages is ever given one.
+   *
+   * @param {string} origin
+   * @returns {Promise<MessagePort>}
+   */
+  #offer(origin) {
     const { port1, port2 } = new MessageChannel();
-    try {
-      this.window.postMessage({ upstashHelper: "bridge" }, this.url, [port2]);
-    } catch {
-      // The window still shows about:blank.
-    }
+    this.window.postMessage({ upstashHelper: "bridge" }, origin, [port2]);
     return new Promise((resolve) => {
       port1.onmessage = ({ data }) => {
         if (data.ready) resolve(port1);

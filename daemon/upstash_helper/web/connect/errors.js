@@ -22,15 +22,16 @@ export class UpstashHelperError extends Error {
 
 /** `helper_not_running`: the helper does not respond where it should be. */
 export class HelperNotRunning extends UpstashHelperError {
-  /** @param {string[]} urls @param {unknown} [cause] @param {string} [next] */
-  constructor(urls, cause, next) {
+  /** @param {string[]} urls @param {unknown} [cause] @param {string} [next] @param {string} [more] Further help. */
+  constructor(urls, cause, next, more = "") {
     const start = "start it on this computer with: upstash-helper start. If it is not installed, install it first.";
     super(
       "helper_not_running",
       `upstash-helper is not responding at ${urls.join(" or ")}.`,
-      next === undefined
+      (next === undefined
         ? `S${start.slice(1)}`
-        : `If it is running, another program is using that address: try again to check ${next}. Otherwise, ${start}`,
+        : `If it is running, another program is using that address: try again to check ${next}. Otherwise, ${start}`) +
+        more,
       { cause },
     );
     /** @readonly @type {string} */
@@ -41,6 +42,24 @@ export class HelperNotRunning extends UpstashHelperError {
      * @readonly @type {string | undefined}
      */
     this.next = next;
+  }
+}
+
+/**
+ * `helper_not_running`, for the bridge: its window did not open the helper's page. A page cannot see whether the helper
+ * is not there or the browser does not find it.
+ */
+export class BridgeNotOpened extends HelperNotRunning {
+  /** @param {string} url @param {string} bridge @param {string} [next] */
+  constructor(url, bridge, next) {
+    const { host, hostname } = new URL(bridge);
+    super(
+      [url],
+      undefined,
+      next,
+      ` If the window showed that ${hostname} cannot be found, this browser does not open addresses at *.localhost: ` +
+        `use Chrome, Edge or Firefox, or a browser that opens http://${host}.`,
+    );
   }
 }
 

@@ -49,7 +49,7 @@ export class Session {
     this.send = bridge ? bridge.send : directly(url);
     this.isBridged = Boolean(bridge);
     /** The address that requests are sent to. */
-    this.#target = bridge ? bridge.url : url;
+    this.#target = bridge ? bridge.origin : url;
   }
 
   get #key() {

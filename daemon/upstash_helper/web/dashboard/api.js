@@ -122,7 +122,8 @@ export async function send(method, path, options = {}) {
   }
   if (response.ok) return response;
   const problem = new ApiError(await response.json().catch(() => ({ status: response.status })));
-  const isSessionOver = problem.code === "invalid_token" || problem.code === "origin_mismatch";
+  // After a restart, the helper's pages have another origin, and it no longer serves this one.
+  const isSessionOver = ["invalid_token", "origin_mismatch", "host_not_allowed"].includes(problem.code);
   if (token && isSessionOver && token === session()) {
     forgetSession();
     onSessionEnd(problem);

@@ -156,6 +156,7 @@ export interface DashboardSession {
 
 export interface DashboardTicket {
   url: string;
+  numeric_url?: string | null;
   expires_at: string;
   recorded?: boolean;
   notice?: string;
@@ -281,6 +282,7 @@ export interface Pairing {
   site?: Site | null;
   created_at: string;
   expires_at: string;
+  via_bridge?: boolean;
 }
 
 export interface PairingList {

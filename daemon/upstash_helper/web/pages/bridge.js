@@ -11,6 +11,11 @@ import { isRelayable } from "./bridge_requests.js";
 
 const ON_BEHALF_OF = "Upstash-Helper-On-Behalf-Of";
 const MAX_CONCURRENT = 32;
+/** How long the page may take to offer a channel before its connect.js is taken for an earlier version. */
+const ANSWER_MS = 3000;
+const OUTDATED =
+  "It may have an earlier version of connect.js. Its developer can get the current one from the helper: " +
+  `http://localhost${location.port && `:${location.port}`}/connect.js`;
 
 /** @param {string} id @returns {HTMLElement} */
 const find = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -35,7 +40,7 @@ function connect(event) {
   const [port] = event.ports;
   if (event.source !== window.opener || event.data?.upstashHelper !== "bridge" || !port || isStopped) return;
   if (event.origin === "null" || event.origin === location.origin) return;
-  // The page offers channels until one is taken. What arrives later from the same page is another offer.
+  // A page may offer several. What arrives later from the same page is another offer.
   if (served) return;
   served = { origin: event.origin, port };
   port.onmessage = ({ data }) => handle(data);
@@ -140,5 +145,11 @@ setInterval(() => {
 }, 1000);
 window.addEventListener("pagehide", () => served?.port.postMessage({ closed: true }));
 
-if (window.opener && window.top === window) window.addEventListener("message", connect);
-else show("Nothing to do here", "This page works only in a window that another page has opened.");
+if (window.opener && window.top === window) {
+  window.addEventListener("message", connect);
+  // The page cannot know this origin. Only what is at it now is told to the page, which then offers a channel.
+  window.opener.postMessage({ upstashHelper: "bridge-loaded" }, "*");
+  setTimeout(() => {
+    if (!served && !isStopped) show("The page does not answer", OUTDATED);
+  }, ANSWER_MS);
+} else show("Nothing to do here", "This page works only in a window that another page has opened.");

@@ -188,25 +188,27 @@ function offerCopies() {
 }
 
 /**
- * Remove the service workers of other programs from our origin, and say so.
+ * Show that a service worker of another program was at the redirect URI, if the page there has found one.
  *
- * We have none. An app that used this address before may have left one. It sits between the browser and the daemon, so
- * it would answer in our place, and the sign-in would end at a page of that app.
+ * An app that used that address before has left it. It sits between the browser and the daemon, and could answer in our
+ * place, so that the sign-in would end at a page of that app. Anyone can open this page with such a fragment, so it is
+ * shown only if it looks like the path of a script.
  */
-async function removeForeignWorkers() {
-  const workers = (await navigator.serviceWorker?.getRegistrations()) ?? [];
-  if (!workers.length) return;
-  const scripts = workers.map((one) => (one.active ?? one.waiting ?? one.installing)?.scriptURL ?? one.scope);
-  const results = await Promise.all(workers.map((one) => one.unregister().catch(() => false)));
-  const names = scripts.map((script) => new URL(script).pathname).join(", ");
-  const isRemoved = results.every(Boolean);
+function showForeignWorkers() {
+  const found = new URLSearchParams(location.hash.slice(1));
+  const paths = (found.get("worker") ?? "").split(" ");
+  if (!paths.every((path) => /^\/[\w./-]{1,100}$/.test(path)) || paths.length > 5) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  const names = paths.join(", ");
+  const isRemoved = found.get("removed") === "true";
+  const shared = `localhost${location.port && `:${location.port}`}`;
   const text = element("div");
   text.append(
     element("h2", isRemoved ? "Another app was in the way" : "Another app is in the way"),
     element(
       "p",
-      `An app that used ${location.host} before left a service worker there (${names}), which answers in the helper's ` +
-        `place. ${
+      `An app that used ${shared} before left a service worker there (${names}), which can answer in the ` +
+        `helper's place. ${
           isRemoved
             ? "The helper has removed it. The app adds it again when it next runs at this address."
             : "It could not be removed. Delete this site's data in the browser's settings."
@@ -230,5 +232,5 @@ function enhance() {
 }
 
 enhance();
-void removeForeignWorkers();
+showForeignWorkers();
 void follow();
