@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.support.world import World
 
-APP, OTHER = "https://app.example.com", "https://other.example.com"
+APP, OTHER = "https://app.example.com", "https://other.example.net"
 MISSED = "That click did not count"
 SOON = 0.6
 """Seconds within which a click follows a change: well within the delay."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.daemon import DaemonProcess
     from upstash_helper_tray.menu.actions import Action
 
-OTHER = "https://other.example.com"
+OTHER = "https://other.example.net"
 TOO_EARLY = "Your choice did not count"
 
 
