@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.world import PASSWORD, as_page
+from tests.support.world import PASSWORD, as_page, continued
 
 if TYPE_CHECKING:
     from tests.support.world import Reply, World

@@ -9,6 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.sign_in import WebApp, sign_up
 from tests.support.browser import violations
+from tests.support.world import continued
 from upstash_helper.protocol.messages import NEEDS_EMAIL
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from tests.support.effects import no_effect
 from tests.support.until import until_async
 from tests.support.web_tool import BUTTON, approve, connect_js, popup_of, wait_for_state
 from tests.support.world import World
-from upstash_helper.client.dashboard_link import leave_page
+from upstash_helper.system.browser import write_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -161,7 +161,7 @@ async def test_t56_worker_gets_no_ticket_and_no_session(
         async with home.running() as world:
             await world.connect()
             link = await dashboard_link(world)
-            tab = await open_from_system(context, leave_page(home.folder / "open", link).as_uri())
+            tab = await open_from_system(context, write_page(home.folder / "open", "dashboard.html", link, "").as_uri())
 
             await expect(tab.get_by_role("heading", name=world.email)).to_be_visible()
 

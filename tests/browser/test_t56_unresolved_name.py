@@ -15,7 +15,7 @@ from tests.browser.dashboard import go_to
 from tests.browser.sign_in import sign_up
 from tests.support.browser import Site, launch
 from tests.support.web_tool import BUTTON, connect_js, wait_for_state
-from upstash_helper.client.dashboard_link import leave_page
+from upstash_helper.system.browser import write_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def test_t56_dashboard_continues_at_the_numeric_address(world: World, page
     """The file that ``upstash-helper open`` gives the browser finds out."""
     await world.connect()
     ticket = (await world.call("POST", "/v1/dashboard/tickets?numeric=true")).json
-    file = leave_page(tmp_path, ticket["url"], ticket["numeric_url"])
+    file = write_page(tmp_path, "dashboard.html", ticket["url"], ticket["numeric_url"])
 
     await page.goto(file.as_uri())
     await expect(page.get_by_role("heading", name=world.email)).to_be_visible()
@@ -55,7 +55,7 @@ async def test_t56_file_without_a_numeric_address_says_so(world: World, page: Pa
     """It stays, and names the command."""
     ticket = (await world.call("POST", "/v1/dashboard/tickets")).json
 
-    await page.goto(leave_page(tmp_path, ticket["url"]).as_uri())
+    await page.goto(write_page(tmp_path, "dashboard.html", ticket["url"], "").as_uri())
 
     await expect(page.get_by_text("This browser cannot open it")).to_be_visible()
 

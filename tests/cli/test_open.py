@@ -85,6 +85,7 @@ async def test_ticket_is_not_in_the_process_list(tmp_path: Path, running: Daemon
     assert running.folders.runtime.resolve() == page.parent
     assert 0o600 == stat.S_IMODE(page.stat().st_mode)
     assert ADDRESS.fullmatch(target_of(opened))
+    assert NUMERIC.search(page.read_text(encoding="utf-8"))
     assert "ticket" not in ran.out + ran.err
 
 

@@ -76,10 +76,11 @@ class RecordingOpener:
         self.pages.append(address)
         return self._result()
 
-    def open_privately(self, address: str, *, folder: Path, name: str) -> bool:
+    def open_privately(self, address: str, *, folder: Path, name: str, fallback: str | None = None) -> bool:
         """Record an address that contains a secret."""
         assert folder.name
         assert name
+        assert fallback is not None
         self.pages.append(address)
         self.private.append(address)
         return self._result()

@@ -21,4 +21,4 @@ def open_dashboard(runtime: Path, url: str, numeric_url: str | None = None) -> b
         url: The address. The ticket works once, within a minute.
         numeric_url: The address for a browser that does not open the name in ``url``.
     """
-    return browse_privately(url, folder=runtime, name=NAME, fallback=numeric_url)
+    return browse_privately(url, folder=runtime, name=NAME, fallback=numeric_url or "")

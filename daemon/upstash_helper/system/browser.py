@@ -63,12 +63,13 @@ def browse_privately(
         address: The address.
         folder: A private folder for the file. Another one is used for a browser that cannot read it.
         name: The beginning of the file's name.
-        fallback: The address for a browser that gets no response from the first one.
+        fallback: The address for a browser that gets no response from the first one; empty: the page says so. None:
+            the browser is not asked.
         keep: Seconds after which the file is removed.
         watch: As for ``browse``.
     """
-    job = {"address": address, "folder": str(folder), "name": name, "keep": keep, "watch": watch}
-    return _start({**job, "fallback": fallback})
+    file = {"folder": str(folder), "name": name, "fallback": fallback, "keep": keep}
+    return _start({"address": address, "watch": watch, **file})
 
 
 def _start(job: dict[str, str | float | None]) -> bool:
@@ -155,9 +156,12 @@ _SCRIPT: Final = """
 const { address, fallback } = document.currentScript.dataset;
 fetch(new URL("/reachable", address), { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(5000) }).then(
   () => location.replace(address),
-  () => location.replace(fallback),
+  () => fallback ? location.replace(fallback) : document.getElementById("unreachable").removeAttribute("hidden"),
 );
 """
+_TRY: Final = """\
+<p id="unreachable" hidden>This browser cannot open it: is the helper running? Try again: upstash-helper open</p>
+<script data-address="{address}" data-fallback="{fallback}">{script}</script>"""
 
 
 def write_page(folder: Path, name: str, address: str, fallback: str | None = None) -> Path:
@@ -165,7 +169,7 @@ def write_page(folder: Path, name: str, address: str, fallback: str | None = Non
     Write a private page that continues to ``address``, and return its path. It names no referrer, keeps the fragment,
     and reaches the daemon as a navigation to ``/``, which it accepts.
 
-    With ``fallback``, a script first tries whether ``address`` responds. Without, no script is needed.
+    Unless ``fallback`` is None, a script first tries whether ``address`` responds. Otherwise, no script is needed.
 
     Raises:
         OSError: If it cannot be written.
@@ -175,7 +179,7 @@ def write_page(folder: Path, name: str, address: str, fallback: str | None = Non
     script = ""
     if fallback is not None:
         refresh = f"<noscript>{refresh}</noscript>"
-        script = f'<script data-address="{escaped}" data-fallback="{html.escape(fallback)}">{_SCRIPT}</script>'
+        script = _TRY.format(address=escaped, fallback=html.escape(fallback), script=_SCRIPT)
     page = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

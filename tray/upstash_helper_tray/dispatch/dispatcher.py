@@ -236,7 +236,7 @@ class Dispatcher:
     def _open_dashboard(self, section: actions.Section) -> Notification | None:
         ticket = self._client().open_dashboard(numeric=True)
         shown = "" if section == "overview" else f"&section={section}"
-        numeric = None if ticket.numeric_url is None else ticket.numeric_url + shown
+        numeric = "" if ticket.numeric_url is None else ticket.numeric_url + shown
         if self._opener.open_privately(ticket.url + shown, folder=self._folders.runtime, name=NAME, fallback=numeric):
             return account.not_recorded(ticket)
         return Notification("No browser could be opened", "Run in a terminal: upstash-helper open --print")
