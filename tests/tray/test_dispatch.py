@@ -66,6 +66,7 @@ class RecordingOpener:
     def __init__(self) -> None:
         self.pages: list[str] = []
         self.private: list[str] = []
+        self.fallbacks: list[str | None] = []
         """The addresses among them that contain a secret."""
         self.folders: list[Path] = []
         self.opens = True
@@ -80,7 +81,7 @@ class RecordingOpener:
         """Record an address that contains a secret."""
         assert folder.name
         assert name
-        assert fallback is not None
+        self.fallbacks.append(fallback)
         self.pages.append(address)
         self.private.append(address)
         return self._result()
@@ -422,6 +423,7 @@ def test_dashboard_is_opened_through_a_private_file(user: User, running: DaemonP
     assert f".upstash-helper.localhost:{running.port}/#ticket=uht_" in address
     assert (section == "apps") == ("section=apps" in address)
     assert [address] == user.opener.private
+    assert [True] == [bool(fallback) for fallback in user.opener.fallbacks]
 
 
 def test_dashboard_without_a_browser_shows_a_command(user: User) -> None:
