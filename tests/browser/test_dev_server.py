@@ -67,9 +67,10 @@ def inlined(world: World) -> str:
 
 
 def only_probed(received: list[ReceivedRequest]) -> bool:
-    """Return whether a server received only the probe that asks whether it is a helper."""
+    """Return whether a server received only requests that ask whether it is a helper, and no token."""
     return all(
-        (one.method, one.path.partition("?")[0], one.body) == ("GET", "/connect.d.ts", "")
+        (one.method, one.body) == ("GET", "")
+        and one.path.partition("?")[0] in {"/connect.d.ts", "/v1/proof"}
         and "authorization" not in {name.lower() for name in one.headers}
         for one in received
     )

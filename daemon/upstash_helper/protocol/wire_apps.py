@@ -122,7 +122,7 @@ class RequestedScope(ResponseBody, frozen=True, kw_only=True):
     meaning: Annotated[str, Meta(description="What the scope allows, in plain language.")]
     strong: Annotated[
         bool, Meta(description="It can destroy, spend, or reveal something: ask a second time before it is granted.")
-    ]
+    ] = True  # a daemon of an earlier version does not say
 
 
 class Site(ResponseBody, frozen=True, kw_only=True):

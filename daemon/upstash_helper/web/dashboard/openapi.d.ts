@@ -357,7 +357,7 @@ export interface Replacement {
 export interface RequestedScope {
   scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
-  strong: boolean;
+  strong?: boolean;
 }
 
 export interface Site {
