@@ -577,7 +577,8 @@ async def test_program_that_sent_the_request_is_shown(world: World, page: Page, 
     """A page's request names the program that sent it, or says that it is unknown."""
     await world.ask("databases:read", origin=APP)
     found = (await world.get("/v1/pairings")).json
-    found["pairings"][0]["identity"] |= {"program": program, "pid": 77 if program else None}
+    sent_by = f"{program} (process 77)" if program else ""
+    found["pairings"][0]["identity"] |= {"program": program, "pid": 77 if program else None, "sent_by": sent_by}
     await page.route("**/v1/pairings", lambda route: route.fulfill(json=found))
     await page.goto(await dashboard_link(world))
     card = access_request(page, APP)
@@ -701,7 +702,7 @@ async def test_helper_stops_and_starts_again(
     tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page, console: Console
 ) -> None:
     """The page shows that the helper is not running, and after its restart that the session is over."""
-    console.expect("ERR_CONNECTION|401|ERR_INCOMPLETE|ERR_EMPTY|ERR_ABORTED")
+    console.expect("ERR_CONNECTION|401|ERR_INCOMPLETE|ERR_EMPTY|ERR_ABORTED|421")
     async with World.running(tmp_path, sandbox, daemon_port) as world:
         await open_dashboard(world, page)
 

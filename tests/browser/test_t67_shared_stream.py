@@ -125,9 +125,7 @@ async def test_t67_dashboard_without_a_session_hears_nothing(world: World, tmp_p
     async with Chromium.running(tmp_path / "profile") as browser:
         _, follower = [tab async for tab in windows(world, browser, 2)]
         token = await follower.evaluate("sessionStorage.getItem('upstash-helper.session')")
-        ended = await world.call(
-            "DELETE", "/v1/dashboard/sessions", token=token, headers={"Sec-Fetch-Site": "same-origin"}
-        )
+        ended = await world.call("DELETE", "/v1/dashboard/sessions", token=token, headers=world.as_own_page())
         await world.ask("databases:read", origin=APP)
         title = await follower.until("document.querySelector('.welcome h1')?.textContent")
         has_card = await follower.evaluate(HAS_CARD)

@@ -68,7 +68,7 @@ def test_demo_keeps_running_until_ctrl_c(environment: dict[str, str]) -> None:
     After its steps the demo keeps running, its addresses work, and Ctrl-C exits with 0.
     """
     with demo(environment) as (process, addresses, children):
-        assert str(addresses["dashboard"]).startswith("http://localhost:")
+        assert ".upstash-helper.localhost:" in str(addresses["dashboard"])
         assert "/#ticket=" in str(addresses["dashboard"])
         with redis.Redis.from_url(str(addresses["redis"]), decode_responses=True) as client:
             greeting = client.get("greeting")

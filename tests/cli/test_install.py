@@ -50,8 +50,9 @@ body = json.dumps({"name": "Kept", "scopes": ["databases:read"]}).encode()
 asked = urllib.request.Request(client.base_url + "/v1/pairings", body, {"Content-Type": "application/json"})
 pairing = json.load(urllib.request.urlopen(asked, timeout=30))
 client.approve(pairing["id"])
-headers = {"Authorization": f"Bearer {pairing['poll_secret']}", "Content-Type": "application/json"}
-urllib.request.urlopen(urllib.request.Request(f"{client.base_url}/v1/pairings/{pairing['id']}/token", b"{}", headers))
+headers = {"Authorization": f"Bearer {pairing['poll_secret']}"}
+url = f"{client.base_url}/v1/pairings/{pairing['id']}/token"
+urllib.request.urlopen(urllib.request.Request(url, headers=headers, method="POST"), timeout=30)
 """
 
 STORE = """
@@ -146,15 +147,16 @@ def test_desktop_session_starts_and_stops_the_daemon(session: UserSystemd) -> No
     target = session.home / ".config/systemd/user/desktop-of-a-test.target"
     target.write_text("[Unit]\nBindsTo=graphical-session.target\nWants=graphical-session-pre.target\n")
     done(session.run("systemctl", "--user", "daemon-reload"))
-    done(session.run("systemctl", "--user", "set-environment", "DISPLAY=:77"))
+    # The environment of the daemon itself cannot be read, since it is not dumpable. A setting from there can.
+    setting = "UPSTASH_HELPER_AUTH_URL=https://session.example.com"
+    done(session.run("systemctl", "--user", "set-environment", setting))
     done(session.run("systemctl", "--user", "start", target.name))
     until(lambda: state(session, SERVICE) == "active")
-    pid = done(session.helper("service", "status", "--json")).json["pid"]
-    environment = session.run("cat", f"/proc/{pid}/environ").out.split("\0")
+    used = done(session.helper("status", "--json")).json["auth_url"]
     done(session.run("systemctl", "--user", "stop", target.name))
     until(lambda: state(session, SERVICE) == "inactive")
 
-    assert "DISPLAY=:77" in environment
+    assert "https://session.example.com" == used
     assert ("active", "200") == (state(session, SOCKET), ask(session))
 
 

@@ -36,5 +36,5 @@ async def test_t65_commands_succeed_and_say_that_it_is_not_saved_yet(shell: Shel
     assert {"revoked": True, "recorded": False} == {
         key: value for key, value in msgspec.json.decode(as_json.out).items() if key in {"revoked", "recorded"}
     }
-    assert ("http://localhost" in opened.out, listed.out) == (True, "")
+    assert (".upstash-helper.localhost:" in opened.out, listed.out) == (True, "")
     assert stopped.out.startswith("The daemon was stopped.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import subprocess
 import sys
-import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -165,7 +167,8 @@ def test_daemon_runs_and_stops(base: Installed) -> None:
         try:
             until(lambda: daemon.poll() is not None or not base.run("status").returncode)
             status = base.json("status")
-            page = _get(port, "/")
+            pages = urlsplit(base.run("open", "--print").stdout.strip()).netloc
+            page = _get(port, "/", host=pages)
             module = _get(port, "/connect.js")
             stopped = base.run("stop")
             exit_code = daemon.wait(30)
@@ -259,7 +262,7 @@ def test_source_distribution_can_be_installed(source: PackageSource, tmp_path: P
     assert "upstash-helper" in source.pip.run("list", into=python).stdout
 
 
-def _get(port: int, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://localhost:{port}{path}", timeout=30) as response:
-        body: bytes = response.read()
-    return body
+def _get(port: int, path: str, *, host: str | None = None) -> bytes:
+    with contextlib.closing(http.client.HTTPConnection("localhost", port, timeout=30)) as connection:
+        connection.request("GET", path, headers={"Host": host or f"localhost:{port}"})
+        return connection.getresponse().read()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.support.daemon import DaemonProcess
 from tests.support.world import PASSWORD, free_port
@@ -67,6 +68,19 @@ async def land(redirect: str) -> tuple[int, str]:
         return reply.status, await reply.text()
 
 
+async def result_page(landed: str, port: int) -> str:
+    """Return the page to which the browser continues, as one that resolves its name."""
+    found = re.search(r'content="0;url=([^"]+)"', landed)
+    assert found
+    address = URL(found[1])
+    headers = {**NAVIGATION, "Host": f"{address.host}:{address.port}", "Sec-Fetch-Site": "none"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}{address.path_qs}", headers=headers) as reply,
+    ):
+        return await reply.text()
+
+
 def settled(daemon: DaemonProcess, attempt_id: str) -> str:
     """Wait until an attempt is over; return its state."""
     client = daemon.client
@@ -102,7 +116,8 @@ async def test_browser_that_returns_after_a_crash_is_told_that_the_sign_in_has_e
 
     daemon.kill()
     client = daemon.start()
-    status, page = await land(redirect)
+    status, landed = await land(redirect)
+    page = await result_page(landed, daemon.port)
 
     assert 400 == status
     assert "This sign-in has ended" in page

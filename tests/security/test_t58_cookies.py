@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.rawhttp import Answer, connected, parse
+from tests.support.world import continued
 from upstash_helper.api.server.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def test_t58_sign_in_succeeds_with_cookies(world: World) -> None:
     started = await world.start()
     landed = await world.land(await world.sign_in(started), Cookie=MOST)
     await world.settled(started["attempt_id"])
-    page = await world.page(f"/?attempt={started['attempt_id']}", Cookie=MOST)
+    page = await world.page(continued(landed), Cookie=MOST)
 
     assert (200, 200) == (landed.status, page.status)
     assert world.email in page.text

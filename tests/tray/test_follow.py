@@ -88,7 +88,7 @@ def test_app_is_shown_until_its_access_is_revoked(recorded: RecordedFollower, ru
 def test_pending_requests_and_apps_are_found_at_start(running: DaemonProcess) -> None:
     """A tray that starts later than the daemon misses nothing."""
     app = SampleApp.requesting(running, origin=PAGE)
-    approved = SampleApp.approved(running, origin="https://other.example.com")
+    approved = SampleApp.approved(running, origin="https://other.example.org")
 
     with RecordedFollower.following(running.folders.runtime) as recorded:
         # The connection is read on another thread, so it may be known before the requests and the apps.

@@ -145,7 +145,7 @@ class NextStep(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
 class Replacement(ResponseBody, frozen=True, kw_only=True):
     """The question whether the account of an app's sign-in replaces the connected one. For the owner only."""
 
-    title: Annotated[str, Meta(description="The question.", examples=["Replace a@example.com with b@example.com?"])]
+    title: Annotated[str, Meta(description="The question.")]
     detail: Annotated[str, Meta(description="Who asks, and what follows, in sentences for a person.")]
     replaces: Annotated[str | None, Meta(description="Email address of the connected account, if it is known.")]
     email: Annotated[str | None, Meta(description="Email address of the new account, if it is known.")]

@@ -297,7 +297,10 @@ def _explain(port: int, error: OSError) -> str:
     in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_privileges(error)
     own = own_daemons.explain([port]) if in_use else None
     if own is not None:
-        return f"{reason} {own} Stop it first, or use the same profile and folders."
+        return (
+            f"{reason} {own} Stop it first, use the same profile and folders, or choose another port with the setting "
+            f"'port', UPSTASH_HELPER_PORT, or --port."
+        )
     advice = " Stop that program, or choose another port" if in_use else " Choose another port"
     return (
         f"{reason}{advice} with the setting 'port', UPSTASH_HELPER_PORT, or --port. Sign-ins then end at "

@@ -46,6 +46,7 @@ TYPES: tuple[tuple[type, dict[str, object]], ...] = (
     (wire_apps.PairingRequest, {"name": "Orders", "scopes": ["databases:read"], "reason": "Why"}),
     (wire_apps.Approve, {"scopes": ["databases:read"], "all_databases": True, "once": True}),
     (wire_apps.RenameApp, {"name": "Orders"}),
+    (wire_apps.Block, {"scope": "site"}),
     (wire_apps.BeginSession, {"ticket": "ticket"}),
     (admin.NewAccount, {"email": "ann@example.com", "password": "secret"}),
     (admin.KeyChange, {"email": "ann@example.com", "name": "key", "read_only": True, "revoke": True}),

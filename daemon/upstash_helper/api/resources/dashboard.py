@@ -11,7 +11,7 @@ from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import ACT_FIRST, BODY, Parameter, Policy, Route
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
-from upstash_helper.broker.errors import PortConflict
+from upstash_helper.broker.errors import InvalidRequest, PortConflict
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire
 from upstash_helper.protocol.wire import Recorded
@@ -58,7 +58,7 @@ class DashboardResource:
                 method="POST", path=f"{at}/tickets", handler=self.ticket,
                 policy=Policy("owner", audit="dashboard.open", order=ACT_FIRST),
                 operation_id="openDashboard", summary="Create a URL that opens the dashboard. It works once",
-                answers={201: wire.DashboardTicket}, problems=(503,),
+                answers={201: wire.DashboardTicket}, problems=(422, 503),
                 parameters=(
                     Parameter(
                         name="numeric", where="query", schema={"type": "boolean"},
@@ -81,12 +81,13 @@ class DashboardResource:
 
     async def ticket(self, request: web.Request) -> web.Response:
         """Create a ticket. It is in the URL's fragment, which browsers do not send anywhere."""
+        is_numeric_wanted = _is_numeric_wanted(request)
         ticket = self._sessions.ticket()
         # The name resolves to ::1 as well, and browsers prefer that: another program there would get the ticket.
         is_taken = any(one.state == "taken" and one.use != "sign_in" for one in self._listeners())
 
         host = None
-        if is_taken or request.query.get("numeric") == "true":
+        if is_taken or is_numeric_wanted:
             host = await self._numeric.open(self._in_use)
         if is_taken and host is None:
             raise PortConflict("Another program has the same port of [::1]. Stop it, and open the dashboard again.")
@@ -117,3 +118,10 @@ class DashboardResource:
         self._sessions.end(token_of(tuple(request.headers.getall(hdrs.AUTHORIZATION, []))) or b"")
 
         return web.Response(status=204)
+
+
+def _is_numeric_wanted(request: web.Request) -> bool:
+    values = request.query.getall("numeric", ["false"])
+    if values not in (["true"], ["false"]):
+        raise InvalidRequest("numeric must be true or false.")
+    return values == ["true"]
