@@ -42,7 +42,9 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
 # one process per core, the cores are idle for 40% of the time. `tests/support/longest_first.py` sets the order.
 _PROCESSES = min((os.cpu_count() or 1) + 1, 4)
 _IN_PARALLEL = ("-n", str(_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
-ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL, "--cov", "--cov-report=term")
+ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL)
+# On request: measuring costs a tenth of a second for each of the thousands of processes that the tests start.
+COVERAGE = ("--cov", "--cov-report=term")
 
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
 """The environment variable with the names of failed checks, for a pytest plugin of this project."""

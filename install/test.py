@@ -2,8 +2,8 @@
 """
 Set up the development environment and run the tests.
 
-  python3 install/test.py                   everything: ruff, mypy, import-linter, the JavaScript checks, then
-                                            pytest with branch coverage
+  python3 install/test.py                   everything: ruff, mypy, import-linter, the JavaScript checks, then pytest
+  python3 install/test.py --coverage        the same, and measure branch coverage, which takes some minutes longer
   python3 install/test.py tests/api -q      only pytest, with these arguments
   python3 install/test.py --no-system ...   do not install system packages
 
@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
     else:
         system_packages.install_missing()
     python = Environment().prepare(DEVELOPMENT)
+    if arguments == ["--coverage"]:
+        return suite.run_everything(python, tests=(*suite.ALL_TESTS, *suite.COVERAGE))
     if arguments:
         return suite.run_tests(python, suite.relative_to(ROOT, arguments))
     return suite.run_everything(python)

@@ -136,8 +136,9 @@ async def test_apps_cause_no_requests_to_upstash(
     await sandbox.forget_requests()
 
     app = SampleApp.approved(running, origin=PAGE)
+    until(lambda: recorded.now.apps)
     running.client.revoke_app(app.app_id)
-    until(lambda: any(state.apps for state in recorded.states) and not recorded.now.apps)
+    until(lambda: not recorded.now.apps)
 
     assert [] == await sandbox.requests()
 
