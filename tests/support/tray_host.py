@@ -197,6 +197,21 @@ class Item:
         """Choose the item at a path of texts."""
         await self.click_id((await self.menu()).find(*path).id)
 
+    async def choose(self, *path: str, then: Callable[[str, Line], bool]) -> Line:
+        """
+        Choose the item at a path of texts until ``then`` holds, and return the menu. A choice does not count if the
+        menu has just changed, and a user then chooses again.
+        """
+        deadline = time.monotonic() + SECONDS
+        while True:
+            with contextlib.suppress(LookupError, CallError):  # the menu has changed
+                await self.click(*path)
+            try:
+                return await self.until(then, seconds=min(3.0, max(0.1, deadline - time.monotonic())))
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+
     async def click_id(self, item_id: int) -> None:
         """Choose an item by its id, as a host does while the menu is open."""
         await self.menu_call("Event", "isvu", [item_id, "clicked", Variant("i", 0), 0])

@@ -53,8 +53,8 @@ async def test_app_approved_in_the_menu_gets_its_token(login: Login) -> None:
     app = SampleApp.requesting(login.daemon, "connection:read", origin=PAGE, reason="To show your orders")
     pending = await item.until(shows(app.pairing["user_code"]))
     prompt = pending.find(f"{PAGE} · {app.pairing['user_code']}")
-    await asyncio.sleep(SETTLE_SECONDS)  # the user reads
-    await item.click(prompt.text, "Allow")
+    code = app.pairing["user_code"]
+    await item.choose(prompt.text, "Allow", then=lambda _, menu: code not in str(menu.texts()))
     await until_async(lambda: app.state == "approved")
     token = app.fetch().json["token"]
     used = app.send("GET", "/v1/connection", token=token)
@@ -204,9 +204,7 @@ async def test_tray_starts_and_stops_the_daemon(bus: PrivateKeyring, environment
             await item.click("Start the helper")
             try:
                 running = await item.until(shows("No account connected"))
-                await asyncio.sleep(SETTLE_SECONDS)  # the user reads
-                await item.click("Stop helper", "Stop the helper")
-                after = await item.until(shows("The helper is not running"))
+                after = await item.choose("Stop helper", "Stop the helper", then=shows("The helper is not running"))
             finally:
                 await run_cli("stop", environment=theirs)
 
