@@ -3,7 +3,7 @@ Tombstones: what was taken away while the ledger or the keyring could not be wri
 
 The file has its final size from the beginning and is changed in place, so that it can be written on a full disk. A
 second file, in a folder that is usually in memory, is used if the first cannot be written because its disk is
-read-only. A file system that never overwrites data in place may need free space nevertheless; ``add`` then says so.
+read-only. A file system that never overwrites data in place may need free space nevertheless; ``add`` reports that.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def browse_privately(
         address: The address.
         folder: A private folder for the file. Another one is used for a browser that cannot read it.
         name: The beginning of the file's name.
-        fallback: The address for a browser that gets no response from the first one; empty: the page says so. None:
+        fallback: The address for a browser that gets no response from the first one; empty: show an error. None:
             the browser is not asked.
         keep: Seconds after which the file is removed.
         watch: As for ``browse``.

@@ -1682,7 +1682,7 @@ class RelayedRequest {
  * @param {string} token
  * @param {AbortSignal | undefined} signal
  * @returns {Promise<boolean>}
- * @throws {TokenRevoked} If the server does not know the token, and says so.
+ * @throws {TokenRevoked} If the server answers that it does not know the token.
  * @throws {HelperOutdated} If it is a helper of an earlier version, or claims to be one.
  */
 async function provesToKnow(send, url, token, signal) {

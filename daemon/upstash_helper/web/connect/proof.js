@@ -16,7 +16,7 @@ import { randomKey } from "./transport.js";
  * @param {string} token
  * @param {AbortSignal | undefined} signal
  * @returns {Promise<boolean>}
- * @throws {TokenRevoked} If the server does not know the token, and says so.
+ * @throws {TokenRevoked} If the server answers that it does not know the token.
  * @throws {HelperOutdated} If it is a helper of an earlier version, or claims to be one.
  */
 export async function provesToKnow(send, url, token, signal) {
