@@ -4,6 +4,7 @@ Demonstrate upstash-helper with a local sandbox. It needs no Upstash account, an
 
   python3 install/demo.py           run the demo, print its URLs, and keep running until Ctrl-C
   python3 install/demo.py --once    run the demo and exit
+  python3 install/demo.py --partner use the partner sign-in, with an OAuth client ID and an API key
   python3 install/demo.py ...       pass other options to `upstash-helper demo`
 
 The first run creates a virtual environment in .venv, with uv if it is installed, otherwise with pip, and downloads the

@@ -1,5 +1,5 @@
 """
-A virtual environment, in ``.venv`` or of an installation. It is reused until what it was created from changes.
+A virtual environment of the checkout or of an installation. It is reused until what it was created from changes.
 
 A stamp file in it records what it was created from. The stamp is removed before a change and written afterwards, so an
 environment without a stamp is incomplete, and is created again.
@@ -12,21 +12,22 @@ import hashlib
 import json
 import shutil
 import sys
-import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from install.installers import Installer, base_python, choose_installer, python_in
+from install.installers import Installer, Interpreter, choose_installer, python_in, this_interpreter
 from install.lock import exclusive
 from install.progress import SetupError, run_quietly, say
 
 ROOT = Path(__file__).absolute().parent.parent
 
 RUNTIME = "requirements.txt"
+TEST = "requirements-test.txt"
 DEVELOPMENT = "requirements-dev.txt"
-"""Pins the same versions as RUNTIME, and further packages."""
+FILES = (RUNTIME, TEST, DEVELOPMENT)
+"""The requirements files. Each pins the same versions as the one before, and further packages."""
 
 _STAMP = "upstash-helper.json"
 _LOCK = "upstash-helper.lock"
@@ -72,18 +73,27 @@ class Environment:
     """The virtual environment of a checkout or of an installation."""
 
     def __init__(
-        self, root: Path = ROOT, installer: Installer | None = None, *, standalone: Path | None = None
+        self,
+        root: Path = ROOT,
+        installer: Installer | None = None,
+        *,
+        standalone: Path | None = None,
+        name: str = ".venv",
+        interpreter: Interpreter | None = None,
     ) -> None:
         """
         Args:
             root: The checkout.
             installer: Creates the environment. By default uv or pip, chosen when needed.
             standalone: The folder of an environment that does not depend on the checkout. The checkout is copied into
-                it at each run, and can be changed, moved, or deleted afterwards. By default, the environment is
-                ``.venv`` in the checkout.
+                it at each run, and can be changed, moved, or deleted afterwards. By default, the environment is in the
+                checkout.
+            name: The folder's name in the checkout.
+            interpreter: What to create it from. By default, the interpreter that runs this.
         """
         self._root = root
-        self._venv = root / ".venv" if standalone is None else standalone
+        self._venv = root / name if standalone is None else standalone
+        self._interpreter = interpreter or this_interpreter()
         self._standalone = standalone is not None
         self._installer = installer
 
@@ -116,6 +126,26 @@ class Environment:
             compileall.compile_dir(self._root / "tray", quiet=2)
         return self.python
 
+    def upgrade(self, requirements: Sequence[str], constraints: str) -> None:
+        """
+        Upgrade a prepared environment to the newest version of every package that ``requirements`` allow.
+
+        The environment still counts as up to date afterwards, although its versions differ from the pins.
+
+        Args:
+            requirements: Names of packages, with the allowed versions.
+            constraints: A file with further constraints, in the checkout.
+
+        Raises:
+            SetupError: If this fails.
+        """
+        self._installer = self._installer or choose_installer()
+        with exclusive(self._venv / _LOCK):
+            file = self._venv / "newest.txt"
+            file.write_text("\n".join(requirements), encoding="utf-8")
+            command = self._installer.upgrade(self.python, str(file), constraints)
+            run_quietly(f"Upgrading {self._venv}", command, cwd=self._root, env=self._installer.variables)
+
     def _steps(self, file: str) -> tuple[Step, ...]:
         name = self._installer.name if self._installer else "uv" if shutil.which("uv") else "pip"
         current = self._read_stamp() if self.python.exists() else None
@@ -123,11 +153,11 @@ class Environment:
         return steps or ((Step.LINK,) if self._standalone else ())
 
     def _required_stamp(self, file: str, *, installer: str) -> Stamp:
-        files = (RUNTIME, DEVELOPMENT) if file == DEVELOPMENT else (file,)
+        files = FILES[: FILES.index(file) + 1]
         # Resolved, because a folder can have several paths.
         folder = str((self._venv if self._standalone else self._root).resolve())
         return Stamp(
-            base=f"{sys.implementation.cache_tag} {sysconfig.get_platform()} {sys.base_prefix} {folder}",
+            base=f"{self._interpreter.identity} {folder}",
             requirements={name: _hash_of(self._root / name) for name in files},
             project=_hash_of(self._root / "pyproject.toml"),
             installer=installer,
@@ -137,11 +167,14 @@ class Environment:
         steps = tuple(steps)
         if not steps:
             return
+        # A module of the checkout: the scripts run before it is installed.
+        from upstash_helper.system import open_files
+
         installer = self._installer or choose_installer()
         install_checkout = installer.copy if self._standalone else installer.link
-        (self._venv / _STAMP).unlink(missing_ok=True)
+        open_files.remove(self._venv / _STAMP)
         commands = {
-            Step.CREATE: (f"Creating {self._venv}", installer.create(self._venv, base_python())),
+            Step.CREATE: (f"Creating {self._venv}", installer.create(self._venv, self._interpreter.path)),
             Step.INSTALL: (f"Installing {file} with {installer.name}", installer.install(self.python, file)),
             Step.LINK: ("Installing this checkout", install_checkout(self.python)),
         }
@@ -175,15 +208,18 @@ class Environment:
 
     def _clear(self) -> None:
         """Empty the environment's folder except for the lock, because Windows cannot delete an open file."""
+        # As in `_carry_out`.
+        from upstash_helper.system import open_files
+
         leftovers = [path for path in self._venv.iterdir() if path.name != _LOCK]
         if leftovers:
             say(f"Creating {self._venv} again: it is incomplete, or belongs to another Python or another folder.")
         try:
             for path in leftovers:
                 if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
+                    open_files.remove_tree(path)
                 else:
-                    path.unlink()
+                    open_files.remove(path)
         except OSError as error:
             raise SetupError(
                 f"Cannot delete {error.filename}: {error.strerror}. Stop the programs that run from {self._venv}, then "

@@ -58,6 +58,9 @@ def run_main(main: Callable[[list[str]], int]) -> NoReturn:
     """Run the ``main`` of a script and exit. Errors are printed as a message, without a traceback."""
     # A module of the checkout, which may not be installed yet. It needs only the standard library.
     sys.path.append(str(Path(__file__).absolute().parent.parent / "daemon"))
+    if sys.platform != "win32":
+        # With a permissive umask, every user could change the programs that pip and venv write.
+        os.umask(os.umask(0o022) | 0o022)
     from upstash_helper.system import console
 
     sys.exit(console.run(lambda: _exit_code(main)))

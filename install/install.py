@@ -102,7 +102,9 @@ def confirm(steps: list[str]) -> None:
     Raises:
         SetupError: If the user declines, or there is no terminal.
     """
-    if not sys.stdin.isatty():
+    from upstash_helper.system import console
+
+    if not console.is_terminal(sys.stdin):
         raise SetupError("Confirmation is required, but there is no terminal. Pass --yes to continue without.")
     say("This will\n" + "\n".join(f"  {step}" for step in steps))
     print("Continue? [y/N] ", end="", file=sys.stderr, flush=True)

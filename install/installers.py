@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,18 @@ from typing import Protocol
 from install.progress import SetupError
 
 # No command names an index, a proxy, or a certificate. They come from the user's configuration or environment.
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python interpreter to create environments from."""
+
+    version: str
+    """Major and minor version."""
+    path: str
+    """The base interpreter, even if the one that was found belongs to an environment."""
+    identity: str
+    """What an environment depends on: the version, the platform, and the folder."""
 
 
 class Installer(Protocol):
@@ -32,6 +45,9 @@ class Installer(Protocol):
 
     def install(self, python: Path, requirements: str) -> Sequence[str]:
         """Install the packages in a requirements file, compiled to bytecode, in the environment of ``python``."""
+
+    def upgrade(self, python: Path, requirements: str, constraints: str) -> Sequence[str]:
+        """Install or upgrade to the newest versions that a file with ranges and one with constraints allow."""
 
     def link(self, python: Path) -> Sequence[str]:
         """Install the checkout in the working directory, editable and without dependencies."""
@@ -59,6 +75,11 @@ class Uv:
     def install(self, python: Path, requirements: str) -> Sequence[str]:
         """See ``Installer``."""
         options = ["--require-hashes", "--compile-bytecode", "--requirement", requirements]
+        return [self.program, "pip", "install", "--python", str(python), *options]
+
+    def upgrade(self, python: Path, requirements: str, constraints: str) -> Sequence[str]:
+        """See ``Installer``."""
+        options = ["--upgrade", "--requirement", requirements, "--constraint", constraints]
         return [self.program, "pip", "install", "--python", str(python), *options]
 
     def link(self, python: Path) -> Sequence[str]:
@@ -92,6 +113,11 @@ class Pip:
         """See ``Installer``."""
         return [str(python), "-m", "pip", "install", "--require-hashes", "--compile", "--requirement", requirements]
 
+    def upgrade(self, python: Path, requirements: str, constraints: str) -> Sequence[str]:
+        """See ``Installer``."""
+        options = ["--upgrade", "--upgrade-strategy", "eager", "--requirement", requirements]
+        return [str(python), "-m", "pip", "install", *options, "--constraint", constraints]
+
     def link(self, python: Path) -> Sequence[str]:
         """See ``Installer``."""
         return [str(python), "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--editable", "."]
@@ -124,6 +150,15 @@ def choose_installer() -> Installer:
 def base_python() -> str:
     """Return the base interpreter, even if this runs in a virtual environment, which may be the one to replace."""
     return getattr(sys, "_base_executable", None) or sys.executable
+
+
+def this_interpreter() -> Interpreter:
+    """Return the interpreter that runs this."""
+    return Interpreter(
+        version=f"{sys.version_info.major}.{sys.version_info.minor}",
+        path=base_python(),
+        identity=f"{sys.implementation.cache_tag} {sysconfig.get_platform()} {sys.base_prefix}",
+    )
 
 
 def python_in(venv: Path, *, windows: bool = sys.platform == "win32") -> Path:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from install.environment import ROOT
 from install.foreground import run, run_main
+from install.lock import exclusive
 from install.progress import CommandFailed, SetupError, run_quietly, say
 
 FOLDER = ROOT / "tests/javascript"
@@ -77,7 +78,10 @@ class Tools:
         node, npm = (self._program(name) for name in ("node", "npm"))
         self._check_version(node)
         if not self._is_installed():
-            self._install(npm)
+            with exclusive(self._folder / ".setup.lock"):
+                # Checked again: several checks run at the same time, and the first one installs the tools for all.
+                if not self._is_installed():
+                    self._install(npm)
         return node
 
     def _program(self, name: str) -> str:
@@ -88,7 +92,10 @@ class Tools:
 
     @staticmethod
     def _check_version(node: str) -> None:
-        done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [node, "--version"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
         version = re.match(r"v(\d+)\.(\d+)", done.stdout)
         if version is None or tuple(map(int, version.groups())) < OLDEST_NODE:
             wanted = ".".join(map(str, OLDEST_NODE))

@@ -59,8 +59,11 @@ def create(places: Places) -> None:
 
 def remove(places: Places) -> None:
     """Remove the launcher if it points to this installation."""
+    # A module of the checkout: the scripts run before it is installed.
+    from upstash_helper.system import open_files
+
     if is_own(places):
-        places.launcher.unlink()
+        open_files.remove(places.launcher)
 
 
 def path_hint(places: Places, environ: Mapping[str, str] = os.environ) -> str | None:

@@ -26,6 +26,7 @@ from upstash_helper import __released__, __version__
 from upstash_helper.cli import exit_codes
 from upstash_helper.settings.config import Settings
 from upstash_helper.settings.profiles import ENV_PREFIX
+from upstash_helper.system import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -127,7 +128,10 @@ PROFILE_VARIABLES: Final = (
 
 _OTHER_VARIABLES: Final = (
     Entry("NO_COLOR", "If set, output is not colored."),
-    Entry("BROWSER", "The browser to open, as Python's webbrowser module reads it."),
+    Entry(
+        "BROWSER",
+        "The browser to open: commands, separated like PATH, each with `%s` in place of the address, or without it.",
+    ),
 )
 
 # The tests compare these with the folders of settings.profiles.
@@ -154,10 +158,11 @@ def files(folders: Mapping[str, str]) -> list[Entry]:
     """Return the files of the default profile, in one platform's ``folders``."""
     return [
         Entry(f"{folders['config']}/config.toml", "The settings. The file is optional; see `config path`."),
-        Entry(f"{folders['state']}/ledger.db", "The approved apps, and the audit log. It contains no API key."),
+        Entry(f"{folders['state']}/ledger.db", "The approved apps, and the audit log. It contains no credential."),
         Entry(
             f"{folders['state']}/credential.json",
-            'The API key, in plaintext, only with `credential_store = "file"`. Otherwise it is in the keyring.',
+            'The account\'s credential, in plaintext, only with `credential_store = "file"`. Otherwise it is in the '
+            "keyring.",
         ),
         Entry(
             f"{folders['runtime']}/daemon.json",
@@ -399,7 +404,7 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"*.{SECTION}"):
         if old.name not in pages:
-            old.unlink()
+            open_files.remove(old)
     for name, page in pages.items():
         (folder / name).write_text(page, encoding="ascii", newline="\n")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """
-Generate requirements.txt and requirements-dev.txt from pyproject.toml, with the version and hashes of each package.
+Generate requirements.txt, requirements-test.txt, and requirements-dev.txt from pyproject.toml, with the version and
+hashes of each package.
 
   python3 install/pin.py                       keep versions that are still allowed
   python3 install/pin.py --upgrade             upgrade all packages
@@ -21,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 import shutil
 
-from install.environment import DEVELOPMENT, ROOT, RUNTIME
+from install.environment import DEVELOPMENT, ROOT, RUNTIME, TEST
 from install.foreground import run_main
 from install.progress import SetupError, run_quietly
 
@@ -36,10 +37,11 @@ OPTIONS = (
     *("--custom-compile-command", "python3 install/pin.py"),
 )
 
-# The second file has the versions of the first, so that an environment for tests can also run the demo.
+# Each file has the versions of the one before, so that an environment for tests can also run the demo.
 FILES = (
     (RUNTIME, ("--group", "build")),
-    (DEVELOPMENT, ("--group", "dev", "--constraints", RUNTIME)),
+    (TEST, ("--group", "test", "--constraints", RUNTIME)),
+    (DEVELOPMENT, ("--group", "dev", "--constraints", TEST)),
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -76,7 +75,14 @@ def timed(label: str) -> Iterator[threading.Thread]:
         say(f"{label}: {seconds:.1f} s")
 
 
-def run_quietly(label: str, command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+def run_quietly(
+    label: str,
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    base: Mapping[str, str] = os.environ,
+) -> None:
     """
     Run a command without showing its output.
 
@@ -84,28 +90,22 @@ def run_quietly(label: str, command: Sequence[str], *, cwd: Path, env: Mapping[s
         label: A description of the step, for progress messages.
         command: The program and its arguments.
         cwd: The working directory.
-        env: Variables to add to this process's environment.
+        env: Variables to add to ``base``.
+        base: The environment. By default, that of this process.
 
     Raises:
         CommandFailed: If it cannot be started, or its exit code is not 0.
     """
+    from upstash_helper.system import bounded_run
+
     try:
         with timed(label):
-            done = subprocess.run(
-                command,
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                check=False,
-            )
+            done = bounded_run.run(command, seconds=None, environ={**base, **(env or {})}, folder=cwd, in_terminal=True)
     except OSError as error:
         raise CommandFailed(f"{label} failed: cannot start {command[0]}: {error.strerror}.", "") from error
-    if done.returncode:
-        raise CommandFailed(f"{label} failed: {reason_in(done.stdout)}", tail_of(done.stdout))
+    if done.code:
+        output = "".join(each.decode(errors="replace") for each in (done.out, done.err))
+        raise CommandFailed(f"{label} failed: {reason_in(output)}", tail_of(output))
 
 
 def reason_in(output: str) -> str:

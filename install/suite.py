@@ -1,15 +1,14 @@
-"""All checks and tests, the fastest first. pytest is last, so that its summary is the last line."""
+"""All checks and tests. pytest is last, so that its summary is the last line."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from install.environment import ROOT
 from install.foreground import run
-from install.progress import say
+from install.parallel import Program, run_all
 
 
 def _mypy_for(platform: str) -> Sequence[str]:
@@ -38,6 +37,15 @@ STATIC_CHECKS: tuple[tuple[str, Sequence[str]], ...] = (
     ("JavaScript tests", ("-m", "install.javascript", "tests")),
 )
 
+WINDOWS_JOB = ("-m", "install.wine.job")
+
+# One runs for each core at a time. The longest are first.
+ALL_CHECKS = (
+    ("Windows", WINDOWS_JOB),
+    ("other Pythons and newest packages", ("-m", "install.pythons")),
+    *STATIC_CHECKS,
+)
+
 # The tests of a file run in one process, because they share a sandbox, a daemon, or a browser. Many tests wait: with
 # one process per core, the cores are idle for 40% of the time. `tests/support/longest_first.py` sets the order.
 _PROCESSES = min((os.cpu_count() or 1) + 1, 4)
@@ -49,14 +57,15 @@ COVERAGE = ("--cov", "--cov-report=term")
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
 """The environment variable with the names of failed checks, for a pytest plugin of this project."""
 
-INTERRUPTED = 130
-
 
 def run_everything(
-    python: Path, *, checks: Sequence[tuple[str, Sequence[str]]] = STATIC_CHECKS, tests: Sequence[str] = ALL_TESTS
+    python: Path,
+    *,
+    checks: Sequence[tuple[str, Sequence[str]]] = ALL_CHECKS,
+    tests: Sequence[str] = ALL_TESTS,
 ) -> int:
     """
-    Run the static checks and all tests, and print how long each took. A failure does not stop the rest.
+    Run the checks, one for each core at a time, then all tests. A failure does not stop the rest.
 
     Args:
         python: The environment's interpreter.
@@ -66,15 +75,8 @@ def run_everything(
     Returns:
         0 if nothing failed, otherwise the exit code of the tests, or 1 if only checks failed.
     """
-    failed = []
-    for name, arguments in checks:
-        started = time.monotonic()
-        code = run([str(python), *arguments], cwd=ROOT)
-        if code == INTERRUPTED:
-            return code
-        say(f"{name}: {'failed' if code else 'ok'}, {time.monotonic() - started:.1f} s")
-        if code:
-            failed.append(name)
+    programs = [Program(name, [str(python), *arguments]) for name, arguments in checks]
+    failed = run_all(programs, at_once=os.cpu_count() or 1, cwd=ROOT)
     code = run([str(python), *tests], cwd=ROOT, env={FAILED_CHECKS: ", ".join(failed)})
     return code or int(bool(failed))
 
@@ -82,6 +84,11 @@ def run_everything(
 def run_tests(python: Path, arguments: Sequence[str]) -> int:
     """Run pytest in the checkout with ``arguments`` and return its exit code."""
     return run([str(python), "-m", "pytest", *arguments], cwd=ROOT)
+
+
+def run_windows(python: Path, arguments: Sequence[str]) -> int:
+    """Run the tests on Windows, or only those that pytest's ``arguments`` name, and return the exit code."""
+    return run([str(python), *WINDOWS_JOB, *arguments], cwd=ROOT)
 
 
 def relative_to(root: Path, arguments: Sequence[str]) -> list[str]:

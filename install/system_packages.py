@@ -24,25 +24,40 @@ class Package:
 
 PACKAGES = (
     Package("chromium", "chromium", "a browser for the pages, and for attacks from hostile pages"),
+    Package("firefox-esr", "firefox-esr", "another browser, for what differs between browsers"),
     Package("desktop-file-utils", "desktop-file-validate", "validates the autostart entries"),
     Package("libglib2.0-bin", "gio", "opens folders and starts autostart entries like a desktop"),
     Package("dbus", "dbus-run-session", "a private session bus for the keyring tests"),
     Package("curl", "curl", "the client in the README's example of an app that requests access"),
     Package("gnome-keyring", "gnome-keyring-daemon", "a real keyring, which can be locked and can fail"),
+    Package("libkf5wallet-bin", "kwalletd5", "KWallet, which can be closed and can ask for access"),
+    Package("libqca-qt5-2-plugins", "kwalletd5", "the ciphers of KWallet, without which it stores nothing"),
+    Package("keepassxc", "keepassxc", "a keyring that asks before a program may read an entry"),
     Package("groff-base", "groff", "renders and checks the man pages"),
     Package("mandoc", "mandoc", "checks the man pages more strictly, as on BSD and macOS"),
     Package("man-db", "man", "shows a man page like a user sees it"),
     Package("xvfb", "Xvfb", "a display for the tray icon and the clipboard"),
     Package("xclip", "xclip", "the X11 clipboard, which the tray copies to"),
     Package("xfce4-panel", "xfce4-panel", "a real panel, which shows the tray icon and its menu"),
+    Package("sway", "sway", "a Wayland compositor, for the tray icon on Wayland"),
+    Package("waybar", "waybar", "the usual panel on sway, which shows the tray icon and its menu"),
+    Package("lxqt-panel", "lxqt-panel", "LXQt's panel, which has its own implementation of a tray"),
+    Package("openbox", "openbox", "LXQt's window manager, which places its panel"),
+    Package("trayer", "trayer", "a panel that shows legacy tray icons only"),
+    Package("i3-wm", "i3bar", "i3's bar, which shows legacy tray icons only"),
     Package(
         "systemd", "systemd-socket-activate", "activates the daemon by its socket, and is a user's service manager"
     ),
+    Package("wine", "wine", "runs the program and its tests for Windows"),
+    Package("osslsigncode", "osslsigncode", "checks the signatures of the Windows interpreter"),
     Package("redis-tools", "redis-cli", "the usual client of a new database"),
 )
 
 _APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300")  # in seconds; another installation may be running
-_VARIABLES = {"DEBIAN_FRONTEND": "noninteractive"}
+_VARIABLES = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+# After these errors of apt-get (in English, hence LC_ALL), installing less does not help. After others it does: apt-get
+# installs nothing if it does not know one of the packages, as in another release or distribution.
+_HOPELESS = ("Could not get lock", "Failed to fetch", "No space left", "Temporary failure resolving")
 
 
 def missing(
@@ -60,9 +75,9 @@ def commands_for(packages: Iterable[Package], *, as_root: Sequence[str]) -> tupl
     return (*apt, "update"), (*apt, "install", "--no-install-recommends", *names)
 
 
-def install_missing() -> None:
+def install_missing(packages: Iterable[Package] = PACKAGES) -> None:
     """Install missing packages on Debian, if that is possible without a password. Never fails."""
-    packages = missing()
+    packages = missing(packages)
     if not packages or not sys.platform.startswith("linux"):
         return
     names = " ".join(package.name for package in packages)
@@ -70,22 +85,32 @@ def install_missing() -> None:
     if as_root is None:
         say(f"Tests that need {names} will be skipped: installing requires apt-get, and root or passwordless sudo.")
         return
-    update, install = commands_for(packages, as_root=as_root)
     for package in packages:
         say(f"Installing {package.name}: {package.reason}.")
-    try:
-        # Outdated lists may be good enough. If not, the next command fails.
-        _try_quietly("Updating the package lists", update)
-        run_quietly(f"Installing {names}", install, cwd=ROOT)
-    except CommandFailed as error:
-        say(f"{error.output}\n\n{error} Tests that need {names} will be skipped.")
+    update, install = commands_for(packages, as_root=as_root)
+    # Outdated lists may be good enough. If not, the next command fails.
+    if problem := _run("Updating the package lists", update):
+        say(str(problem))
+    problem = _run(f"Installing {names}", install)
+    if problem is None:
+        return
+    if len(packages) == 1 or any(text in problem.output for text in _HOPELESS):
+        say(f"{problem.output}\n\n{problem} Tests that need {names} will be skipped.")
+        return
+    say(f"{problem} Installing the packages one by one.")
+    for package in packages:
+        _, install = commands_for([package], as_root=as_root)
+        if problem := _run(f"Installing {package.name}", install):
+            say(f"{problem.output}\n\n{problem} Tests that need {package.name} will be skipped.")
 
 
-def _try_quietly(label: str, command: Sequence[str]) -> None:
+def _run(label: str, command: Sequence[str]) -> CommandFailed | None:
+    """Run a command, and return the problem if it fails."""
     try:
         run_quietly(label, command, cwd=ROOT)
     except CommandFailed as error:
-        say(str(error))
+        return error
+    return None
 
 
 def _root_prefix() -> Sequence[str] | None:

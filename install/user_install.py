@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,9 @@ from install.environment import ROOT, RUNTIME, Environment, is_environment
 from install.foreground import run
 from install.places import PROGRAM, Places
 from install.progress import SetupError, say
+
+_PROGRAM_SECONDS = 120.0
+"""Longer than the program itself waits for a daemon to stop."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,13 @@ def uninstall(places: Places, options: Options) -> int:
                 say(f"Nothing was removed (exit code {code}). To remove the program anyway, add --no-service.")
                 return code
         stop(places)
+    # A module of the checkout: the scripts run before it is installed.
+    from upstash_helper.system import open_files
+
     launcher.remove(places)
     try:
         if is_environment(places.venv):
-            shutil.rmtree(places.venv)
+            open_files.remove_tree(places.venv)
         _remove_empty(places)
     except OSError as error:
         raise SetupError(
@@ -124,31 +128,45 @@ def _remove_empty(places: Places) -> None:
             folder.rmdir()
 
 
-def stop(places: Places) -> bool:
+def stop(places: Places, *, seconds: float = _PROGRAM_SECONDS) -> bool:
     """
     Stop the daemon of this installation, because it imports modules lazily, and its files are about to change.
+
+    Args:
+        places: The places of the installation.
+        seconds: How long this may take.
 
     Returns:
         Whether it was running.
     """
     if not places.program.exists():
         return False
+    from upstash_helper.system import bounded_run
+
     try:
-        done = subprocess.run(
-            [str(places.program), "stop", "--json"],
-            stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        )  # fmt: skip
-        return bool(json.loads(done.stdout)["was_running"])
+        done = bounded_run.run([str(places.program), "stop", "--json"], seconds=seconds, descendants_live=True)
+        if done.code is None:
+            say(f"The running daemon was not stopped: {places.program} did not exit within {seconds:g} seconds.")
+            return False
+        if done.code:
+            problem = json.loads(done.err.strip().rpartition(b"\n")[2])
+            say(f"The running daemon was not stopped. {problem['detail']}")
+            return False
+        return bool(json.loads(done.out)["was_running"])
     except (OSError, ValueError, KeyError, TypeError):
         # The installation is broken, and is repaired or removed now.
         return False
 
 
 def _version(places: Places) -> str:
-    done = subprocess.run([str(places.program), "--version"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SetupError(f"{places.program} failed:\n{done.stderr}")
-    return done.stdout.strip().replace(", version", "")
+    from upstash_helper.system import bounded_run
+
+    done = bounded_run.run([str(places.program), "--version"], seconds=_PROGRAM_SECONDS)
+    if done.code != 0:
+        if done.code is None:
+            raise SetupError(f"{places.program} --version did not exit within {_PROGRAM_SECONDS:g} seconds.")
+        raise SetupError(f"{places.program} failed:\n{done.err.decode(errors='replace')}")
+    return done.out.decode(errors="replace").strip().replace(", version", "")
 
 
 def _reject_sudo(environ: Mapping[str, str] = os.environ) -> None:

@@ -32,6 +32,15 @@ async def sandbox(tmp_path_factory: pytest.TempPathFactory, daemon_port: int) ->
 
 
 @pytest.fixture
+async def open_world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+    """A daemon without a client ID, which uses the open sign-in."""
+    async with World.running(tmp_path, sandbox, daemon_port, client_id=None) as world:
+        yield world
+        await sandbox.clear_faults()
+        await sandbox.settings()
+
+
+@pytest.fixture
 async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """A daemon that nobody has connected yet."""
     async with World.running(tmp_path, sandbox, daemon_port) as world:

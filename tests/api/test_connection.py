@@ -35,7 +35,7 @@ class LockableStore:
         if self.error is not None:
             raise self.error
 
-    async def load(self) -> Credential | None:
+    async def load(self, *, prompt: bool = True) -> Credential | None:
         self._try()
         return self.kept
 
@@ -251,6 +251,23 @@ async def test_daemon_status_is_for_the_owner(world: World) -> None:
     assert 401 == refused.status
 
 
+async def test_status_can_be_read_without_a_prompt(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
+    """With `prompt=false`, the keyring is told not to ask its user for anything."""
+    prompts = []
+
+    class Store(LockableStore):
+        async def load(self, *, prompt: bool = True) -> Credential | None:
+            prompts.append(prompt)
+            return await super().load(prompt=prompt)
+
+    async with World.running(tmp_path, sandbox, daemon_port, store=Store()) as world:
+        reply = await world.get("/v1/daemon?prompt=false")
+        refused = await world.get("/v1/daemon?prompt=maybe")
+
+    assert ([False], "disconnected") == (prompts, reply.json["connection"]["state"])
+    assert 422 == refused.status
+
+
 async def test_owner_can_stop_the_daemon(world: World) -> None:
     """The request is answered before the daemon stops."""
     reply = await world.call("POST", "/v1/daemon/stop")
@@ -289,16 +306,17 @@ async def test_connection_state_has_a_title_and_next_steps(world: World) -> None
     assert [] == after["next_steps"]
 
 
-async def test_missing_client_id_is_the_detail_of_a_disconnected_state(
+async def test_settings_without_a_sign_in_are_the_detail_of_a_disconnected_state(
     tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
-    """The next steps are to configure one, or to use an API key."""
-    async with World.running(tmp_path, sandbox, daemon_port, client_id=None) as world:
+    """The next steps are to use an API key, which works, or to change the settings."""
+    async with World.running(tmp_path, sandbox, daemon_port, client_id=None, sign_in="partner") as world:
         connection = (await world.get("/v1/connection")).json
 
     assert ("disconnected", "No account connected") == (connection["state"], connection["title"])
-    assert "client ID" in connection["detail"]
-    assert ["", "upstash-helper connect --api-key"] == [step.get("command", "") for step in connection["next_steps"]]
+    assert "without a client_id" in connection["detail"]
+    assert (connection["sign_in"], connection["can_sign_in"]) == (None, False)
+    assert ["upstash-helper connect --api-key", ""] == [step.get("command", "") for step in connection["next_steps"]]
 
 
 async def test_failed_attempt_has_a_title_a_detail_and_next_steps(world: World) -> None:

@@ -98,6 +98,7 @@ async def test_events_contain_no_secret(world: World) -> None:
 
     credential = await world.store.load()
     assert credential is not None
+    assert credential.api_key is not None
     secrets = (await world.get(f"/v1/databases/{made['id']}/credentials")).json
     hidden = [credential.api_key.reveal(), secrets["password"], secrets["rest_token"], world.owner]
     text = msgspec.json.encode(events).decode()

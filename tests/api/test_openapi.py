@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,16 @@ async def test_described_routes_are_the_served_routes(world: World) -> None:
         if route.resource
     }
     assert routed == {(method.upper(), path) for path, methods in described.items() for method in methods}
+
+
+async def test_dashboard_has_a_text_for_every_action_of_the_audit(world: World) -> None:
+    """The user reads what happened, and not a code. The actions of the pass-through share one text."""
+    script = (files("upstash_helper") / "web" / "dashboard" / "format.js").read_text()
+    known = set(re.findall(r'^  "([a-z]+\.[a-z_]+)": "', script, re.MULTILINE))
+
+    recorded = {route.policy.audit for route in world.daemon.routes if route.policy.audit}
+
+    assert set() == {action for action in recorded if not action.startswith("upstash.")} - known
 
 
 async def handler(request: web.Request) -> web.Response:

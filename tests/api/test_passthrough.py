@@ -385,6 +385,7 @@ async def test_api_key_is_never_shown(world: World, caplog: pytest.LogCaptureFix
     await world.connect()
     credential = await world.store.load()
     assert credential is not None
+    assert credential.api_key is not None
     key = credential.api_key.reveal()
     basic = base64.b64encode(f"{world.email}:{key}".encode()).decode()
     at_connecting = len(world.traffic)
@@ -470,6 +471,23 @@ async def test_body_with_broken_framing_is_not_completed(daemon_for: DaemonFor, 
 
         assert [(400, "malformed_request")] == [(answer.status, answer.json["code"]) for answer in answers]
         assert [False] == [request.whole for request in upstream.seen]
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip,chunked", "GZIP, Chunked"])
+async def test_body_with_another_transfer_coding_is_refused(daemon_for: DaemonFor, coding: str) -> None:
+    """The coding belongs to this connection, and would be lost on the way to Upstash, which would store garbage."""
+    async with pass_through(daemon_for) as (world, upstream):
+        port = world.settings.port
+        headers = (("Authorization", f"Bearer {world.owner}"), ("Transfer-Encoding", coding))
+        async with rawhttp.connected(port) as connection:
+            await connection.send(
+                rawhttp.request("POST", "/upstash/v2/x", port=port, headers=headers, body=b"1\r\nx\r\n0\r\n\r\n")
+            )
+            answers = await connection.until_closed()
+
+        assert [(415, "unsupported_encoding")] == [(answer.status, answer.json["code"]) for answer in answers]
+        assert "Transfer-Encoding" in answers[0].json["error"]
+        assert [] == upstream.targets
 
 
 # --- streaming --------------------------------------------------------------------------------------------------------
@@ -657,7 +675,7 @@ async def test_locked_keyring_is_reported(tmp_path: Path, sandbox: Sandbox, daem
     """As everywhere else in the API."""
 
     class Locked(MemoryStore):
-        async def load(self) -> Credential | None:
+        async def load(self, *, prompt: bool = True) -> Credential | None:
             raise StoreLocked("The keyring is locked.")
 
     async with World.running(tmp_path, sandbox, daemon_port, store=Locked()) as world:

@@ -14,7 +14,7 @@ from tests.support.faulty import Answer, Bytes, Reset, Step, answer, faulty
 from tests.support.other_programs import HttpServer
 from tests.support.python_app import ALL, NEW_TOKEN, STARTED, TOKEN, User, a_helper, a_status, pair, pair_at
 from tests.support.world import World, free_port
-from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.pairing_limits import LIFETIME
 from upstash_helper.client import (
     ApiProblem,
     AppBlocked,

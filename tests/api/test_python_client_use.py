@@ -21,6 +21,7 @@ from upstash_helper.client import (
     NotConnected,
     NotTheCreator,
     OutcomeUnknown,
+    ReadOnlyAccess,
     SignInFailed,
     TokenRevoked,
     WaitTimedOut,
@@ -50,6 +51,18 @@ async def connected(world: World, helper: Helper) -> Helper:
 
 
 # --- the account ------------------------------------------------------------------------------------------------------
+
+
+async def test_read_only_access_is_an_error_of_its_own(open_world: World) -> None:
+    """Reading works, and the message says how to get full access."""
+    helper = await pair(open_world, User(open_world).approves())
+    connection = await open_world.connect(full_access=False)
+
+    with pytest.raises(ReadOnlyAccess, match="choose full access"):
+        await asyncio.to_thread(helper.databases.create, "orders", primary_region="us-east-1")
+
+    assert "read_only" == connection["access"] == (await asyncio.to_thread(helper.connection)).access
+    assert [] == list(await asyncio.to_thread(helper.databases.list))
 
 
 async def test_connect_returns_after_the_sign_in(world: World, helper: Helper) -> None:

@@ -76,7 +76,7 @@ async def test_failed_sign_in_page_says_that_the_old_account_is_still_connected(
 
     page = await page_of(world, await world.land(await world.sandbox.cancel(started["authorization_url"])))
 
-    assert "The account that was connected before still is." in page
+    assert "The account that was connected before is still connected." in page
 
 
 async def test_page_does_not_reveal_the_connected_account(world: World) -> None:
@@ -90,7 +90,7 @@ async def test_page_does_not_reveal_the_connected_account(world: World) -> None:
     page = await page_of(world, await world.land(await world.sandbox.cancel(started["authorization_url"])))
 
     assert "You canceled the sign-in" in page
-    assert "The account that was connected before still is." in page
+    assert "The account that was connected before is still connected." in page
     assert world.email not in page
 
 

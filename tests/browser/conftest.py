@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 import pytest_asyncio
 
-from tests.support.browser import Console, launch, playwright_driver
+from tests.support.browser import WAIT_MILLISECONDS, Console, launch, playwright_driver
 from tests.support.sandbox import Sandbox
 from tests.support.world import World
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FAILED: pytest.StashKey[bool] = pytest.StashKey()
-
-WAIT_MILLISECONDS = 30_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -105,6 +103,15 @@ async def page(context: BrowserContext) -> Page:
 async def world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
     """Run a daemon without a connected account, as in the rest of the suite, but in the browser's event loop."""
     async with World.running(tmp_path, sandbox, daemon_port) as world:
+        yield world
+        await sandbox.clear_faults()
+        await sandbox.settings()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_world(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> AsyncIterator[World]:
+    """Run a daemon without a client ID, which uses the open sign-in."""
+    async with World.running(tmp_path, sandbox, daemon_port, client_id=None) as world:
         yield world
         await sandbox.clear_faults()
         await sandbox.settings()

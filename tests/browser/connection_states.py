@@ -11,6 +11,7 @@ from playwright.async_api import expect
 from upstash_helper.api.server import render
 from upstash_helper.broker.account.attempts import Expired, Failed, Pending, no_callback
 from upstash_helper.broker.account.connection import ConnectionStatus
+from upstash_helper.broker.account.grants import ENDED
 from upstash_helper.broker.models import Secret
 from upstash_helper.broker.ports import StoreHealth
 
@@ -24,9 +25,18 @@ _PENDING: Final = Pending(
     code_verifier=Secret("v"),
 )  # fmt: skip
 
+_GRANT: Final = ConnectionStatus(
+    state="connected",
+    email=_EMAIL,
+    method="grant",
+    access="full",
+    since=_SINCE,
+    grant_name="upstash-helper (laptop)",
+)
+
 STATUSES: Final[dict[str, ConnectionStatus]] = {
     "disconnected": ConnectionStatus(state="disconnected"),
-    "disconnected-without-client-id": ConnectionStatus(state="disconnected", can_sign_in=False),
+    "disconnected-without-a-sign-in": ConnectionStatus(state="disconnected", sign_in=None),
     "sign-in-canceled": ConnectionStatus(
         state="disconnected", attempt=Failed(id="a", expires_at=0.0, reason="access_denied")
     ),
@@ -41,6 +51,15 @@ STATUSES: Final[dict[str, ConnectionStatus]] = {
     "connected": ConnectionStatus(
         state="connected", email=_EMAIL, method="oauth", since=_SINCE, key_name="upstash-helper on laptop"
     ),
+    "connected-through-the-open-sign-in": _GRANT,
+    "connected-read-only": msgspec.structs.replace(_GRANT, access="read_only"),
+    "connected-team": msgspec.structs.replace(
+        _GRANT, team_id="8f14e45f-ceea-467f-9f3b-2d1c6a0b7e55", team_role="finance"
+    ),
+    "connected-with-an-api-key": ConnectionStatus(
+        state="connected", email=_EMAIL, method="api_key", since=_SINCE, sign_in="partner"
+    ),
+    "grant-ended": msgspec.structs.replace(_GRANT, state="reconnect_required", detail=ENDED),
     "needs-email": ConnectionStatus(state="needs_email", method="oauth", since=_SINCE),
     "reconnect-required": ConnectionStatus(state="reconnect_required", email=_EMAIL, method="oauth", since=_SINCE),
     "keyring-locked": ConnectionStatus(state="keyring_locked"),

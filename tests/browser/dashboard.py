@@ -18,6 +18,12 @@ async def dashboard_link(world: World) -> str:
     return url
 
 
+async def one_time_link(world: World) -> str:
+    """Return the link to the dashboard that a browser is started with."""
+    url: str = (await world.call("POST", "/v1/dashboard/tickets?link=true")).json["link"]
+    return url
+
+
 async def open_dashboard(world: World, page: Page, section: str = "Overview") -> None:
     """Open a section of the dashboard."""
     await page.goto(await dashboard_link(world))
@@ -37,7 +43,7 @@ def access_request(page: Page, identity: str) -> Locator:
 
 
 async def press(control: Locator) -> None:
-    """Move the mouse to a control of an access request, wait until a click counts, and click."""
+    """Move the mouse to a control that counts clicks only after a delay, wait for that, and click."""
     await control.hover()
     await expect(control).to_be_enabled()
     await control.click()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from playwright.async_api import expect
 
 from tests.support.browser import Site
+from tests.support.replacement import attack
 from tests.support.sandbox import Sandbox
 from tests.support.world import World, free_port
+from upstash_helper.broker.identity import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -42,6 +44,9 @@ DATABASES: tuple[dict[str, Any], ...] = (
 class SampleDaemon:
     """The daemon, and ways to show its dashboard."""
 
+    EVERYTHING: ClassVar = "https://inventory-and-orders.warehouse-management.example.com"
+    """The origin of the request of ``ask_for_everything``."""
+
     world: World
 
     @property
@@ -66,6 +71,16 @@ class SampleDaemon:
             status = await page.evaluate(REQUEST_ACCESS, f"{self.home}v1/pairings")
             assert status == 202, status
             yield
+
+    async def ask_for_everything(self) -> None:
+        """Request every scope, as a page with a long address."""
+        await self.world.ask(*SCOPES, origin=self.EVERYTHING, name="Inventory and orders", reason="To keep all orders.")
+
+    async def ask_for_replacement(self) -> None:
+        """Connect another account, and let an app sign in to a third one."""
+        await self.world.call("DELETE", "/v1/connection")
+        self.world.email = "grace@example.com"
+        await attack(self.world, "https://orders.example")
 
     @property
     def sections(self) -> Mapping[str, Callable[[Page], Awaitable[None]]]:

@@ -7,9 +7,9 @@ Screenshots of the pages, for review and for the README.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Literal
 from playwright.async_api import expect
 
 from tests.browser.connection_states import STATUSES, show_connection
+from tests.browser.dashboard import access_request, press
 from tests.browser.result_pages import pages, serve_pages
-from tests.browser.sample_daemon import sample_daemon
+from tests.browser.sample_daemon import SampleDaemon, sample_daemon
 from tests.support.browser import launch, playwright_driver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Browser, BrowserContext, Page
-
-    from tests.browser.sample_daemon import SampleDaemon
+    from playwright.async_api import Browser, BrowserContext, Locator, Page
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -44,11 +43,33 @@ async def context_for(
     await context.close()
 
 
-async def at_all_widths(page: Page, out: Path, name: str) -> None:
-    """Take a page in the widths of a phone, a tablet, and a desktop."""
-    for width, height in WIDTHS.items():
+async def at_all_widths(page: Page, out: Path, name: str, *, live: str = "", whole_page: bool = True) -> None:
+    """
+    Take a page in the widths of a phone, a tablet, and a desktop.
+
+    Args:
+        page: The page.
+        out: The folder for the pictures.
+        name: The beginning of their names.
+        live: Label of a button to wait for: a change of the width disables those that decide something for a moment.
+        whole_page: Whether to take the whole page, and not only what fits into the window.
+    """
+    for width, least in WIDTHS.items():
+        height = least
         await page.set_viewport_size({"width": width, "height": height})
-        await page.screenshot(path=out / f"{name}-{width}.png", full_page=True)
+        if whole_page:
+            # And not with ``full_page``, which resizes the window after the wait, for the time of the screenshot.
+            height = max(least, await page.evaluate("document.documentElement.scrollHeight"))
+            await page.set_viewport_size({"width": width, "height": height})
+        if live:
+            await settled(page.get_by_role("button", name=live).last)
+        await page.screenshot(path=out / f"{name}-{width}.png")
+
+
+async def settled(button: Locator) -> None:
+    """Wait until a button is enabled after a change of the page's size."""
+    await expect(button).to_be_disabled()
+    await expect(button).to_be_enabled()
 
 
 async def every_page(browser: Browser, out: Path) -> None:
@@ -78,8 +99,30 @@ async def every_page(browser: Browser, out: Path) -> None:
             for scheme in SCHEMES:
                 async with context_for(browser, scheme) as context:
                     page = await daemon.dashboard(context)
-                    await expect(page.get_by_role("button", name="Allow")).to_be_enabled()
-                    await at_all_widths(page, out, f"approval-{scheme}")
+                    await at_all_widths(page, out, f"approval-{scheme}", live="Allow")
+        await daemon.ask_for_everything()
+        for scheme in SCHEMES:
+            async with context_for(browser, scheme) as context:
+                await questions(await daemon.dashboard(context), out, scheme)
+        await daemon.ask_for_replacement()
+        for scheme in SCHEMES:
+            async with context_for(browser, scheme) as context:
+                page = await daemon.dashboard(context)
+                await expect(page.get_by_role("button", name="Replace…")).to_be_visible()
+                await at_all_widths(page, out, f"replacement-{scheme}")
+                await page.get_by_role("button", name="Replace…").click()
+                await at_all_widths(page, out, f"question-replace-{scheme}", live="Replace", whole_page=False)
+
+
+async def questions(page: Page, out: Path, scheme: str) -> None:
+    """Take what the dashboard asks about the request of ``SampleDaemon.ask_for_everything``."""
+    card = access_request(page, SampleDaemon.EVERYTHING)
+    await expect(card).to_be_visible()
+    await at_all_widths(page, out, f"approval-strong-{scheme}", live="Allow")
+    for name in ("Allow", "Block"):
+        await press(card.get_by_role("button", name=name))
+        await at_all_widths(page, out, f"question-{name.lower()}-{scheme}", live=name, whole_page=False)
+        await page.keyboard.press("Escape")
 
 
 async def readme_pictures(browser: Browser, out: Path) -> None:
@@ -99,7 +142,7 @@ async def readme_pictures(browser: Browser, out: Path) -> None:
                 async with context_for(browser, scheme) as context:
                     page = await daemon.dashboard(context)
                     await page.set_viewport_size({"width": 1200, "height": 600})
-                    await expect(page.get_by_role("button", name="Allow")).to_be_enabled()
+                    await settled(page.get_by_role("button", name="Allow"))
                     await page.screenshot(path=out / f"approval-{scheme}.png")
 
 
@@ -121,10 +164,8 @@ def shrink(folder: Path) -> None:
         small.save(file, optimize=True)
 
 
-async def main(arguments: list[str]) -> None:
-    """Take the screenshots that ``arguments`` ask for."""
-    readme = arguments == ["--readme"]
-    out = PICTURES if readme else Path(arguments[0])
+async def take(out: Path, *, readme: bool) -> None:
+    """Take all screenshots, or those of the README."""
     out.mkdir(parents=True, exist_ok=True)
     async with playwright_driver() as playwright:
         browser = await launch(playwright)
@@ -134,5 +175,15 @@ async def main(arguments: list[str]) -> None:
         shrink(out)
 
 
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("outdir", nargs="?", type=Path, metavar="OUTDIR", help="folder for all screenshots")
+    which.add_argument("--readme", action="store_true", help="take the pictures of the README")
+    arguments = parser.parse_args()
+    asyncio.run(take(PICTURES if arguments.readme else arguments.outdir, readme=arguments.readme))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    main()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from install.environment import ROOT
 from tests.browser.sign_in import sign_up
 from tests.support.browser import Console, overflowing_elements, violations
 from tests.support.web_tool import BUTTON, approve, example_tool, pending_request, popup_of, wait_for_state
@@ -145,3 +147,40 @@ async def test_t59_sign_in_is_requested_only_if_it_is_needed(world: World, conte
     assert {"connection:write"} == scopes_of(first) - scopes_of(second)
     assert "connection:read" in scopes_of(second)
     assert 2 == len(apps)
+
+
+@pytest.mark.parametrize(
+    ("help_url", "expected"),
+    [(None, "https://upstash.com/docs"), ("https://orders.example/help", "https://orders.example/help"), ("", None)],
+)
+async def test_missing_helper_can_be_installed(
+    world: World, page: Page, console: Console, help_url: str | None, expected: str | None
+) -> None:
+    """Without the helper, the button links to a page on how to get it, unless the page turns that off."""
+    console.expect("ERR_CONNECTION_REFUSED")
+    async with example_tool(world) as site:
+        await page.goto(site.origin)
+        await page.evaluate(
+            """([url, help]) => {
+                const button = document.querySelector("upstash-connect");
+                button.setAttribute("url", url);
+                if (help !== null) button.setAttribute("help-url", help);
+            }""",
+            [f"http://localhost:{free_port()}", help_url],
+        )
+        await page.locator(BUTTON).click()
+        await wait_for_state(page, "missing")
+        links = page.get_by_role("link", name="Get upstash-helper")
+        found = [await link.get_attribute("href") for link in await links.all()]
+        problems = await problems_of(page)
+
+    assert ([expected] if expected else []) == found
+    assert [] == problems
+
+
+def test_link_to_the_helper_is_that_of_the_project() -> None:
+    """It is the documentation's address in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    button = (ROOT / "daemon/upstash_helper/web/connect/button.js").read_text("utf-8")
+
+    assert f'const HELP_URL = "{project["urls"]["Documentation"]}";' in button

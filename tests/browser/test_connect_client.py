@@ -211,7 +211,8 @@ async def test_events_continue_after_a_restart(
 
 async def test_readme_example_works(world: World, page: Page) -> None:
     """
-    The README's example, unchanged, creates a database and prints its credentials.
+    The README's example, unchanged, creates a database and prints its credentials. On a later visit, it creates no
+    second one.
     """
     await world.connect()
     readme = (CLIENTS.parents[1] / "README.md").read_text(encoding="utf-8")
@@ -223,10 +224,15 @@ async def test_readme_example_works(world: World, page: Page) -> None:
         async with page.expect_console_message() as logged:
             await approve(world)
 
-        [databases, env] = [await argument.json_value() for argument in (await logged.value).args]
+        [env] = [await argument.json_value() for argument in (await logged.value).args]
+        async with page.expect_console_message() as logged:
+            await page.reload()
+        [later] = [await argument.json_value() for argument in (await logged.value).args]
+        databases = (await world.get("/v1/databases")).json["databases"]
 
         assert ["orders"] == [database["name"] for database in databases]
         assert "UPSTASH_REDIS_REST_URL" in env
+        assert env == later
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

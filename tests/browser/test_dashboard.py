@@ -15,6 +15,7 @@ from tests.browser.dashboard import (
     dialog,
     expect_notice,
     go_to,
+    one_time_link,
     open_dashboard,
     press,
 )
@@ -96,6 +97,18 @@ async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
     assert ("attached", "statusnotifier") == (tray["state"], tray["backend"])
 
 
+async def test_one_time_link_of_the_command_opens_the_dashboard(world: World, page: Page) -> None:
+    """The link is replaced in the history, so that "back" does not lead to one that is used up."""
+    link = await one_time_link(world)
+
+    await page.goto("about:blank")
+    await page.goto(link)
+    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    await page.go_back()
+
+    assert "about:blank" == page.url
+
+
 async def test_link_file_of_the_command_opens_the_dashboard(world: World, page: Page, tmp_path: Path) -> None:
     """A browser that opens the file of ``upstash-helper open`` ends at the dashboard, with a session."""
     file = write_page(tmp_path, f"{NAME}.html", await dashboard_link(world))
@@ -167,7 +180,7 @@ async def test_sign_up_in_the_window_connects_the_account(world: World, page: Pa
     )  # fmt: skip
     shown = await connection_card(page)
     assert CONNECTION["connected"].format(email=world.email).title in shown
-    assert "Through Upstash, in the browser" in shown
+    assert "Through Upstash's partner sign-in" in shown
     assert connection["api_key_name"] in shown
 
 
@@ -191,7 +204,7 @@ async def test_connect_with_an_api_key_and_disconnect(
     await expect(page.get_by_role("heading", name=world.email)).to_be_visible()
     shown = await page.content()
     await page.get_by_role("button", name="Disconnect").click()
-    await dialog(page, "Disconnect this account?").get_by_role("button", name="Disconnect").click()
+    await press(dialog(page, "Disconnect this account?").get_by_role("button", name="Disconnect"))
 
     await expect(page.get_by_role("heading", name=CONNECTION["disconnected"].title)).to_be_visible()
     assert key not in shown
@@ -203,7 +216,7 @@ async def test_disconnect_names_the_remaining_api_key(world: World, page: Page) 
     await open_dashboard(world, page)
 
     await page.get_by_role("button", name="Disconnect").click()
-    await dialog(page, "Disconnect this account?").get_by_role("button", name="Disconnect").click()
+    await press(dialog(page, "Disconnect this account?").get_by_role("button", name="Disconnect"))
 
     await expect(dialog(page, "One step left").get_by_text(name)).to_be_visible()
     connection = (await world.get("/v1/connection")).json
@@ -336,9 +349,68 @@ async def test_lifecycle_of_a_database(world: World, page: Page) -> None:
     deletion = dialog(page, "Delete the database?")
     await expect(deletion.get_by_role("button", name="Delete database")).to_be_disabled()
     await deletion.get_by_label("Type orders-eu to continue").fill("orders-eu")
-    await deletion.get_by_role("button", name="Delete database").click()
+    await press(deletion.get_by_role("button", name="Delete database"))
     await expect(page.get_by_text("No databases yet")).to_be_visible()
     assert [] == (await world.get("/v1/databases?refresh=true")).json["databases"]
+
+
+async def test_tls_is_off_in_a_sandbox_unless_it_is_turned_on(world: World, page: Page) -> None:
+    """With TLS, the `.env` block has the CA file and the line for each client."""
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=world.pages)
+    await world.connect()
+    await open_dashboard(world, page, "Databases")
+
+    for name, tls in (("orders", False), ("secured", True)):
+        await page.get_by_role("button", name="New database").first.click()
+        form = dialog(page, "New database")
+        await form.get_by_label("Name").fill(name)
+        await expect(form.get_by_label("TLS")).not_to_be_checked()
+        if tls:
+            await form.get_by_label("TLS").check()
+        await form.get_by_role("button", name="Create database").click()
+        panel = dialog(page, name)
+        await panel.get_by_role("button", name="Copy .env block").click()
+        await expect_notice(page, ".env block copied.")
+        block = await page.evaluate("navigator.clipboard.readText()")
+        created = {it["name"]: it for it in (await world.get("/v1/databases?refresh=true")).json["databases"]}[name]
+        credentials = (await world.get(f"/v1/databases/{created['id']}/credentials")).json
+        usage = [f"# {client}: {code}" for client, code in credentials["ca_usage"].items()]
+        assert tls is created["tls"]
+        assert usage == [line for line in block.splitlines() if line.startswith("#")]
+        assert (4 if tls else 0) == len(usage)
+        assert tls is (f'REDIS_CA_FILE="{credentials["ca_file"]}"' in block.splitlines())
+        await page.keyboard.press("Escape")
+
+
+async def test_tls_is_on_at_upstash_unless_it_is_turned_off(world: World, page: Page) -> None:
+    """The dashboard asks Upstash for TLS, and sends what the user chose otherwise."""
+    await world.connect()
+    sent: list[object] = []
+
+    async def at_upstash(route: Route) -> None:
+        reply = await route.fetch()
+        await route.fulfill(response=reply, json=await reply.json() | {"console_url": "https://console.upstash.com"})
+
+    async def record(route: Route, request: Request) -> None:
+        if request.method == "POST":
+            sent.append((request.post_data_json or {}).get("tls"))
+        await route.continue_()
+
+    await page.route(lambda url: url.endswith("/v1/daemon"), at_upstash)
+    await page.route(lambda url: url.endswith("/v1/databases"), record)
+    await open_dashboard(world, page, "Databases")
+
+    for name, turned_off in (("orders", False), ("plain", True)):
+        await page.get_by_role("button", name="New database").first.click()
+        form = dialog(page, "New database")
+        await form.get_by_label("Name").fill(name)
+        if turned_off:
+            await form.get_by_label("TLS").uncheck()
+        await form.get_by_role("button", name="Create database").click()
+        await expect(dialog(page, name)).to_be_visible()
+        await page.keyboard.press("Escape")
+
+    assert [True, False] == sent
 
 
 async def test_password_reset_replaces_the_shown_secrets(world: World, page: Page) -> None:
@@ -353,7 +425,7 @@ async def test_password_reset_replaces_the_shown_secrets(world: World, page: Pag
     await expect(panel.get_by_text(before, exact=True)).to_be_visible()
 
     await panel.get_by_role("button", name="Reset password").click()
-    await dialog(page, "Reset the password?").get_by_role("button", name="Reset password").click()
+    await press(dialog(page, "Reset the password?").get_by_role("button", name="Reset password"))
     await expect_notice(page, "The password and the tokens were reset.")
 
     after = (await world.get(f"/v1/databases/{database['id']}/credentials")).json["rest_token"]
@@ -455,6 +527,18 @@ async def test_access_request_appears_and_is_granted_in_part(world: World, page:
     assert not token.json["all_databases"]
 
 
+async def test_option_for_all_databases_is_below_its_permission(world: World, page: Page) -> None:
+    """It is indented, so that it must not follow another permission, which it does not belong to."""
+    await open_dashboard(world, page)
+    await world.ask("databases:credentials", "upstash:write", origin=APP)
+    card = access_request(page, APP)
+    await expect(card).to_be_visible()
+
+    labels = await card.locator("label").all_inner_texts()
+
+    assert [MEANING["databases:credentials"], f"Also: {ALL_DATABASES[:1].lower()}{ALL_DATABASES[1:]}"] == labels[:2]
+
+
 async def test_web_tool_is_approved_in_the_dashboard_and_connects_in_its_window(
     world: World, context: BrowserContext, page: Page
 ) -> None:
@@ -515,7 +599,7 @@ async def test_decision_elsewhere_removes_the_request(world: World, page: Page) 
     await world.call("POST", f"/v1/pairings/{requested['id']}/deny")
 
     await expect(access_request(page, APP)).to_have_count(0)
-    await expect_notice(page, f"{APP} was denied somewhere else.")
+    await expect_notice(page, f"{APP} was denied elsewhere.")
     assert await page.get_by_role("region", name="wants access").count() == 0
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
     assert "(1)" not in await page.title()
@@ -531,7 +615,7 @@ async def test_block_and_unblock_an_app(world: World, page: Page) -> None:
     await press(dialog(page, "Block this app?").get_by_role("button", name="Block"))
     await expect(access_request(page, APP)).to_have_count(0)
     blocked = await world.ask("databases:read", origin=APP)
-    await page.get_by_role("button", name=f"Unblock {APP}").click()
+    await press(page.get_by_role("button", name=f"Unblock {APP}"))
     await expect_notice(page, "Unblocked. The app can request access again.")
 
     assert (403, "app_blocked") == (blocked.status, blocked.code)
@@ -543,14 +627,14 @@ async def test_t62_whole_site_is_blocked_unless_the_user_chooses_otherwise(world
     await open_dashboard(world, page, "Apps")
     await world.ask(origin=APP)
 
-    await access_request(page, APP).get_by_role("button", name="Block").click()
+    await press(access_request(page, APP).get_by_role("button", name="Block"))
     await expect(dialog(page, "Block this app?").get_by_label("Every page of example.com")).to_be_checked()
-    await dialog(page, "Block this app?").get_by_role("button", name="Block").click()
+    await press(dialog(page, "Block this app?").get_by_role("button", name="Block"))
     await expect(page.get_by_role("button", name="Unblock every page of example.com")).to_be_visible()
     refused = await world.ask(origin="https://other.example.com:8443")
     local = "http://a.localhost:8000"
     await world.ask(origin=local)
-    await access_request(page, local).get_by_role("button", name="Block").click()
+    await press(access_request(page, local).get_by_role("button", name="Block"))
     await expect(dialog(page, "Block this app?").get_by_label(f"Only {local}")).to_be_checked()
 
     assert (403, "app_blocked") == (refused.status, refused.code)
@@ -597,7 +681,7 @@ async def test_revoke_ends_access_immediately(world: World, page: Page) -> None:
     await open_dashboard(world, page, "Apps")
 
     await page.get_by_role("button", name=f"Revoke… {APP}").click()
-    await dialog(page, "Revoke this app's access?").get_by_role("button", name="Revoke").click()
+    await press(dialog(page, "Revoke this app's access?").get_by_role("button", name="Revoke"))
 
     await expect(page.get_by_text("No apps connected yet")).to_be_visible()
     assert 401 == (await world.as_app(app, "GET", "/v1/token")).status
@@ -671,7 +755,9 @@ async def test_dialogs_work_by_keyboard_and_return_the_focus(world: World, page:
     await expect(revoke).to_be_focused()
     await page.keyboard.press("Enter")
     renamed = (await world.get("/v1/apps")).json["apps"]
-    await dialog(page, "Revoke this app's access?").get_by_role("button", name="Revoke").press("Enter")
+    yes = dialog(page, "Revoke this app's access?").get_by_role("button", name="Revoke")
+    await expect(yes).to_be_enabled()
+    await yes.press("Enter")
     await expect(page.get_by_role("heading", name="Apps")).to_be_focused()
 
     assert ["Shop"] == [app["name"] for app in renamed]

@@ -33,7 +33,7 @@ async def test_t59_dashboard_asks_and_a_click_at_once_does_not_count(world: Worl
     await page.set_viewport_size({"width": 320, "height": 700})
     problems = [*await violations(page), *await overflowing_elements(page)]
 
-    await card.get_by_role("button", name="Replace…").click()
+    await press(card.get_by_role("button", name="Replace…"))
     replace = dialog(page, "Replace").get_by_role("button", name="Replace")
     await replace.click(force=True)
     before = await account(world)
@@ -50,7 +50,7 @@ async def test_t59_dashboard_keeps_the_account(world: World, page: Page) -> None
     """An answer elsewhere closes the dialog, so that there is nothing left to click."""
     _, started, _ = await attack(world, APP)
     await open_dashboard(world, page)
-    await page.get_by_role("button", name="Replace…").click()
+    await press(page.get_by_role("button", name="Replace…"))
     await expect(dialog(page, "Replace")).to_be_visible()
 
     await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")

@@ -6,23 +6,26 @@ The service worker and the page here are written for the attack: they know every
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import aiohttp
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.dashboard import dashboard_link
+from tests.browser.dashboard import dashboard_link, one_time_link
 from tests.browser.sign_in import open_from_system, sign_up
 from tests.support.browser import Console, Site
+from tests.support.daemon import DaemonProcess
 from tests.support.effects import no_effect
-from tests.support.until import until_async
+from tests.support.until import until, until_async
 from tests.support.web_tool import BUTTON, approve, connect_js, popup_of, wait_for_state
 from tests.support.world import World
-from upstash_helper.system.browser import write_page
+from upstash_helper.protocol.pages_origin import SITE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
 
     from tests.support.sandbox import Sandbox
+    from upstash_helper.client.daemon import DaemonClient
 
 pytestmark = pytest.mark.slow
 
@@ -138,12 +142,17 @@ class Loot:
         return secret in json.dumps(self.taken)
 
 
-async def leave_hostile_worker(page: Page, port: int, loot: Loot) -> None:
-    """Run another app at the daemon's address, load its page once, and stop it."""
+def hostile_files(loot: Loot) -> dict[str, str]:
+    """Return the page and the worker of an app that answers for the daemon."""
     address = f"{loot.site.origin}/loot"
     html = TAKES_OVER.replace("LOOT", address)
     script = WORKER.replace("PAGE", json.dumps(html).replace("</", "<\\/")).replace("LOOT", address)
-    async with Site.serving({"/": REGISTER, "/sw.js": script}, headers=CACHED, host="localhost", port=port) as other:
+    return {"/": REGISTER, "/sw.js": script}
+
+
+async def leave_hostile_worker(page: Page, port: int, loot: Loot) -> None:
+    """Run another app at the daemon's address, load its page once, and stop it."""
+    async with Site.serving(hostile_files(loot), headers=CACHED, host="localhost", port=port) as other:
         await page.goto(other.origin)
         await page.evaluate("window.ready.then(() => 0)")
 
@@ -152,7 +161,7 @@ async def test_t56_worker_gets_no_ticket_and_no_session(
     home: Home, page: Page, context: BrowserContext, console: Console
 ) -> None:
     """
-    The dashboard opens at once, from the file that ``upstash-helper open`` gives the browser, and the worker sees
+    The dashboard opens at once, from the link that ``upstash-helper open`` gives the browser, and the worker sees
     nothing of it.
     """
     console.expect("ERR_CONNECTION_REFUSED")
@@ -160,8 +169,7 @@ async def test_t56_worker_gets_no_ticket_and_no_session(
         await leave_hostile_worker(page, home.port, loot)
         async with home.running() as world:
             await world.connect()
-            link = await dashboard_link(world)
-            tab = await open_from_system(context, write_page(home.folder / "open", "dashboard.html", link, "").as_uri())
+            tab = await open_from_system(context, await one_time_link(world))
 
             await expect(tab.get_by_role("heading", name=world.email)).to_be_visible()
 
@@ -244,6 +252,52 @@ async def test_t56_worker_that_answers_the_redirect_can_only_withhold_it(
             assert loot.has("code=")
             assert [] == [secret for secret in (world.email, world.owner) if loot.has(secret)]
             assert [] == [status for tried in loot.of("tried") for _, status, _ in tried if status in (200, 201, 202)]
+
+
+async def test_t56_worker_left_at_the_name_itself_gets_no_ticket(
+    tmp_path: Path, daemon_port: int, page: Page, context: BrowserContext, console: Console
+) -> None:
+    """
+    A program that has the port of ``::1``, which browsers prefer, when the daemon starts can find out the name of the
+    owner's pages, and leave a worker there. When that program has ended, the pages have another name.
+    """
+    console.expect("ERR_CONNECTION_REFUSED|status of 40")
+    daemon = DaemonProcess(tmp_path / "home", port=daemon_port)
+    with contextlib.ExitStack() as stack:
+        stack.callback(daemon.kill)
+        async with Loot.collected() as loot:
+            async with Site.serving(hostile_files(loot), headers=CACHED, port=daemon_port, address="::1"):
+                client = await asyncio.to_thread(daemon.start)
+                name = await name_of_pages(daemon_port)
+                await page.goto(f"http://{name}/")
+                await page.evaluate("window.ready.then(() => 0)")
+                before = await asyncio.to_thread(client.open_dashboard)
+            link = await asyncio.to_thread(until, lambda: named_link(client))
+            tab = await open_from_system(context, link)
+            await expect(tab.get_by_role("heading", name="Overview")).to_be_visible()
+            shown = tab.url
+            await tab.close()
+
+            assert before.url == before.numeric_url
+            assert f"http://{name}/" != shown
+            assert [] == loot.taken
+
+
+def named_link(client: DaemonClient) -> str:
+    """Return the link to the dashboard; an empty string if its address is numeric."""
+    url = client.open_dashboard().url
+    return url if SITE in url else ""
+
+
+async def name_of_pages(port: int) -> str:
+    """Return the Host of the owner's pages, as a program finds it out."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            f"http://127.0.0.1:{port}/bridge", headers={"Host": f"{SITE}:{port}"}, allow_redirects=False
+        ) as response,
+    ):
+        return response.headers["Location"].split("/")[2]
 
 
 async def test_t57_page_left_open_is_nobody(home: Home, page: Page, console: Console) -> None:

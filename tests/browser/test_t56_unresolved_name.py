@@ -57,7 +57,7 @@ async def test_t56_file_without_a_numeric_address_says_so(world: World, page: Pa
 
     await page.goto(write_page(tmp_path, "dashboard.html", ticket["url"], "").as_uri())
 
-    await expect(page.get_by_text("This browser cannot open it")).to_be_visible()
+    await expect(page.get_by_text("This browser cannot open the page")).to_be_visible()
 
     assert page.url.startswith("file:")
 
@@ -90,4 +90,4 @@ async def test_t56_bridge_error_says_what_to_do(world: World, page: Page) -> Non
         shown = await page.locator("upstash-connect").evaluate("(it) => it.error.help")
 
     assert "upstash-helper.localhost cannot be found" in shown
-    assert "use Chrome, Edge or Firefox" in shown
+    assert "use Chrome, Edge, Firefox" in shown

@@ -23,25 +23,35 @@ PHONE = {"width": 360, "height": 740}
 HIDDEN = """
 (end) => {
   const hidden = [];
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   let count = 0;
-  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
-    const at = node.data.indexOf(end);
-    if (at < 0 || node.parentElement.closest("option, .unseen, .announcer, [hidden]")) continue;
+  for (const element of document.querySelectorAll("body, body *")) {
+    // Its own text, which <wbr> may divide.
+    const texts = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+    const text = texts.map((node) => node.data).join("");
+    const at = text.indexOf(end);
+    if (at < 0 || element.closest("option, .unseen, .announcer, [hidden]")) continue;
+    const place = (offset) => {
+      for (const node of texts) {
+        if (offset <= node.length) return [node, offset];
+        offset -= node.length;
+      }
+    };
     const range = document.createRange();
-    range.setStart(node, at);
-    range.setEnd(node, at + end.length);
-    for (const rect of range.getClientRects()) {
+    range.setStart(...place(at));
+    range.setEnd(...place(at + end.length));
+    const rects = [...range.getClientRects()].filter((rect) => rect.width > 0);
+    if (!rects.length) hidden.push(text);
+    for (const rect of rects) {
       count += 1;
-      let inside = rect.left >= 0 && rect.right <= innerWidth + 0.5 && rect.width > 0;
-      for (let box = node.parentElement; box; box = box.parentElement) {
+      let inside = rect.left >= 0 && rect.right <= innerWidth + 0.5;
+      for (let box = element; box; box = box.parentElement) {
         const style = getComputedStyle(box);
         const outer = box.getBoundingClientRect();
         const isCut = rect.right > outer.right + 0.5 || rect.left < outer.left - 0.5;
         if (style.overflowX !== "visible" && isCut) inside = false;
         if (style.overflowY === "hidden" && box !== document.body && rect.bottom > outer.bottom + 0.5) inside = false;
       }
-      if (!inside) hidden.push(node.data);
+      if (!inside) hidden.push(text);
     }
   }
   return [count, hidden];
@@ -106,6 +116,6 @@ async def test_t64_doubtful_program_is_explained(world: World, page: Page) -> No
 
     card = page.get_by_role("article").first
     await expect(card).to_contain_text(f"(process {process.pid}, inside a container or sandbox)")
-    await expect(card).to_contain_text("There, another file can be at this path.")
+    await expect(card).to_contain_text("where a different file can be at this path.")
     [waiting] = (await world.get("/v1/pairings")).json["pairings"]
     assert ["sandboxed"] == [warning["code"] for warning in waiting["identity"]["warnings"]]

@@ -357,7 +357,7 @@ async def test_t62_block_of_a_site_names_what_it_covers(shell: Shell, running: D
     lifted = await shell("approvals", "unblock", site)
 
     assert f"Ignore all future requests from {site}?" in asked.err
-    assert "pages that you run or develop here yourself" in " ".join(asked.err.split())
+    assert "pages that you run or develop yourself" in " ".join(asked.err.split())
     assert (403, "app_blocked") == (refused.status, refused.code)
     assert site in listed.out
     assert f"Unblocked {site}." in lifted.out

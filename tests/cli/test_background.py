@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,13 +15,13 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
+from tests.support.until import SECONDS, until
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import DaemonClient
 from upstash_helper.protocol import discovery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
 
 @pytest.fixture
@@ -72,6 +75,54 @@ async def test_background_daemon_is_detached(environment: dict[str, str], tmp_pa
     assert process.pid == os.getsid(process.pid)
     assert str(tmp_path / "home" / "log") == process.cwd()
     assert 0 == (tmp_path / "home" / "log" / "start.log").stat().st_mode & 0o077
+
+
+@contextlib.contextmanager
+def started_without_streams(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a daemon without standard input, output, and error, as Task Scheduler starts ``pythonw``."""
+    command = ("-P", "-m", "upstash_helper", "run")
+    if sys.platform == "win32":
+        windowed = str(Path(sys.executable).with_name("pythonw.exe"))
+        process = subprocess.Popen((windowed, *command), env=environment, creationflags=subprocess.DETACHED_PROCESS)
+    else:
+        shell = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
+        process = subprocess.Popen((*shell, sys.executable, *command), env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_daemon_without_standard_streams_serves_and_leaves_its_errors_in_a_file(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """
+    It has nowhere to print to, so start.log shows why it ended: here an error message and a traceback.
+    """
+    log = tmp_path / "home" / "log" / "start.log"
+
+    def code_of(**changes: str) -> int:
+        with started_without_streams(environment | changes) as process:
+            return process.wait(SECONDS)
+
+    with started_without_streams(environment) as daemon:
+        until((tmp_path / "home" / "run" / "daemon.json").exists)
+        running = client(tmp_path).status().profile
+        client(tmp_path).stop()
+        stopped = daemon.wait(SECONDS)
+    nothing = log.read_text()
+    invalid = code_of(UPSTASH_HELPER_LOG_LEVEL="loud")
+    reported = log.read_text()
+    broken = tmp_path / "packages" / "aiohttp.py"
+    broken.parent.mkdir()
+    broken.write_text("raise RuntimeError('the package is broken')")
+    failed = code_of(PYTHONPATH=str(broken.parent))
+
+    assert ("default", 0, "") == (running, stopped, nothing)
+    assert (2, True) == (invalid, reported.startswith("Error: UPSTASH_HELPER_LOG_LEVEL: setting 'log_level'"))
+    assert (1, True) == (failed, log.read_text().endswith("RuntimeError: the package is broken\n"))
+    assert sys.platform == "win32" or 0 == log.stat().st_mode & 0o077
 
 
 async def test_start_passes_flags_to_the_daemon(environment: dict[str, str], tmp_path: Path) -> None:

@@ -37,6 +37,30 @@ def completed(environment: dict[str, str], *words: str) -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script_has_unix_lines_on_every_system(shell: str, tmp_path: Path) -> None:
+    """On Windows, text that is written has CRLF, which bash, zsh, and fish take for a part of the line."""
+    program = """
+import sys
+from upstash_helper.system import console
+console.prepare()
+sys.stdout.reconfigure(newline="\\r\\n")  # as on Windows
+print("before")
+sys.argv = ["upstash-helper", *sys.argv[1:]]
+from upstash_helper.__main__ import main
+main()
+"""
+    environment = clean_environment() | {"UPSTASH_HELPER_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", program, "completion", shell]
+
+    ran = subprocess.run(command, capture_output=True, env=environment, check=True)
+    before, _, script = ran.stdout.partition(b"before\r\n")
+
+    assert b"" == before
+    assert b"upstash-helper" in script
+    assert b"\r" not in script
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """A user who has never run the helper."""

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from tests.support.command_line import run_cli
+from tests.support.connecting import connecting
 from tests.support.daemon import DaemonProcess
 from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
@@ -21,6 +22,7 @@ from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.demo.browserless_login import BrowserSession
 from upstash_helper.protocol import wire
+from upstash_helper.protocol.messages import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,43 +31,6 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Shell
     from tests.support.sandbox import Sandbox
-
-
-class Connecting:
-    """A running ``connect``, with the address that it printed."""
-
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
-        self.process = process
-        self.url = url
-
-    async def ended(self) -> tuple[int, str, str]:
-        """Return the exit code and the rest of the error output."""
-        async with asyncio.timeout(30):
-            out, err = await self.process.communicate()
-        return self.process.returncode or 0, out.decode(), err.decode()
-
-
-@contextlib.asynccontextmanager
-async def connecting(daemon: DaemonProcess, *flags: str) -> AsyncIterator[Connecting]:
-    """Start ``connect`` and read the address that it prints."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "upstash_helper", "connect", *flags,
-        env=daemon.environment,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    try:
-        url = ""
-        async with asyncio.timeout(30):
-            while not url.startswith("http"):
-                url = (await process.stderr.readline()).decode().strip()
-            while "Waiting" not in (await process.stderr.readline()).decode():
-                pass
-        yield Connecting(process, url)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def sign_in(sandbox: Sandbox, url: str) -> str:
@@ -200,7 +165,7 @@ async def test_missing_client_id_names_both_ways_to_connect(tmp_path: Path) -> N
     """
     The error names how to get a client ID, and --api-key.
     """
-    with DaemonProcess.running(tmp_path / "home") as daemon:
+    with DaemonProcess.running(tmp_path / "home", sign_in="partner") as daemon:
         ran = await run_cli("connect", environment=daemon.environment)
 
     assert exit_codes.FAILURE == ran.code
@@ -265,8 +230,8 @@ async def test_api_key_is_prompted_without_echo(running: DaemonProcess, sandbox:
         (("connect", "--api-key"), "key\n", "--email"),
         (("connect", "--api-key", "--email", "a@b.example"), "", "No API key"),
         (("connect", "--api-key", "--email", "a@b.example"), "\n", "No API key"),
-        (("connect", "--api-key", "--email", "no e-mail"), "key\n", "/email"),
-        (("connect", "--api-key", "--email", "a@b.example"), "k\u00e9y\n", "/api_key"),
+        (("connect", "--api-key", "--email", "no e-mail"), "key\n", "no @"),
+        (("connect", "--api-key", "--email", "a@b.example"), "k\u00e9y\n", "characters"),
     ],
 )
 async def test_api_key_is_read_from_stdin(shell: Shell, arguments: tuple[str, ...], typed: str, reported: str) -> None:
@@ -320,7 +285,8 @@ async def test_status_shows_the_daemon_and_the_connection(shell: Shell, running:
     assert 0 == ran.code
     assert f"process {running.pid}" in ran.out
     assert f"127.0.0.1:{running.port}" in ran.out
-    assert f"Connected as {connected}, with an API key" in ran.out
+    assert f"Connected as {connected}" in ran.out
+    assert METHODS["api_key"] in ran.out
     assert "memory: ok" in ran.out
 
 

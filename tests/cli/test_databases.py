@@ -70,11 +70,12 @@ async def test_json_is_the_apis_answer(shell: Shell, running: DaemonProcess) -> 
 
 async def test_create_passes_all_options(shell: Shell) -> None:
     """
-    Regions, plan, budget, and eviction are as given.
+    Regions, plan, budget, eviction, and TLS are as given.
     """
     ran = await shell(
         "databases", "create", "orders", "--region", "us-east-1", "--read-region", "us-west-1",
-        "--read-region", "eu-west-1", "--platform", "aws", "--plan", "payg", "--budget", "20", "--eviction", "--json",
+        "--read-region", "eu-west-1", "--platform", "aws", "--plan", "payg", "--budget", "20", "--eviction", "--tls",
+        "--json",
     )  # fmt: skip
 
     assert 0 == ran.code, ran.err
@@ -84,7 +85,7 @@ async def test_create_passes_all_options(shell: Shell) -> None:
         made.primary_region,
         set(made.read_regions),
     )
-    assert ("payg", 20, True) == (made.plan, made.budget, made.eviction)
+    assert ("payg", 20, True, True) == (made.plan, made.budget, made.eviction, made.tls)
 
 
 async def test_create_shows_the_next_step(shell: Shell) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
 
-STEPS = 12
+STEPS = 13
 END_SECONDS = 30
 
 
@@ -114,6 +114,16 @@ async def test_demo_runs_once(environment: dict[str, str]) -> None:
     assert 0 == ran.code, ran.err
     assert STEPS == ran.out.count("✓")
     assert [] == list(Path(environment["TMPDIR"]).iterdir())
+
+
+async def test_demo_has_the_partner_sign_in(environment: dict[str, str]) -> None:
+    """
+    With ``--partner`` the account is connected with a client ID, and the daemon creates an API key.
+    """
+    ran = await run_cli("demo", "--once", "--partner", environment=environment)
+
+    assert 0 == ran.code, ran.err
+    assert "creates and stores an API key" in ran.out
 
 
 async def test_demo_uses_another_port_if_3000_is_in_use(environment: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from tests.support.examined import Examined
 from tests.support.notifications import Desktop, session_bus
 from tests.support.tray_host import TrayHost
 from upstash_helper.cli.doctor import desktop, service
+from upstash_helper.system.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +131,21 @@ def test_missing_panel_shows_the_trays_advice(examined: Examined) -> None:
     assert ("warning", True) == (found.state, "neither a session bus nor a display" in found.detail)
 
 
+def test_missing_watcher_of_cinnamon_is_named(
+    examined: Examined, bus: PrivateKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The advice names the program and its package.
+    """
+    monkeypatch.setenv("XDG_CURRENT_DESKTOP", "X-Cinnamon")
+
+    (found,) = examined.all(desktop.tray)
+
+    assert "warning" == found.state
+    assert "xapp-sn-watcher" in found.detail
+    assert "org.kde.StatusNotifierWatcher is not available" in found.detail
+
+
 async def test_panel_shows_the_backend(examined: Examined, bus: PrivateKeyring) -> None:
     """
     The result names the backend, and whether the panel supports StatusNotifierItem.
@@ -157,6 +173,28 @@ def test_browser_is_named(examined: Examined, monkeypatch: pytest.MonkeyPatch, t
 
     assert ("ok", True) == (found.state, "my-browser (set by BROWSER)" in found.detail), found.detail
     assert not (tmp_path / "opened").exists()
+
+
+def test_browser_that_is_not_installed_is_a_warning(
+    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    A program that BROWSER names and that does not exist is not reported as the browser; the one in its place is.
+    """
+    script = tmp_path / "other-browser"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"/mnt/c/missing/chrome.exe:{script}")
+    (second,) = examined.all(desktop.browser)
+    monkeypatch.setenv("BROWSER", "wslview")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (none,) = examined.all(desktop.browser)
+
+    missing = "BROWSER names /mnt/c/missing/chrome.exe, which cannot be started here; other-browser is used instead"
+    assert ("warning", missing) == (second.state, second.detail)
+    assert ("warning", True) == (none.state, none.detail.startswith("BROWSER names wslview, which cannot be started"))
 
 
 def test_missing_browser_is_a_warning(examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -314,6 +352,18 @@ def test_runtime_folder_must_be_private(
     (found,) = examined.all(service.session)
 
     assert (state, True) == (found.state, words in found.detail)
+
+
+def test_report_shows_the_runtime_folder(examined: Examined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The name of the variable is not taken for the secret of a session.
+    """
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (found,) = examined.all(service.session)
+    line = f"{found.name}: {found.detail}"
+
+    assert line == Redactor(home="/home/ada", user="ada", host="laptop", known={}).text(line)
 
 
 def test_missing_runtime_folder_is_an_error(examined: Examined) -> None:

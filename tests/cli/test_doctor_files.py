@@ -79,6 +79,43 @@ def test_folder_writable_by_others_is_an_error(examined: Examined, mode: int, wh
 
 
 @unix
+@pytest.mark.parametrize(
+    ("mode", "state", "fix"),
+    [
+        (0o777, "error", "chmod go-w {}"),
+        (0o775, "warning", "chmod g-w {}"),
+        (0o1777, "ok", ""),
+        (0o755, "ok", ""),
+    ],
+)
+def test_folder_above_that_others_can_write_to_is_reported(examined: Examined, mode: int, state: str, fix: str) -> None:
+    """
+    In a folder like that, another user could replace the helper's folders. A sticky folder prevents it.
+    """
+    (examined.home / "state").mkdir(parents=True, mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(examined.home, -1, OTHER_UID)  # not the group that only this user is in
+    examined.home.chmod(mode)
+
+    found = examined.worst(files.folders)
+
+    assert (state, fix.format(examined.home)) == (found.state, found.fix)
+    if state != "ok":
+        assert found.detail.startswith(f"{examined.home} is writable by ")
+
+
+@root
+def test_folder_above_that_another_user_owns_is_an_error(examined: Examined) -> None:
+    """
+    Its owner could replace the helper's folders.
+    """
+    (examined.home / "state").mkdir(parents=True, mode=0o700)
+    os.chown(examined.home, OTHER_UID, -1)
+
+    assert f"{examined.home} is owned by the user with ID {OTHER_UID}, " in examined.worst(files.folders).detail
+
+
+@unix
 def test_file_instead_of_a_folder_is_an_error(examined: Examined) -> None:
     """
     The helper could not create the folder.

@@ -84,7 +84,7 @@ def test_locked_keyring_is_an_error_and_stays_locked(examined: Examined, session
 
     (found,) = examined.all(desktop.keyring)
 
-    assert ("error", True) == (found.state, found.detail.startswith("locked. "))
+    assert ("error", "locked") == (found.state, found.detail)
     assert "Unlock it" in found.fix
     assert 0 == session.prompts
 
@@ -97,6 +97,26 @@ def test_missing_keyring_is_distinguished_from_a_locked_one(examined: Examined) 
 
     assert ("error", True) == (found.state, found.detail.startswith("none. "))
     assert 'credential_store = "file"' in found.fix
+
+
+def test_keyring_that_is_not_running_is_not_started(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The session bus would start it, and the check only says so.
+    """
+    session = PrivateKeyring(activatable=True)
+    session.enter(monkeypatch)
+    session.start(keyring=False)
+    try:
+        (found,) = examined.all(desktop.keyring)
+        running = session.is_running()
+    finally:
+        session.stop()
+
+    assert ("ok", "Secret Service: not running, and not tested; it is started when it is needed") == (
+        found.state,
+        found.detail,
+    )
+    assert not running
 
 
 def test_hanging_keyring_times_out(examined: Examined, session: PrivateKeyring) -> None:

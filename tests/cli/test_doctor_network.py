@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import ssl
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,7 @@ from tests.support.daemon import free_port
 from tests.support.examined import Examined
 from tests.support.tls_server import connect_proxy, service
 from upstash_helper.cli.doctor import network
+from upstash_helper.service import managed_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +108,7 @@ def test_untrusted_issuer_is_named(examined: Examined, authority: trustme.CA) ->
     assert "error" == found.state
     assert "unable to get local issuer certificate" in found.detail
     assert "It was issued by Initech Inspection" in found.detail
-    assert "SSL_CERT_FILE" in found.fix
+    assert "ca_file" in found.fix
 
 
 @pytest.mark.usefixtures("trusted")
@@ -183,6 +186,82 @@ def test_proxy_that_refuses_is_an_error(examined: Examined, monkeypatch: pytest.
     assert ("error", True) == (found.state, "407" in found.detail)
 
 
+def test_no_proxy_is_ok(examined: Examined) -> None:
+    """
+    Most networks have none.
+    """
+    (found,) = examined.all(network.proxy)
+
+    assert ("Proxy", "ok", "none: connections are made directly") == (found.name, found.state, found.detail)
+
+
+def test_proxy_and_certificates_are_named_with_their_source(
+    examined: Examined, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    Without a running daemon, those that it would use. A password is not shown.
+    """
+    ca_file = tmp_path / "company.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    (of_environment,) = examined.all(network.proxy)
+    examined.settings(https_proxy="http://ada:s3cret@proxy.example:8080", ca_file=ca_file)
+    (of_settings,) = examined.all(network.proxy)
+
+    assert "http://proxy.example:3128, from HTTPS_PROXY" == of_environment.detail
+    shown = "http://…@proxy.example:8080, from the setting https_proxy"
+    assert f"{shown}; certificates: {ca_file}" == of_settings.detail
+    assert ["ok", "ok"] == [of_environment.state, of_settings.state]
+
+
+def test_proxy_that_is_not_supported_is_reported_once(examined: Examined, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    By the checks of what it is for.
+    """
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
+
+    (found,) = examined.all(network.developer_api)
+
+    assert ("error", True) == (found.state, found.detail.startswith("HTTPS_PROXY names a SOCKS proxy"))
+    assert [] == examined.all(network.proxy)
+
+
+def test_missing_file_of_certificates_is_an_error(examined: Examined, tmp_path: Path) -> None:
+    """
+    Its user relies on it, so nothing is contacted.
+    """
+    examined.settings(ca_file=tmp_path / "missing.pem")
+
+    (found,) = examined.all(network.proxy)
+
+    assert "error" == found.state
+    assert found.detail.startswith(f"The setting ca_file names {tmp_path / 'missing.pem'}, which cannot be read: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: the folder of systemd's units")
+def test_variable_that_an_installed_service_lacks_is_named(
+    examined: Examined, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    While no daemon is running. Without a service, the daemon gets the terminal's variables.
+    """
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    (without_service,) = examined.all(network.proxy)
+    unit = tmp_path / "config" / "systemd" / "user" / "upstash-helper.service"
+    unit.parent.mkdir(parents=True)
+    home_id = managed_files.home_id(examined.home)
+    unit.write_text(managed_files.with_marker("[Unit]\n", extension="service", home_id=home_id))
+
+    (found,) = examined.all(network.proxy)
+
+    assert "ok" == without_service.state
+    detail = "HTTPS_PROXY is set in this terminal, but not for the installed service"
+    assert ("warning", detail) == (found.state, found.detail)
+    assert 'https_proxy = "http://proxy.example:3128" Then run: upstash-helper restart' in found.fix
+
+
 # --- the clock --------------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +288,26 @@ def test_clock_is_compared_with_the_authorization_server(
 
     assert (state, True) == (found.state, words in found.detail), found.detail
     assert (state == "ok") == (not found.fix)
+
+
+@pytest.mark.parametrize(
+    ("platform", "fix"),
+    [
+        ("linux", "timedatectl set-ntp true"),
+        ("darwin", "System Settings > General > Date & Time"),
+        ("win32", "w32tm /resync"),
+        ("freebsd14", "with network time."),
+    ],
+)
+def test_wrong_clock_is_corrected_with_the_systems_own_means(examined: Examined, platform: str, fix: str) -> None:
+    """
+    Each system has its own way to synchronize the clock.
+    """
+    with service(date=formatdate(time.time() + 600, usegmt=True)) as port:
+        examined.settings(auth_url=f"http://127.0.0.1:{port}")
+        (found,) = examined.all(partial(network.clock, platform=platform))
+
+    assert fix in found.fix
 
 
 def test_clock_is_compared_without_a_trusted_certificate(examined: Examined, authority: trustme.CA) -> None:

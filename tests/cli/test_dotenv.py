@@ -21,14 +21,18 @@ VALUES = {
 }
 
 
-def through_sh(script: str) -> dict[str, str]:
-    """Return what a real shell reads from a script."""
+def output_of_sh(script: str) -> str:
+    """Return what a real shell prints."""
     sh = shutil.which("sh")
     if sh is None:
         pytest.skip("platform: there is no sh")
+    return subprocess.run([sh, "-c", script], capture_output=True, encoding="utf-8", check=True).stdout
+
+
+def through_sh(script: str) -> dict[str, str]:
+    """Return what a real shell reads from a script."""
     dump = "".join(f"printf '%s\\0' \"${name}\"\n" for name in VALUES)
-    done = subprocess.run([sh, "-c", f"{script}\n{dump}"], capture_output=True, encoding="utf-8", check=True)
-    return dict(zip(VALUES, done.stdout.split("\0"), strict=False))
+    return dict(zip(VALUES, output_of_sh(f"{script}\n{dump}").split("\0"), strict=False))
 
 
 @pytest.mark.parametrize("form", ["dotenv", "shell"])
@@ -39,15 +43,27 @@ def test_shell_reads_every_value_back(form: EnvFormat) -> None:
     assert VALUES == through_sh(env_lines(VALUES, form))
 
 
+def test_usage_is_in_comments_of_the_file_only() -> None:
+    """
+    A `.env` file says how to use its variables, in comments. Code for a shell and JSON have the variables only.
+    """
+    usage = {"redis-py": 'from_url(os.environ["URL"])', "Node.js": "$HOME `id` 'x"}
+
+    lines = env_lines(VALUES, "dotenv", usage)
+
+    assert ['# redis-py: from_url(os.environ["URL"])', "# Node.js: $HOME `id` 'x"] == lines.splitlines()[:2]
+    assert VALUES == through_sh(lines)
+    for form in ("shell", "powershell", "json"):
+        assert env_lines(VALUES, form) == env_lines(VALUES, form, usage)
+
+
 def test_shell_lines_are_exported() -> None:
     """
     Variables that `eval` sets are in the environment of programs that are started afterwards.
     """
     script = f"{env_lines({'GREETING': 'it works'}, 'shell')}; env"
 
-    done = subprocess.run(["sh", "-c", script], capture_output=True, encoding="utf-8", check=True)
-
-    assert "GREETING=it works" in done.stdout.splitlines()
+    assert "GREETING=it works" in output_of_sh(script).splitlines()
 
 
 @pytest.mark.parametrize("name", ["PLAIN", "URL", "REST", "EMPTY", "SPACES", "DOLLAR", "SINGLE", "DOUBLE", "WORDS"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -29,6 +30,14 @@ AWKWARD_HOME = 'Zoë\'s %h $x "home"'
 
 # `install` refuses to create a service for a checkout below /tmp.
 INSTALL = ("install", *(("--force",) if executable.unsuitable_reason(executable.this_program()) else ()))
+
+OPEN_BROWSER = """
+from upstash_helper.client.daemon import DaemonClient
+from upstash_helper.settings.profiles import locate
+folders = locate()[1]
+DaemonClient.discover(folders.runtime, state=folders.state).connect(open_browser=True)
+"""
+"""Has the daemon open the browser, as an app does. (The command line opens it itself.)"""
 
 ASK = """
 import sys, urllib.error, urllib.request
@@ -64,6 +73,37 @@ from upstash_helper.storage.credentials.keyring_store import KeyringStore
 store = KeyringStore("upstash-helper", load_profile().credential_name)
 credential = Credential(email="zoe@example.com", api_key=Secret("k-1"), method="oauth", since=1.0, key_name="helper-1")
 asyncio.run(store.save(credential))
+"""
+
+STORE_GRANT = """
+import asyncio
+from upstash_helper.broker.models import Credential, Grant, Secret
+from upstash_helper.settings.config import load_profile
+from upstash_helper.storage.credentials.keyring_store import KeyringStore
+store = KeyringStore("upstash-helper", load_profile().credential_name)
+grant = Grant(refresh_token=Secret("k-1"), issuer="https://i.test", client_id="c", client_name="helper (lovelace)")
+asyncio.run(store.save(Credential(email="zoe@example.com", method="grant", since=1.0, grant=grant)))
+"""
+
+CONNECT = """
+import subprocess, sys
+from upstash_helper.cli.demo.browserless_login import BrowserSession
+command = subprocess.Popen(
+    [sys.executable, "-P", "-m", "upstash_helper", "connect", "--no-browser"],
+    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+)
+printed, address = "", ""
+for line in command.stderr:
+    printed += line
+    address = line.strip() if line.strip().startswith("http") else address
+    if "Waiting" in line:
+        break
+browser = BrowserSession()
+consent = browser.sign_up(address, email=sys.argv[1], password="correct horse battery staple")
+browser.follow(browser.allow(consent))
+out, err = command.communicate(timeout=60)
+print(printed + out + err)
+sys.exit(command.returncode)
 """
 
 STORED = """
@@ -115,7 +155,7 @@ def test_install_works_until_uninstall_removes_everything(session: UserSystemd) 
     """It works immediately and after a restart, on the first request on either address; uninstall leaves nothing."""
     before = listing(session.home)
 
-    done(session.helper(*INSTALL))
+    installed = done(session.helper(*INSTALL))
     at_once = [state(session, SOCKET), state(session, SERVICE), ask(session), ask(session, "[::1]")]
     session.log_out()
     logged_out = ask(session)
@@ -124,6 +164,8 @@ def test_install_works_until_uninstall_removes_everything(session: UserSystemd) 
     answers = [ask(session, "[::1]"), ask(session), state(session, SERVICE)]
     done(session.helper("uninstall", "--purge", "--yes"))
 
+    last = installed.out.strip().splitlines()[-1]
+    assert (True, True) == (last.startswith("Next: "), ": upstash-helper connect" in last)
     assert ["active", "active", "200", "200"] == at_once
     assert "ConnectionRefusedError" == logged_out
     assert ["active", "inactive"] == after
@@ -216,7 +258,7 @@ def test_browser_survives_the_daemon(session: UserSystemd) -> None:
     done(session.run("systemctl", "--user", "set-environment", f"BROWSER={browser}"))
     done(session.helper(*INSTALL))
 
-    done(session.helper("connect", "--no-wait"))
+    done(session.run(sys.executable, "-c", OPEN_BROWSER))
     until(opened.exists)
     done(session.helper("stop"))
     alive = session.run("kill", "-0", opened.read_text().strip()).code
@@ -258,7 +300,7 @@ def test_busy_port_is_reported_and_waited_for(session: UserSystemd) -> None:
     without_socket = state(session, SOCKET)
     done(session.helper("restart"))
 
-    assert (0, True) == (installed.code, "in use by" in installed.err)
+    assert (7, True, True) == (installed.code, "is not running" in installed.err, "in use by" in installed.err)
     assert (7, True) == (started.code, "in use by" in started.err)
     assert "failed" == without_socket
     assert ("200", "active", "active") == (ask(session), state(session, SERVICE), state(session, SOCKET))
@@ -416,13 +458,22 @@ def test_systemd_runs_exactly_the_command(session: UserSystemd) -> None:
     assert wanted == seen
 
 
-def test_purge_deletes_the_key_from_the_keyring_and_names_it(session: UserSystemd) -> None:
-    """The key stays valid at Upstash until the user deletes it there."""
+@pytest.mark.parametrize(
+    ("store", "note"),
+    [
+        pytest.param(STORE, "The API key helper-1 is still valid. Delete it in the Upstash console", id="key"),
+        pytest.param(STORE_GRANT, "The sign-in helper (lovelace) is still valid. Revoke it in the Upstash", id="grant"),
+    ],
+)
+def test_purge_deletes_the_credential_from_the_keyring_and_names_it(
+    session: UserSystemd, store: str, note: str
+) -> None:
+    """It stays valid at Upstash until the user deletes it there."""
     if not Path("/usr/bin/gnome-keyring-daemon").exists():
         pytest.skip("gnome-keyring-daemon is missing: apt-get install gnome-keyring")
     bus = with_bus(session)
     done(session.run("gnome-keyring-daemon", "--unlock", "--components=secrets", environ=bus, typed="password"))
-    done(session.run(sys.executable, "-c", STORE, environ=bus))
+    done(session.run(sys.executable, "-c", store, environ=bus))
     done(session.helper(*INSTALL, environ=bus))
     kept = done(session.run(sys.executable, "-c", STORED, environ=bus)).out
 
@@ -430,8 +481,39 @@ def test_purge_deletes_the_key_from_the_keyring_and_names_it(session: UserSystem
 
     assert "zoe@example.com" in kept
     assert "None\n" == done(session.run(sys.executable, "-c", STORED, environ=bus)).out
-    assert "The API key helper-1 is still valid. Delete it in the Upstash console" in gone.err
+    assert note in gone.err
     assert "k-1" not in gone.out + gone.err
+
+
+def test_new_user_installs_connects_and_creates_a_database(session: UserSystemd, tmp_path: Path) -> None:
+    """Without ever reading about a client ID."""
+    ready = tmp_path / "ready.json"
+    sandbox = f"{sys.executable} -P -m upstash_helper sandbox --port 0 --data '{tmp_path}/sandbox'"
+    session.run("sh", "-c", f"{sandbox} < /dev/null > '{ready}' 2> '{tmp_path}/sandbox.errors' &")
+    until(lambda: ready.exists() and ready.read_text().endswith("}\n"))
+    addresses = json.loads(ready.read_text())
+    settings = {name: addresses[name] for name in ("issuer_url", "api_url", "rest_url")} | {"credential_store": "file"}
+    config = session.home / ".config/upstash-helper/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("".join(f"{name} = {json.dumps(text)}\n" for name, text in settings.items()), encoding="utf-8")
+
+    ran = [
+        session.helper(*INSTALL),
+        session.helper("status"),
+        session.run(sys.executable, "-c", CONNECT, "zoe@example.com"),
+        session.helper("status"),
+        session.helper("databases", "create", "orders", "--region", "us-east-1"),
+        session.helper("databases", "list"),
+    ]
+    gone = done(session.helper("uninstall", "--purge", "--yes"))
+
+    printed = "\n".join(done(ended).out + ended.err for ended in ran)
+    assert "Connected as zoe@example.com" in ran[2].out
+    assert "orders" in ran[-1].out
+    assert "Upstash was asked to revoke the sign-in." in gone.err
+    assert "is still valid" not in gone.err
+    # The address of the sign-in has the parameter, which OAuth requires. It is no text that anybody reads.
+    assert not re.search(r"client.?id", re.sub(r"https?://\S+", "", printed), re.IGNORECASE), printed
 
 
 def test_uninstall_lists_what_is_kept(session: UserSystemd) -> None:
@@ -444,6 +526,7 @@ def test_uninstall_lists_what_is_kept(session: UserSystemd) -> None:
     done(session.helper(*INSTALL))
 
     assert str(state_folder) in gone.err
+    assert str(session.runtime) not in gone.err
     assert "upstash-helper uninstall --purge" in gone.err
     assert "Kept" in done(session.helper("apps", "list")).out
 
@@ -524,6 +607,23 @@ def test_without_a_session_only_uninstall_works(session: UserSystemd) -> None:
 
     assert (1, True) == (refused.code, "loginctl enable-linger" in refused.err)
     assert before == listing(session.home)
+
+
+def test_kept_files_are_those_that_still_exist(tmp_path: Path) -> None:
+    """
+    Stopping the daemon removes some of its files, such as the one that says where it listens. In a folder that also has
+    the program, as on Windows, the files are listed one by one.
+    """
+    home = tmp_path / "home"
+    with UserSystemd.running(home, systemd=False) as session:
+        (home / ".local/state/upstash-helper/venv").mkdir(parents=True)
+        done(session.helper(*INSTALL))
+        gone = done(session.helper("uninstall"))
+        lines = [line for line in gone.err.splitlines() if "Kept for a later install: " in line]
+        kept = [Path(line.partition("install: ")[2]) for line in lines]
+
+        assert home / ".local/state/upstash-helper/welcomed" in kept
+        assert [] == [path for path in kept if not path.exists()]
 
 
 def test_desktop_without_systemd_uses_an_autostart_entry(tmp_path: Path) -> None:

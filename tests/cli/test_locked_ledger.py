@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
     from tests.support.daemon import DaemonProcess
 
-NOTICE = "This is done, but it could not be saved yet."
+NOTICE = "This has taken effect, but could not be saved yet."
 
 
 async def test_t65_commands_succeed_and_say_that_it_is_not_saved_yet(shell: Shell, running: DaemonProcess) -> None:
@@ -32,7 +32,7 @@ async def test_t65_commands_succeed_and_say_that_it_is_not_saved_yet(shell: Shel
 
     assert [0] * 6 == [ran.code for ran in (revoked, as_json, denied, opened, listed, stopped)]
     assert [True] * 4 == [NOTICE in ran.err for ran in (revoked, denied, opened, stopped)]
-    assert "in use by another program. Stop that program. The helper saves it" in revoked.err
+    assert "in use by another program. Stop that program. The helper will save it" in revoked.err
     assert {"revoked": True, "recorded": False} == {
         key: value for key, value in msgspec.json.decode(as_json.out).items() if key in {"revoked", "recorded"}
     }

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.command_line import Ran, run_cli
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
+from tests.support.platforms import not_under_wine
 from tests.support.world import PASSWORD
 from upstash_helper.protocol import discovery
 
@@ -107,6 +109,7 @@ async def test_main_job_with_the_command_line(daemon: DaemonProcess, sandbox: Sa
     assert 4 == (await cli(daemon, "databases", "list")).code
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: redis-cli is not made for Windows")
 async def test_redis_cli_works_with_the_printed_url(daemon: DaemonProcess, sandbox: Sandbox) -> None:
     """The Redis URL works unchanged with redis-cli."""
     if shutil.which("redis-cli") is None:
@@ -153,8 +156,8 @@ async def test_t29_no_secret_is_written_anywhere(daemon: DaemonProcess, sandbox:
 
     assert "ready" in seen["log"]
     assert not [(what, where) for what, text in hidden.items() for where, reported in seen.items() if text in reported]
-    private = [path for path in daemon.home.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
-    assert [] == private
+    if sys.platform != "win32":  # which has no modes
+        assert [] == [path for path in daemon.home.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
 
 
 def _command_line(pid: int) -> str:
@@ -171,6 +174,7 @@ async def test_second_daemon_of_a_profile_is_not_started(daemon: DaemonProcess) 
     assert f"{daemon.pid}" in second.err
 
 
+@not_under_wine("reports no owners of sockets")
 async def test_busy_port_names_the_program_and_the_fixes(
     tmp_path: Path, daemon: DaemonProcess, daemon_port: int
 ) -> None:
@@ -185,7 +189,12 @@ async def test_busy_port_names_the_program_and_the_fixes(
     assert "Traceback" not in ran.err
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "command"])
+signals = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
+
+
+@pytest.mark.parametrize(
+    "how", [pytest.param("SIGTERM", marks=signals), pytest.param("SIGINT", marks=signals), "command"]
+)
 async def test_stopped_daemon_exits_with_0_and_removes_its_discovery_file(daemon: DaemonProcess, how: str) -> None:
     """Stopping is a clean exit."""
     if how == "command":
@@ -244,3 +253,16 @@ async def test_api_key_is_never_an_argument(daemon: DaemonProcess, sandbox: Sand
     assert 0 == right.code, right.err
     assert "connected" == (await cli(daemon, "status", "--json")).json["connection"]["state"]
     assert key not in right.out + right.err + wrong.err
+
+
+async def test_status_shows_the_reason_of_an_unusable_keyring_once(tmp_path: Path) -> None:
+    """It is the reason of two states, of the connection and of the credentials."""
+    backend = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+    with DaemonProcess.running(
+        tmp_path / "home", port=free_port(), environment=backend, credential_store="keyring"
+    ) as daemon:
+        ran = await run_cli("status", environment=daemon.environment)
+
+    assert 0 == ran.code
+    assert "unavailable" in ran.out
+    assert 1 == (ran.out + ran.err).count("keyring.backends.null.Keyring")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import stat
 import sys
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 
 import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
-from tests.support.redirect import page_file, target_of
+from tests.support.redirect import page_of
 from upstash_helper.cli import exit_codes
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.daemon import DaemonProcess
 
 ADDRESS = re.compile(r"http://[0-9a-f]{16}\.upstash-helper\.localhost:(\d+)/#ticket=uht_[\w-]{43}")
+LINK = re.compile(r"http://127\.\d+\.\d+\.\d+:\d+/links/[\w-]{43}")
 NUMERIC = re.compile(r"http://127\.\d+\.\d+\.\d+:\d+/#ticket=uht_[\w-]{43}")
 
 
@@ -56,6 +57,45 @@ async def test_print_returns_a_new_address_each_time(shell: Shell, running: Daem
     assert "" == first.err
 
 
+async def test_ssh_session_gets_the_command_that_forwards_the_port(running: DaemonProcess) -> None:
+    """The user's browser is on another computer: the address alone would lead nowhere."""
+    removed = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
+    environment = {name: text for name, text in running.environment.items() if name not in removed}
+    environment |= {"SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 2222"}
+
+    opened = await run_cli("open", environment=environment)
+
+    assert ADDRESS.fullmatch(opened.out.strip())
+    assert f"\n\n  ssh -N -L {running.port}:127.0.0.1:{running.port} -p 2222 " in opened.err
+    assert "@10.0.0.2\n" in opened.err
+
+
+async def test_ssh_session_gets_the_command_that_forwards_the_numeric_address(running: DaemonProcess) -> None:
+    """The daemon listens at that address only, and the browser opens it."""
+    removed = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
+    environment = {name: text for name, text in running.environment.items() if name not in removed}
+    environment |= {"SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 22"}
+
+    opened = await run_cli("open", "--numeric", environment=environment)
+
+    assert NUMERIC.fullmatch(opened.out.strip())
+    address = opened.out.strip().removeprefix("http://").partition("/")[0]
+    assert f"\n\n  ssh -N -L {address}:{address} " in opened.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
+async def test_numeric_address_is_what_a_browser_opens_on_request(tmp_path: Path, running: DaemonProcess) -> None:
+    """The name is not tried: it is there for a browser in which that does not work."""
+    browser = NotedBrowser(tmp_path)
+
+    ran = await run_cli("open", "--numeric", environment={**running.environment, **browser.environment})
+    page = page_of(await browser.opened())
+
+    assert exit_codes.OK == ran.code
+    assert NUMERIC.search(page)
+    assert ADDRESS.search(page) is None
+
+
 async def test_numeric_address_for_browsers_that_do_not_find_the_name(shell: Shell) -> None:
     """It has no name, and another port than the daemon's."""
     ran, as_json = await shell("open", "--print", "--numeric"), await shell("open", "--numeric", "--json")
@@ -74,19 +114,23 @@ async def test_open_as_json(shell: Shell) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: BROWSER names a program on POSIX systems")
 async def test_ticket_is_not_in_the_process_list(tmp_path: Path, running: DaemonProcess) -> None:
-    """The browser is given a private file that redirects to the address."""
+    """The browser is given a one-time link that redirects to the address, and no file, which an editor may open."""
     browser = NotedBrowser(tmp_path)
 
     ran = await run_cli("open", environment={**running.environment, **browser.environment})
     opened = await browser.opened()
-    page = page_file(opened)
+    page = page_of(opened)
+    with pytest.raises(HTTPError) as used:
+        page_of(opened)
+    used.value.close()
 
     assert exit_codes.OK == ran.code
-    assert running.folders.runtime.resolve() == page.parent
-    assert 0o600 == stat.S_IMODE(page.stat().st_mode)
-    assert ADDRESS.fullmatch(target_of(opened))
-    assert NUMERIC.search(page.read_text(encoding="utf-8"))
-    assert "ticket" not in ran.out + ran.err
+    assert LINK.fullmatch(opened)
+    assert ADDRESS.search(page)
+    assert NUMERIC.search(page)
+    assert 410 == used.value.code
+    assert "ticket" not in opened + ran.out + ran.err
+    assert [] == list(running.folders.runtime.glob("dashboard*"))
 
 
 @pytest.mark.skipif(

@@ -79,9 +79,13 @@ async def test_t43_paste_without_a_pending_sign_in_is_an_error(shell: Shell) -> 
 @pytest.mark.parametrize(
     ("typed", "reported"),
     [
-        ("http://localhost:1/?code=secret-code&state=s\n", "/address"),
+        ("http://localhost.example:3000/?code=secret-code&state=s\n", "not an address of the helper"),
+        ("http://localhost:1/?code=secret-code&state=s\n", "another sign-in"),
         ("?code=secret-code&state=s\n", "another sign-in"),
-        ("what?\n", "/address"),
+        ("what?\n", "not an address of the helper"),
+        ("http://localhost:3000/?code=secret-code\n", "cut off"),
+        ("http://localhost:3000/?error=access_denied\n", "in quotes"),
+        ("https://auth.example/authorize?client_id=c&redirect_uri=r&state=s\n", "address of the sign-in page"),
         ("\n", "No address"),
         ("", "No address"),
     ],

@@ -111,7 +111,7 @@ def test_help_has_the_parsers_flags(command: str, switches: set[str]) -> None:
     """
     The flags in the help, which click declares, are those that the parser knows.
     """
-    found = cli.get_command(click.Context(cli), command)
+    found = cli.get_command(click.Context(cli, **cli.context_settings), command)
     assert found is not None
 
     options = {option for parameter in found.params for option in parameter.opts}

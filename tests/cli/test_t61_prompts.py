@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.support.daemon import DaemonProcess
 
 PAGE, OTHER = "https://app.example.com", "https://other.example"
+EXTENSION = f"chrome-extension://{'a' * 32}"
 ASKED = b"[y/N]: "
 WATCHED = b"[n]: "
 CODE = b"Type the code that the app shows: "
@@ -28,7 +29,7 @@ async def test_t61_input_typed_while_the_request_is_shown_is_discarded(running: 
 
     async with terminal("approvals", command, environment=running.environment) as screen:
         if command == "approve":
-            await screen.shows(b"Id:")
+            await screen.shows(b"ID:")
         screen.type("y\ny")
         await screen.shows(ASKED)
         screen.type("\n")
@@ -50,7 +51,7 @@ async def test_t61_pasted_text_is_no_answer(running: DaemonProcess) -> None:
         screen.type("y\n")
         ran = await screen.ended()
 
-    assert "does not count" in said
+    assert "is ignored" in said
     assert (0, "pending", "approved") == (ran.code, state, app.state)
 
 
@@ -125,6 +126,39 @@ async def test_t61_withdrawn_request_passes_its_answer_to_no_other(running: Daem
 
     assert "Error: " in said
     assert ("pending", "denied") == (state, second.state)
+
+
+async def test_t61_watch_blocks_the_site(running: DaemonProcess) -> None:
+    """
+    The answer s blocks what the question names: the whole site, or every program. An extension has no s: it is asked
+    again.
+    """
+    questions, refused = [], []
+
+    async with terminal("approvals", "watch", environment=running.environment) as screen:
+        assert screen.process.stdout is not None
+        extension = SampleApp.requesting(running, origin=EXTENSION)
+        questions.append((await screen.shows(WATCHED)).splitlines()[-1])
+        screen.type("s\n")
+        said = await screen.shows(WATCHED)
+        screen.type("l\n")
+        state = extension.state
+        # The programs last: their block includes the pages that this program makes up.
+        for asked_by, neighbor in (("https://a.example.com", "https://b.example.com:8443"), (None, None)):
+            SampleApp.requesting(running, origin=asked_by)
+            questions.append((await screen.shows(WATCHED)).splitlines()[-1])
+            screen.type("s\n")
+            await screen.process.stdout.readline()
+            request = {"name": "Orders", "scopes": ["connection:read"]}
+            refused.append(SampleApp(running, origin=neighbor).send("POST", "/v1/pairings", request).status)
+
+    shown = [one.site.shown for one in running.client.blocks() if one.site]
+    assert [403, 403] == refused
+    assert 2 == len(shown)
+    assert all(f"s: block {it}" in question for it, question in zip(shown, questions[1:], strict=True))
+    assert "s: block" not in questions[0]
+    assert "is not one of" in said
+    assert "pending" == state
 
 
 # --- Windows ----------------------------------------------------------------------------------------------------------

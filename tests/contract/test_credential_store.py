@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
-from upstash_helper.broker.models import Credential, Secret
+from upstash_helper.broker.models import Credential, Grant, Secret
 from upstash_helper.broker.ports import CredentialStore
 from upstash_helper.storage.credentials.file_store import FileStore, MemoryStore
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
@@ -25,6 +25,25 @@ CREDENTIAL = Credential(
     key_name="UPSTASH_HELPER_API_KEY_1790000000",
 )
 OTHER = Credential(email="grace@example.com", api_key=Secret("another-key"), method="api_key", since=1_790_000_001.0)
+
+GRANT = Credential(
+    email="ada@example.com",
+    method="grant",
+    since=1_790_000_002.5,
+    grant=Grant(
+        refresh_token=Secret("made-up-refresh-token"),
+        issuer="https://clerk.upstash.com",
+        client_id="client-1",
+        client_name="upstash-helper (lovelace)",
+        team_id="4c2d-team",
+        team_role="owner",
+        read_only=True,
+        state="refreshing",
+    ),
+)
+ACCOUNT_GRANT = msgspec.structs.replace(
+    GRANT, grant=Grant(refresh_token=Secret("r" * 512), issuer="https://i.test", client_id="c", client_name="żółć")
+)
 
 
 @pytest.fixture(name="open_keyring", scope="module")
@@ -70,6 +89,8 @@ async def test_new_store_is_empty(store: CredentialStore) -> None:
         pytest.param(msgspec.structs.replace(CREDENTIAL, method="api_key", key_name=None), id="given-key"),
         pytest.param(msgspec.structs.replace(CREDENTIAL, email='"żółć"\\\n@пример.рф'), id="beyond-ascii"),
         pytest.param(msgspec.structs.replace(CREDENTIAL, api_key=Secret("k" * 900)), id="long-key"),
+        pytest.param(GRANT, id="grant"),
+        pytest.param(ACCOUNT_GRANT, id="grant-of-an-account"),
     ],
 )
 async def test_load_returns_the_saved_credential(store: CredentialStore, credential: Credential) -> None:
@@ -90,6 +111,27 @@ async def test_save_replaces_the_credential(store: CredentialStore) -> None:
     await store.save(OTHER)
 
     assert OTHER == await store.load()
+
+
+@pytest.mark.parametrize(("first", "second"), [(CREDENTIAL, GRANT), (GRANT, CREDENTIAL), (GRANT, ACCOUNT_GRANT)])
+async def test_kinds_replace_each_other(store: CredentialStore, first: Credential, second: Credential) -> None:
+    """
+    An account can move from an API key to a grant and back.
+    """
+    await store.save(first)
+
+    await store.save(second)
+
+    assert second == await store.load()
+
+
+async def test_access_token_is_not_stored(open_persistent: OpenStore) -> None:
+    """
+    It is valid for a short time only, and the record must stay small.
+    """
+    await open_persistent().save(msgspec.structs.replace(GRANT, access_token=Secret("made-up-access-token")))
+
+    assert GRANT == await open_persistent().load()
 
 
 async def test_deleted_credential_is_gone(store: CredentialStore) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.clock import FakeClock
-from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
+from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late, time_limit
 from tests.support.retries import retries
 from upstash_helper.broker.models import IssuedKey, Secret
 from upstash_helper.broker.ports import AuthorizationFailed, KeyNameTaken
@@ -88,9 +88,9 @@ async def test_email_in_the_response_is_returned(http: HttpClient, field: dict[s
         (answer({"api_key": None}), "invalid_response"),
         (answer({"api_key": "two words"}), "invalid_response"),
         (Answer(200, b'{"api_key": "key-s'), "invalid_response"),
-        (Answer(200, b"<html>", {"Content-Type": "text/html"}), "invalid_response"),
+        (Answer(200, b"<html>", {"Content-Type": "text/html"}), "network_error"),
         (Answer(200, b"\xff"), "invalid_response"),
-        (Answer(302, b"", {"Location": "http://evil.test"}), "invalid_response"),
+        (Answer(302, b"", {"Location": "http://evil.test"}), "network_error"),
         (Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"), "invalid_response"),
         (Flood(b" " * 65536), "invalid_response"),
         (Reset(), "network_error"),
@@ -104,7 +104,7 @@ async def test_t36_key_request_is_sent_once(http: HttpClient, step: Step, reason
     Every failure has a reason, and no second request leaves an unused key in the account.
     """
     async with faulty(step, answer(MADE)) as server:
-        failure = await failed(http, server.url, seconds=1.0)
+        failure = await failed(http, server.url, seconds=time_limit(step))
 
         assert reason == failure.reason
         assert 1 == len(server.requests)
@@ -132,7 +132,7 @@ async def test_lost_response_names_the_key(http: HttpClient, step: Step) -> None
     If a key may have been created, the user learns its name and where to delete it.
     """
     async with faulty(step) as server:
-        failure = await failed(http, server.url, seconds=1.0)
+        failure = await failed(http, server.url, seconds=time_limit(step))
 
     assert NAME in failure.detail
     assert "Account → Management API" in failure.detail
@@ -174,7 +174,7 @@ async def test_logs_and_errors_contain_no_secrets(
     async with faulty(step) as server:
         try:
             shown = repr(
-                await ApiKeyIssuer(http=http, api_url=server.url, issue_seconds=1.0).issue(
+                await ApiKeyIssuer(http=http, api_url=server.url, issue_seconds=time_limit(step)).issue(
                     access_token=TOKEN, name=NAME
                 )
             )

@@ -2,19 +2,39 @@
 
 import asyncio
 import base64
+import contextlib
+import functools
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.support.clock import FakeClock
-from tests.support.faulty import Answer, Bytes, Faulty, Flood, Hang, Reset, Step, answer, faulty, late
+from tests.support.faulty import (
+    Answer,
+    Bytes,
+    Faulty,
+    Flood,
+    Hang,
+    Reset,
+    Step,
+    answer,
+    faulty,
+    late,
+    time_limit,
+    tunnel,
+)
 from tests.support.retries import retries
 from upstash_helper.broker import models
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.models import Change, Credential, DatabaseSecrets, NewDatabase, Secret
+from upstash_helper.system.proxies import ProxySettings
+from upstash_helper.system.trust import tls_context
 from upstash_helper.upstream.developer_api import DeveloperApi
 from upstash_helper.upstream.http_client import HttpClient
 
@@ -126,6 +146,7 @@ async def test_nothing_is_sent_without_an_email(http: HttpClient, verb: str) -> 
         ({"primary_region": "asia-northeast1"}, {"platform": "gcp", "primary_region": "asia-northeast1"}),
         ({"primary_region": "mars-north-1"}, {"platform": "aws", "primary_region": "mars-north-1"}),
         ({"platform": "gcp"}, {"platform": "gcp", "primary_region": "us-east-1"}),
+        ({"tls": False}, {"platform": "aws", "primary_region": "us-east-1", "tls": False}),
         (
             {"read_regions": ("us-west-1",), "plan": "payg", "budget": 0, "eviction": False, "tls": True},
             {
@@ -253,6 +274,53 @@ async def test_get_returns_the_database_with_its_secrets(http: HttpClient) -> No
     assert "s3cret" not in repr(secrets)
 
 
+async def test_sandbox_on_this_machine_names_its_ca_file(http: HttpClient, tmp_path: Path) -> None:
+    """
+    The file is among what clients need to connect.
+    """
+    file = tmp_path / "ca.pem"
+    file.touch()
+    async with faulty(answer(DOCUMENT | {"tls_ca": str(file)})) as server:
+        _, secrets = await api(http, server).get(CREDENTIAL, "id-1")
+
+    assert str(file) == secrets.ca_file
+
+
+async def test_other_machines_name_no_ca_file(tmp_path: Path) -> None:
+    """
+    What clients on this machine trust is not for another one to say, even if it names a file that exists here.
+    """
+    file = tmp_path / "ca.pem"
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(file)
+    inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("api.upstash.test").configure_cert(inside)
+    document = answer(DOCUMENT | {"tls_ca": str(file)})
+    async with faulty(document, tls=inside) as server, tunnel(server.url) as carried:
+        tls = functools.partial(tls_context, file)
+        http = HttpClient(clock=FakeClock(), tls=tls, proxies=ProxySettings(https_proxy=carried.url))
+        _, secrets = await DeveloperApi(http=http, api_url="https://api.upstash.test").get(CREDENTIAL, "id-1")
+        await http.close()
+
+    assert ("pw-s3cret", None) == (secrets.password.reveal(), secrets.ca_file)
+
+
+@pytest.mark.parametrize(
+    "value", ["{}", "{}/missing.pem", "ca.pem", "{}/a\nb", "\0", "", 1, True, None, [], {"a": "b"}]
+)
+async def test_ca_file_that_is_not_here_is_not_named(http: HttpClient, tmp_path: Path, value: object) -> None:
+    """
+    A sandbox behind a forwarded port names a file of another machine. Its databases can be used nevertheless.
+    """
+    named = value.format(tmp_path) if isinstance(value, str) else value
+    with contextlib.suppress(OSError):  # Windows has no such names
+        (tmp_path / "a\nb").touch()
+    async with faulty(answer(DOCUMENT | {"tls_ca": named})) as server:
+        database, secrets = await api(http, server).get(CREDENTIAL, "id-1")
+
+    assert ("id-1", None) == (database.id, secrets.ca_file)
+
+
 async def test_get_without_secrets_is_an_error(http: HttpClient) -> None:
     """
     Empty credentials are not returned.
@@ -368,7 +436,7 @@ async def test_t48_slow_api_is_a_timeout(http: HttpClient, verb: str) -> None:
     The caller gets an error at the deadline, and the request is not repeated.
     """
     async with faulty(Hang(b"HTTP/1.1 200 OK\r\n")) as server:
-        error = await failed(verb, api(http, server, seconds=0.1))
+        error = await failed(verb, api(http, server, seconds=0.5))
 
         assert ("upstream_timeout", 1) == (error.code, len(server.requests))
         assert (verb not in READING) == ("may have been made" in error.detail)
@@ -445,7 +513,7 @@ async def test_t48_create_that_may_have_been_received_is_unknown(http: HttpClien
     A database costs money: if it may have been created, the user is told to check, and the request is not repeated.
     """
     async with faulty(step, FINE["create"]) as server:
-        error = await failed("create", api(http, server, seconds=1.0))
+        error = await failed("create", api(http, server, seconds=time_limit(step)))
 
         assert ("outcome_unknown", 1) == (error.code, len(server.requests))
         assert "'cache' may have been created" in error.detail

@@ -12,7 +12,19 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 
 from tests.support.clock import FakeClock
-from tests.support.faulty import Answer, Bytes, Flood, Hang, Reset, Step, answer, faulty, late
+from tests.support.faulty import (
+    Answer,
+    Bytes,
+    Flood,
+    Hang,
+    Reset,
+    Step,
+    answer,
+    faulty,
+    late,
+    time_limit,
+    unreadable_reason,
+)
 from tests.support.retries import retries
 from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
@@ -107,9 +119,13 @@ def test_authorization_url_does_not_contain_the_verifier() -> None:
 
 def test_issuer_ends_with_a_slash() -> None:
     """
-    Auth0's issuers end with a slash.
+    Auth0's issuers end with a slash, and Auth0 may leave them out of a redirect.
     """
-    assert "https://auth.upstash.com/" == oauth(HttpClient(clock=FakeClock()), "https://auth.upstash.com").issuer
+    server = oauth(HttpClient(clock=FakeClock()), "https://auth.upstash.com")
+
+    accepted = [server.is_issuer(issuer) for issuer in (None, "https://auth.upstash.com/", "https://auth.upstash.com")]
+
+    assert [True, True, False] == accepted
 
 
 # --- the exchange -----------------------------------------------------------------------------------------------------
@@ -125,7 +141,12 @@ async def test_code_is_exchanged_for_tokens(http: HttpClient) -> None:
         (request,) = server.requests
 
     assert (
-        TokenSet(access_token=Secret("at-s3cret"), refresh_token=Secret("rt-s3cret"), id_token=Secret("it-s3cret"))
+        TokenSet(
+            access_token=Secret("at-s3cret"),
+            refresh_token=Secret("rt-s3cret"),
+            id_token=Secret("it-s3cret"),
+            expires_in=172_800.0,
+        )
         == tokens
     )
     assert ("POST", "/oauth/token") == (request.method, request.target)
@@ -148,6 +169,9 @@ async def test_code_is_exchanged_for_tokens(http: HttpClient) -> None:
         {"token_type": "bearer"},
         {"expires_in": "172800"},
         {"expires_in": None},
+        {"expires_in": "soon"},
+        {"expires_in": "9" * 400},
+        {"expires_in": [], "expires_at": "soon"},
         {"refresh_token": None},
         {"id_token": 5},
         {"surprise": {"a": 1}},
@@ -238,7 +262,6 @@ UNREADABLE = [
     answer(GRANTED | {"access_token": 5}),
     answer(GRANTED | {"access_token": "a\r\nX-Injected: 1"}),
     answer(GRANTED | {"token_type": "MAC"}),
-    answer(GRANTED | {"expires_in": "soon"}),
     answer(GRANTED | {"scope": 5}),
     answer({"error": {"a": 1}}),
     answer({"error": None}, 200),
@@ -261,7 +284,7 @@ async def test_t36_unreadable_response_is_a_failure(http: HttpClient, step: Step
     async with faulty(step, answer(GRANTED)) as server:
         failure = await failed(oauth(http, server.url))
 
-        assert "invalid_response" == failure.reason
+        assert unreadable_reason(step) == failure.reason
         assert 1 == len(server.requests)
 
 
@@ -271,7 +294,7 @@ async def test_t36_silent_server_is_a_timeout(http: HttpClient, step: Hang) -> N
     The deadline ends the sign-in, and the code was sent once.
     """
     async with faulty(step, answer(GRANTED)) as server:
-        failure = await failed(oauth(http, server.url, seconds=0.1))
+        failure = await failed(oauth(http, server.url, seconds=0.5))
         await server.gone.wait()
 
         assert ("timeout", 1) == (failure.reason, len(server.requests))
@@ -381,7 +404,7 @@ async def test_missing_email_is_not_a_failure(http: HttpClient, step: Step) -> N
     Without an email address the sign-in continues, and the user is asked for it.
     """
     async with faulty(*[step] * 3) as server:
-        assert () == await oauth(http, server.url, seconds=1.0).email_of(TOKENS)
+        assert () == await oauth(http, server.url, seconds=time_limit(step)).email_of(TOKENS)
 
 
 # --- revocation -------------------------------------------------------------------------------------------------------
@@ -421,7 +444,7 @@ async def test_revocation_ends_at_its_deadline(http: HttpClient) -> None:
     The deadline applies to both tokens together.
     """
     async with faulty(Hang(), Hang()) as server:
-        await oauth(http, server.url, seconds=0.1).revoke(TOKENS)
+        await oauth(http, server.url, seconds=0.5).revoke(TOKENS)
 
         assert 1 == len(server.requests)
 

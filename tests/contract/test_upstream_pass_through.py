@@ -232,6 +232,19 @@ async def test_redirects_are_not_followed(http: HttpClient, method: str, status:
         assert ("upstream_unavailable", 1, []) == (error.code, len(server.requests), elsewhere.sends)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_switch_to_another_protocol_is_no_response(http: HttpClient, method: str) -> None:
+    """
+    What follows is not HTTP, so the app must not get it as a response.
+    """
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    async with faulty(Bytes(switch)) as server:
+        error = await failed(http, server.url, method)
+
+        assert ("upstream_unavailable", 1) == (error.code, len(server.requests))
+        assert "switched to another protocol" in error.detail
+
+
 @pytest.mark.parametrize(
     ("method", "step"),
     [

@@ -14,7 +14,7 @@ from upstash_helper.broker import models
 from upstash_helper.broker.errors import DatabaseNotFound, ReconnectRequired, UpstreamRejected
 from upstash_helper.broker.models import Change, Credential, Database, DatabaseSecrets, NewDatabase, Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
-from upstash_helper.system.clock_and_browser import SystemClock
+from upstash_helper.system.clock import SystemClock
 from upstash_helper.upstream.api_keys import ApiKeyIssuer
 from upstash_helper.upstream.developer_api import DeveloperApi
 from upstash_helper.upstream.http_client import HttpClient

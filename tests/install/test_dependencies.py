@@ -24,6 +24,7 @@ SANDBOX = DAEMON / "sandbox"
 
 # The distributions of modules that are not installed on every platform.
 PLATFORM_SPECIFIC = {
+    "AppKit": "pyobjc-framework-cocoa",  # macOS
     "Foundation": "pyobjc-framework-cocoa",  # macOS
     "PyObjCTools": "pyobjc-framework-cocoa",  # macOS: in pyobjc-core, a dependency of this one
     "Xlib": "python-xlib",  # Linux

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from install.environment import DEVELOPMENT, ROOT, RUNTIME, Environment, Stamp, Step, steps_from
-from install.installers import python_in
+from install.environment import DEVELOPMENT, FILES, ROOT, RUNTIME, TEST, Environment, Stamp, Step, steps_from
+from install.installers import Interpreter, python_in, this_interpreter
 from install.progress import CommandFailed, SetupError
 
 EVERYTHING = (Step.CREATE, Step.INSTALL, Step.LINK)
@@ -31,10 +31,15 @@ class RecordingInstaller:
     def create(self, venv: Path, base: str) -> Sequence[str]:
         python = python_in(venv)
         code = f"p.mkdir(parents=True); (p / {python.name!r}).touch()"
-        return self._command("create", venv, code, python.parent, base)
+        name = "create" if base == this_interpreter().path else f"create {base}"
+        return self._command(name, venv, code, python.parent)
 
     def install(self, python: Path, requirements: str) -> Sequence[str]:
         return self._command(f"install {requirements}", python.parent.parent, "", python)
+
+    def upgrade(self, python: Path, requirements: str, constraints: str) -> Sequence[str]:
+        read = f"{Path(requirements).read_text().splitlines()} {constraints}"
+        return self._command(f"upgrade {read}", python.parent.parent, "", python)
 
     def link(self, python: Path) -> Sequence[str]:
         return self._command("link", python.parent.parent, "", python)
@@ -55,14 +60,14 @@ class RecordingInstaller:
 def _checkout(tmp_path: Path) -> Path:
     root = tmp_path / "a checköut"
     root.mkdir()
-    for name in (RUNTIME, DEVELOPMENT, "pyproject.toml"):
+    for name in (*FILES, "pyproject.toml"):
         (root / name).write_text(f"# {name}\n")
     return root
 
 
-def journal_of(checkout: Path) -> list[str]:
+def journal_of(checkout: Path, name: str = ".venv") -> list[str]:
     """Return the commands that were run since the environment was last created."""
-    return (checkout / ".venv" / "journal").read_text().splitlines()
+    return (checkout / name / "journal").read_text().splitlines()
 
 
 @pytest.mark.parametrize(
@@ -138,6 +143,47 @@ def test_environment_for_the_demo_is_extended_for_tests(checkout: Path) -> None:
     Environment(checkout, RecordingInstaller()).prepare(DEVELOPMENT)
 
     assert journal_of(checkout)[3:] == ["install requirements-dev.txt", "link"]
+
+
+def test_environments_of_several_interpreters(checkout: Path) -> None:
+    """
+    Each interpreter has an environment of its own, and those that exist are reused.
+    """
+    others = {
+        f".venv-3.{minor}": Interpreter(f"3.{minor}", f"/opt/python3.{minor}", f"cpython-3{minor} /opt")
+        for minor in (98, 99)
+    }
+    for _ in range(2):
+        for name, interpreter in others.items():
+            Environment(checkout, RecordingInstaller(), name=name, interpreter=interpreter).prepare(TEST)
+
+    for name, interpreter in others.items():
+        assert journal_of(checkout, name) == [f"create {interpreter.path}", "install requirements-test.txt", "link"]
+    assert not (checkout / ".venv").exists()
+
+
+def test_environment_of_another_release_is_created_again(checkout: Path) -> None:
+    """
+    If an interpreter of the same version is in another folder, the environment is created again.
+    """
+    for path in ("/opt/a", "/opt/b"):
+        interpreter = Interpreter("3.99", path, f"cpython-399 {path}")
+        Environment(checkout, RecordingInstaller(), interpreter=interpreter).prepare(TEST)
+
+    assert "create /opt/b" == journal_of(checkout)[0]
+
+
+def test_newest_versions_replace_the_pinned_ones(checkout: Path) -> None:
+    """
+    The newest versions that the ranges allow are installed at each run, over the pinned ones.
+    """
+    for _ in range(2):
+        environment = Environment(checkout, RecordingInstaller())
+        environment.prepare(TEST)
+        environment.upgrade(["a>=1", "b"], "constraints.txt")
+
+    upgrade = "upgrade ['a>=1', 'b'] constraints.txt"
+    assert journal_of(checkout)[1:] == ["install requirements-test.txt", "link", upgrade, upgrade]
 
 
 @pytest.mark.parametrize("broken", ["create", "install requirements.txt", "link"])

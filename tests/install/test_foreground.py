@@ -151,3 +151,19 @@ def test_error_prints_the_output_and_a_message() -> None:
 
     assert done.returncode == 1
     assert done.stderr == "output of pip\n\nInstalling failed: no network.\n"
+
+
+@posix
+def test_no_file_is_created_for_others_to_write() -> None:
+    """
+    A script without a umask, as in some containers, creates programs that only the user can change.
+    """
+    code = (
+        "import os, subprocess, sys\n"
+        "from install.foreground import run_main\n"
+        "os.umask(0)\n"
+        "run_main(lambda _: print(subprocess.check_output(['sh', '-c', 'umask'], text=True)) or 0)\n"
+    )
+    process = start(code)
+
+    assert "0022" == ended(process)[0].strip()

@@ -176,6 +176,35 @@ def test_second_run_upgrades_in_place(installed: User) -> None:
     assert msgspec.json.decode(started.stdout)["pid"] != msgspec.json.decode(status.stdout)["pid"]
 
 
+def test_daemon_that_does_not_stop_is_reported(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The old version keeps running after an upgrade, which must not go unnoticed.
+    """
+    problem = msgspec.json.encode({"code": "stop_timed_out", "detail": "The daemon did not stop. Kill process 7."})
+    install_fake(user.places)
+    program = f"#!/bin/sh\necho 'Stopping …' >&2\necho '{problem.decode()}' >&2\nexit 1\n"
+    user.places.program.write_text(program, encoding="utf-8")
+
+    was_running = user_install.stop(user.places)
+
+    assert not was_running
+    assert "The running daemon was not stopped. The daemon did not stop. Kill process 7.\n" == capsys.readouterr().err
+
+
+def test_program_that_hangs_is_reported(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The daemon may still be running after an upgrade, which must not go unnoticed.
+    """
+    install_fake(user.places)
+    user.places.program.write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
+
+    was_running = user_install.stop(user.places, seconds=0.1)
+
+    assert not was_running
+    expected = f"The running daemon was not stopped: {user.places.program} did not exit within 0.1 seconds.\n"
+    assert expected == capsys.readouterr().err
+
+
 def test_dry_run_prints_the_steps(user: User) -> None:
     """
     A dry run prints each step on a line, and changes nothing.

@@ -222,7 +222,8 @@ def test_tray_extra_is_sufficient(with_tray: Installed) -> None:
     """
     With the extra, every module of the tray can be imported, and the command no longer reports missing packages.
     """
-    assert not with_tray.import_all("upstash_helper_tray")
+    # Except for the one that connects to the display when it is imported.
+    assert not with_tray.import_all("upstash_helper_tray", "upstash_helper_tray.backends.xorg")
 
     # This backend finds no panel on any machine.
     done = with_tray.run("tray", "--check", "--backend", "statusnotifier", "--json")

@@ -45,6 +45,19 @@ def test_pip_checks_hashes_and_compiles() -> None:
 
 
 @pytest.mark.parametrize("installer", [Uv("uv"), Pip()])
+def test_upgrading_includes_what_is_installed(installer: Installer) -> None:
+    """
+    All packages are upgraded, and constraints apply.
+    """
+    command = installer.upgrade(POSIX, "ranges.txt", "constraints.txt")
+
+    assert "--upgrade" in command
+    assert command[command.index("--requirement") + 1] == "ranges.txt"
+    assert command[command.index("--constraint") + 1] == "constraints.txt"
+    assert ("--upgrade-strategy" in command) == (installer.name == "pip"), "pip's default leaves dependencies alone"
+
+
+@pytest.mark.parametrize("installer", [Uv("uv"), Pip()])
 def test_linking_the_checkout_downloads_nothing(installer: Installer) -> None:
     """
     The checkout is installed editable, with the pinned build requirements, and without dependencies.
@@ -76,6 +89,7 @@ def test_package_index_comes_from_the_users_configuration(installer: Installer) 
     commands = [
         *installer.create(POSIX.parent.parent, "/usr/bin/python3"),
         *installer.install(POSIX, "requirements.txt"),
+        *installer.upgrade(POSIX, "ranges.txt", "constraints.txt"),
         *installer.link(POSIX),
         *installer.variables,
     ]

@@ -45,7 +45,7 @@ def commands(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
     """Yield the words of every command, as click lists them."""
     yield words
     if isinstance(command, click.Group):
-        ctx = click.Context(command)
+        ctx = click.Context(command, **command.context_settings)
         for name in command.list_commands(ctx):
             child = command.get_command(ctx, name)
             assert child is not None

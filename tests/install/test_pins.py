@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from importlib import metadata
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from install.environment import DEVELOPMENT, ROOT, RUNTIME
+from install.environment import DEVELOPMENT, FILES, ROOT, RUNTIME, TEST
 
-FILES = (RUNTIME, DEVELOPMENT)
+_GROUPS = {RUNTIME: ("build",), TEST: ("build", "test"), DEVELOPMENT: ("build", "test", "dev")}
 
 _PIN = re.compile(r"(?P<name>[a-z0-9-]+)(\[[a-z0-9,-]+\])?==(?P<version>[^ ]+)( ; (?P<marker>.+))?")
 _WITH_EXTRAS = re.compile(r"(?P<name>[A-Za-z0-9-]+)\[(?P<extras>[^]]+)\]")
@@ -39,8 +40,7 @@ def direct_dependencies(file: str) -> set[str]:
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["sandbox"],
         *project["project"]["optional-dependencies"]["tray"],
-        *groups["build"],
-        *(requirement for requirement in groups["dev"] if file == DEVELOPMENT and isinstance(requirement, str)),
+        *(requirement for name in _GROUPS[file] for requirement in groups[name] if isinstance(requirement, str)),
     ]
     return {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in requirements}
 
@@ -77,11 +77,12 @@ def test_all_direct_dependencies_are_pinned(file: str) -> None:
     assert set() == direct_dependencies(file) - names
 
 
-def test_development_pins_include_the_runtime_pins() -> None:
+@pytest.mark.parametrize(("smaller", "larger"), list(itertools.pairwise(FILES)))
+def test_larger_files_include_the_smaller(smaller: str, larger: str) -> None:
     """
-    The file for tests contains every pin of the other one, so that one environment is enough for both.
+    Each file contains every pin of the one before, so that one environment is enough for both.
     """
-    assert set() == pins(RUNTIME) - pins(DEVELOPMENT)
+    assert set() == pins(smaller) - pins(larger)
 
 
 def test_pins_include_extras() -> None:

@@ -25,7 +25,7 @@ from tests.support.until import until
 from tests.support.user_systemd import UserSystemd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.terminals import Answers
 
@@ -54,6 +54,14 @@ def call(name, body):
     return urllib.request.urlopen(request).read()
 call("accounts", {"email": sys.argv[2], "password": "correct horse battery staple"})
 print(json.loads(call("api-keys", {"email": sys.argv[2], "name": "console", "read_only": False}))["api_key"])
+"""
+
+_SIGN_IN: Final = """
+import sys
+from upstash_helper.cli.demo.browserless_login import BrowserSession
+browser = BrowserSession()
+consent = browser.sign_up(sys.argv[1], email=sys.argv[2], password="correct horse battery staple")
+print(browser.allow(consent))
 """
 
 
@@ -114,7 +122,7 @@ def start_sandbox(session: UserSystemd, folder: Path) -> str:
     session.run("sh", "-c", f"{sandbox} < /dev/null > '{ready}' 2> '{folder}/sandbox.errors' &")
     until(lambda: ready.exists() and ready.read_text().endswith("}\n"))
     addresses: dict[str, Any] = json.loads(ready.read_text())
-    settings = {name: addresses[name] for name in ("client_id", "auth_url", "api_url", "rest_url")}
+    settings = {name: addresses[name] for name in ("issuer_url", "api_url", "rest_url")}
     # There is no keyring in this session.
     settings |= {"credential_store": "file"}
     config = session.home / ".config/upstash-helper/config.toml"
@@ -129,6 +137,18 @@ def code_in(printed: str) -> str:
     """Return the code of the access request that is printed."""
     found: list[str] = re.findall(r"Code:\s+([A-Z]{4}-[A-Z]{4})", printed)
     return found[-1]
+
+
+def signed_in(session: UserSystemd) -> Callable[[str], str]:
+    """Return a function that signs in, in a browser, at the address that is printed, and returns where that ends."""
+
+    def sign_in(printed: str) -> str:
+        address = re.findall(r"http://\S+/oauth/authorize\?\S+", printed)[-1]
+        ended = session.run(sys.executable, "-P", "-c", _SIGN_IN, address, f"new-{EMAIL}")
+        assert 0 == ended.code, ended.err
+        return ended.out.strip()
+
+    return sign_in
 
 
 def test_every_command_block_can_be_pasted_unchanged_in_order(home: Path, tmp_path: Path) -> None:
@@ -147,6 +167,7 @@ def test_every_command_block_can_be_pasted_unchanged_in_order(home: Path, tmp_pa
 
     wrong = []
     with UserSystemd.running(home) as session, contextlib.ExitStack() as stack:
+        answers["upstash-helper connect"] = {"Waiting for the sign-in": signed_in(session)}
         answers["upstash-helper connect --api-key"] = {"account": EMAIL, "API key": start_sandbox(session, tmp_path)}
         environ = {"BROWSER": "true %s", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PYTHONPATH": ""}
         terminals = {

@@ -12,7 +12,7 @@ import pytest
 
 from install.environment import ROOT
 
-SCRIPTS = ("demo.py", "install.py", "test.py", "pin.py")
+SCRIPTS = ("demo.py", "install.py", "test.py", "pin.py", "portable.py")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -69,3 +69,16 @@ def test_help_needs_no_setup(tmp_path: Path) -> None:
         assert f"python3 install/{script}" in done.stdout
         assert not done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("other", [["tests/api"], ["--windows"], ["--newest"]])
+def test_quick_is_not_combined_with_a_selection(other: list[str]) -> None:
+    """
+    `--quick` with a selection of tests is an error, because one of the two would be ignored.
+    """
+    command = [sys.executable, str(ROOT / "install" / "test.py"), "--no-system", "--quick", *other]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("--quick can be combined only with")

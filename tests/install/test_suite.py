@@ -36,7 +36,7 @@ def test_failed_check_does_not_stop_the_tests(capfd: pytest.CaptureFixture[str])
     out, err = capfd.readouterr()
     assert code == 1
     assert out == f"failed before: bad{os.linesep}"
-    assert [line.partition(",")[0] for line in err.splitlines()] == ["bad: failed", "good: ok"]
+    assert sorted(line.partition(",")[0] for line in err.splitlines()) == ["bad: failed", "good: ok"]
 
 
 def test_exit_code_of_failed_tests() -> None:
@@ -45,6 +45,17 @@ def test_exit_code_of_failed_tests() -> None:
     """
     assert suite.run_everything(PYTHON, checks=[GOOD], tests=FAILS) == 5
     assert suite.run_everything(PYTHON, checks=[BAD], tests=FAILS) == 5
+
+
+def test_all_checks_have_the_windows_job_and_the_other_pythons() -> None:
+    """
+    Both start first, because they take longest, and fail the run like any other check.
+    """
+    first, second, *others = suite.ALL_CHECKS
+
+    assert ("Windows", suite.WINDOWS_JOB) == first
+    assert ("-m", "install.pythons") == second[1]
+    assert suite.STATIC_CHECKS == tuple(others)
 
 
 def test_paths_are_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

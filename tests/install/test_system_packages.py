@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from install.system_packages import PACKAGES, Package, commands_for, missing
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from install.system_packages import PACKAGES, Package, commands_for, install_missing, missing
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REDIS = Package("redis-tools", "redis-cli", "a client")
 DBUS = Package("dbus", "dbus-run-session", "a bus")
@@ -33,7 +42,7 @@ def test_packages_are_installed_noninteractively() -> None:
     assert update[-1] == "update"
     assert install[-4:] == ("install", "--no-install-recommends", "redis-tools", "dbus")
     for command in (update, install):
-        assert command[:3] == ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
+        assert command[:4] == ("env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get")
         assert {"-y", "DPkg::Lock::Timeout=300"} < set(command)
 
 
@@ -51,3 +60,76 @@ def test_every_package_has_a_reason() -> None:
     Every package has a reason, which is shown when it is installed.
     """
     assert [] == [package.name for package in PACKAGES if len(package.reason) < len("a reason")]
+
+
+# Like apt-get, it installs nothing if it does not know one of the packages.
+_APT_GET = """#!/bin/sh
+case "$*" in
+  *"{refused}"*) echo "E: {error}" >&2; exit 100 ;;
+esac
+echo "$@" | sed -n 's/.*--no-install-recommends //p' >> {installed}
+"""
+_SUDO = """#!/bin/sh
+shift
+exec "$@"
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file to which the machine's apt-get and sudo write what they have installed."""
+    if sys.platform != "linux":
+        pytest.skip("platform: apt-get is on Linux")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    _write(tmp_path / "sudo", _SUDO)
+    return tmp_path / "installed"
+
+
+def apt_get(installed: Path, *, refused: str, error: str) -> None:
+    """Put an apt-get on the machine that refuses everything with a package."""
+    _write(installed.parent / "apt-get", _APT_GET.format(refused=refused, error=error, installed=installed))
+
+
+def _write(program: Path, text: str) -> None:
+    program.write_text(text)
+    program.chmod(0o755)
+
+
+FIRST, UNKNOWN, LAST = (Package(f"uh-{name}", f"no-such-{name}", "a reason") for name in ("first", "unknown", "last"))
+
+
+def test_unknown_package_does_not_prevent_the_others(installed: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    If they cannot be installed together, they are installed one by one, and only what fails is named.
+    """
+    apt_get(installed, refused="uh-unknown", error="Unable to locate package uh-unknown")
+
+    install_missing([FIRST, UNKNOWN, LAST])
+
+    said = capfd.readouterr().err
+    assert ["uh-first", "uh-last"] == installed.read_text().split()
+    assert "Tests that need uh-unknown will be skipped." in said
+    assert "uh-first will be skipped" not in said
+
+
+def test_packages_are_installed_together(installed: Path) -> None:
+    """
+    One command is faster than several.
+    """
+    apt_get(installed, refused="uh-nothing", error="none")
+
+    install_missing([FIRST, LAST])
+
+    assert ["uh-first uh-last"] == installed.read_text().splitlines()
+
+
+def test_one_by_one_is_not_tried_in_vain(installed: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    Each attempt would wait for minutes for the other installation.
+    """
+    apt_get(installed, refused="uh-first uh-last", error="Could not get lock /var/lib/dpkg/lock-frontend.")
+
+    install_missing([FIRST, LAST])
+
+    assert "" == installed.read_text()
+    assert "Tests that need uh-first uh-last will be skipped." in capfd.readouterr().err

@@ -47,7 +47,8 @@ def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files_below(folder: Path) -> set[str]:
     """Return the files in a folder of the checkout, without those that Python, linters, and our build generate."""
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in names if not re.search(r"(^|/)(__pycache__|\.\w+_cache|node_modules|cli/manual)/", name)}
+    generated = r"(^|/)((__pycache__|\.\w+_cache|node_modules|cli/manual)/|\.setup\.lock$)"
+    return {name for name in names if not re.search(generated, name)}
 
 
 def is_for_developers(name: str) -> bool:
@@ -103,7 +104,15 @@ def test_sdist_is_complete(sdist: Path) -> None:
     """
     names = names_in(sdist)
 
-    assert {"PKG-INFO", "pyproject.toml", "LICENSE", "README.md", "requirements.txt", "requirements-dev.txt"} < names
+    assert {
+        "PKG-INFO",
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "requirements.txt",
+        "requirements-test.txt",
+        "requirements-dev.txt",
+    } < names
     for folder in ("daemon", "tray", "tests", "install"):
         assert {f"{folder}/{name}" for name in files_below(ROOT / folder)} == {
             name for name in names if name.startswith(f"{folder}/")

@@ -1,4 +1,4 @@
-"""Clients of the sandbox: an OAuth client, and a user of the Developer API and of databases."""
+"""Clients of the sandbox: OAuth clients, and a user of the Developer API and of databases."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import aiohttp
 import msgspec
 from yarl import URL
+
+from tests.support.open_sign_in import allow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +71,7 @@ class OAuthClient:
     @property
     def challenge(self) -> str:
         """The S256 code challenge of the verifier."""
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return challenge_of(self.verifier)
 
     def url(self, **changes: str | None) -> str:
         """Return the authorization URL with some parameters changed. None removes a parameter."""
@@ -125,6 +126,96 @@ class OAuthClient:
 
 
 @dataclass
+class OpenClient:
+    """An app that registers itself at the issuer, and uses the Developer API with its access tokens."""
+
+    sandbox: Sandbox
+    session: aiohttp.ClientSession
+    client_id: str = ""
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(40))
+    scope: str = "openid email offline_access"
+    redirect_uri: str = "http://127.0.0.1:4567/callback"
+
+    @classmethod
+    async def new(cls, sandbox: Sandbox, session: aiohttp.ClientSession, name: str = "Book shop") -> Self:
+        """Register an app, and return it."""
+        client = cls(sandbox, session)
+        response = await client.register(client_name=name)
+        assert response.status == 201, response.body
+        client.client_id = response.json["client_id"]
+        return client
+
+    async def register(self, **changes: Any) -> Response:
+        """Send a registration request with some fields changed. None removes a field."""
+        metadata: dict[str, Any] = {
+            "client_name": "Book shop",
+            "redirect_uris": ["http://127.0.0.1/callback"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+            "scope": self.scope,
+            **changes,
+        }
+        body = {name: value for name, value in metadata.items() if value is not None}
+        return await send(self.session, "POST", f"{self.sandbox.issuer_url}/oauth/register", json=body)
+
+    def url(self, **changes: str | None) -> str:
+        """Return the authorization URL with some parameters changed. None removes a parameter."""
+        parameters: dict[str, str | None] = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "scope": self.scope,
+            "state": "state-1",
+            "code_challenge": challenge_of(self.verifier),
+            "code_challenge_method": "S256",
+            **changes,
+        }
+        query = urlencode({name: value for name, value in parameters.items() if value is not None})
+        return f"{self.sandbox.issuer_url}/oauth/authorize?{query}"
+
+    async def code(self, email: str, **choice: Any) -> str:
+        """Sign a user in, and return the authorization code. ``choice``: see ``open_sign_in.allow``."""
+        return parameters_of(await allow(self.url(), email, PASSWORD, **choice))["code"]
+
+    async def token(self, **changes: str | None) -> Response:
+        """Send a token request. None removes a parameter."""
+        form = {"client_id": self.client_id, **changes}
+        data = {name: value for name, value in form.items() if value is not None}
+        return await send(self.session, "POST", f"{self.sandbox.issuer_url}/oauth/token", data=data)
+
+    async def exchange(self, code: str, **changes: str | None) -> Response:
+        """Exchange an authorization code."""
+        form = {"code": code, "redirect_uri": self.redirect_uri, "code_verifier": self.verifier, **changes}
+        return await self.token(grant_type="authorization_code", **form)
+
+    async def refresh(self, refresh_token: str, **changes: str | None) -> Response:
+        """Exchange a refresh token."""
+        return await self.token(grant_type="refresh_token", refresh_token=refresh_token, **changes)
+
+    async def sign_in(self, email: str, **choice: Any) -> dict[str, Any]:
+        """Sign a user in, and return the tokens. ``choice``: see ``open_sign_in.allow``."""
+        response = await self.exchange(await self.code(email, **choice))
+        assert response.status == 200, response.body
+        tokens: dict[str, Any] = response.json
+        return tokens
+
+    async def revoke(self, token: str) -> Response:
+        """Revoke a token."""
+        form = {"client_id": self.client_id, "token": token, "token_type_hint": "refresh_token"}
+        return await send(self.session, "POST", f"{self.sandbox.issuer_url}/oauth/token/revoke", data=form)
+
+    async def call(self, access_token: str, method: str, path: str, body: Any = None) -> Response:
+        """Call the Developer API. ``path`` is relative to ``/v2``."""
+        url, options = f"{self.sandbox.api_url}/v2/{path}", {} if body is None else {"json": body}
+        return await send(self.session, method, url, headers=bearer(access_token), **options)
+
+    async def token_info(self, access_token: str) -> Response:
+        """Return what the Developer API says about an access token."""
+        return await self.call(access_token, "GET", "account/oauth/token-info")
+
+
+@dataclass
 class Caller:
     """A user of the Developer API, and of the databases made with it."""
 
@@ -174,6 +265,11 @@ class Caller:
         response = await self.rest(database["rest_token"], method="POST", json=list(command))
         assert response.status == 200, response.body
         return response.json["result"]
+
+
+def challenge_of(verifier: str) -> str:
+    """Return the S256 code challenge of a verifier."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def parameters_of(url: str) -> dict[str, str]:

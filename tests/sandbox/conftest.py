@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.sandbox.callers import Caller, OAuthClient
+from tests.sandbox.callers import Caller, OAuthClient, OpenClient
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 def client(sandbox: Sandbox, session: aiohttp.ClientSession) -> OAuthClient:
     """An app without a signed-in user."""
     return OAuthClient(sandbox, session)
+
+
+@pytest.fixture
+async def open_client(sandbox: Sandbox, session: aiohttp.ClientSession) -> OpenClient:
+    """An app that has registered itself at the issuer, without a signed-in user."""
+    return await OpenClient.new(sandbox, session)
 
 
 @pytest.fixture

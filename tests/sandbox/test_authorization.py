@@ -98,6 +98,8 @@ async def test_invalid_client_or_redirect_uri_shows_an_error_page(
         ({"response_type": None}, "invalid_request"),
         ({"scope": "openid admin"}, "invalid_scope"),
         ({"prompt": "none"}, "login_required"),
+        ({"response_mode": "fragment"}, "invalid_request"),
+        ({"response_mode": "form_post"}, "invalid_request"),
     ],
 )
 async def test_invalid_request_of_a_registered_client_redirects_with_the_error(

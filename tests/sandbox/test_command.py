@@ -44,7 +44,8 @@ async def test_help_describes_every_option() -> None:
     code, out, _ = await run("--help")
 
     assert code == 0
-    for part in ("--data", "--host", "--port", "--redirect-uri", "--client-id", "one line of JSON", "Exit codes"):
+    options = ("--data", "--host", "--port", "--redirect-uri", "--client-id", "--no-pkce")
+    for part in (*options, "one line of JSON", "Exit codes"):
         assert part in out
 
 
@@ -110,7 +111,17 @@ async def test_standard_output_is_one_line_of_json(tmp_path: Path) -> None:
     rest, err = await process.communicate()
 
     ready = json.loads(line)
-    assert {"auth_url", "api_url", "rest_url", "client_id", "redirect_uris", "admin_url", "admin_token", "data"} | {
+    assert {
+        "auth_url",
+        "api_url",
+        "rest_url",
+        "issuer_url",
+        "client_id",
+        "redirect_uris",
+        "admin_url",
+        "admin_token",
+        "data",
+    } | {
         "backend",
         "tls_ca",
         "pid",
@@ -138,6 +149,20 @@ async def test_client_and_redirect_uris_are_remembered(tmp_path: Path, session: 
     assert redirect.startswith("http://localhost:3998/callback?")
     assert parameters_of(redirect)["a"] == "b"
     assert unregistered.status == 400
+
+
+async def test_no_pkce_accepts_a_client_that_follows_the_guideline(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    """
+    With `--no-pkce`, a partner's client needs no PKCE, also after a test has reset the settings.
+    """
+    async with Sandbox.running(tmp_path / "data", arguments=("--no-pkce",)) as sandbox:
+        await sandbox.settings()
+        url = OAuthClient(sandbox, session).url(state=None, code_challenge=None, code_challenge_method=None)
+        page = await send(session, "GET", url)
+
+    assert page.status == 200
 
 
 async def test_default_data_folder_is_in_the_helper_home(tmp_path: Path) -> None:
@@ -175,11 +200,14 @@ async def test_ipv6_loopback_address(tmp_path: Path, session: aiohttp.ClientSess
     ready = json.loads(await process.stdout.readline())
 
     response = await send(session, "GET", f"{ready['auth_url']}/.well-known/openid-configuration")
+    issuer = await send(session, "GET", f"{ready['issuer_url']}/.well-known/oauth-authorization-server")
     process.terminate()
     await process.communicate()
 
     assert ready["auth_url"].startswith("http://[::1]:")
+    assert ready["issuer_url"].startswith("http://[::1]:")
     assert response.json["issuer"] == f"{ready['auth_url']}/"
+    assert issuer.json["issuer"] == ready["issuer_url"]
 
 
 def has_ipv6_loopback() -> bool:

@@ -95,6 +95,37 @@ async def test_client_with_the_password_can_write_and_read(server: DatabaseServe
     assert (b"\x00\xff\r\n", {b"a": b"1"}, 1) == values
 
 
+async def test_statuses_and_values_have_their_types(server: DatabaseServer, config: ServerConfig) -> None:
+    """
+    A status is a simple string, and a value of any length is a bulk string (RESP, "Simple strings"), as clients expect.
+    """
+    await server.start(config)
+    reader, writer = await asyncio.open_connection(config.host, config.port)
+
+    async def reply(*words: str) -> bytes:
+        writer.write(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
+        line = await reader.readline()
+        return line + (await reader.readexactly(int(line[1:]) + 2) if line.startswith(b"$") else b"")
+
+    long = "x" * 100_000
+    replies = [
+        await reply("AUTH", "default", config.passwords.default),
+        await reply("SET", "name", "Ada"),
+        await reply("GET", "name"),
+        await reply("ECHO", "OK"),
+        await reply("PING"),
+        await reply("TYPE", "name"),
+        await reply("SET", "long", long),
+        await reply("GET", "long"),
+    ]
+    writer.close()
+    await writer.wait_closed()
+
+    assert [b"+OK\r\n", b"+OK\r\n", b"$3\r\nAda\r\n", b"$2\r\nOK\r\n"] == replies[:4]
+    assert [b"+PONG\r\n", b"+string\r\n", b"+OK\r\n"] == replies[4:7]
+    assert b"$100000\r\n" + long.encode() + b"\r\n" == replies[7]
+
+
 async def test_wrong_or_missing_password_is_rejected(server: DatabaseServer, config: ServerConfig) -> None:
     """
     Without a password, or with a wrong one or another user's, no command is run.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.sandbox.callers import Caller, send
+from tests.sandbox.callers import Caller, OpenClient, send, unique_email
 from tests.support.sandbox import SandboxFailed
 
 if TYPE_CHECKING:
@@ -194,3 +194,64 @@ async def test_admin_token_is_required(sandbox: Sandbox, caller: Caller, token: 
     changed = await send(caller.session, "POST", f"{sandbox.ready.admin_url}/faults", json={}, headers=headers)
 
     assert [401, 401] == [read.status, changed.status]
+
+
+ISSUER_ROUTES = [
+    ("GET", "/.well-known/oauth-authorization-server"),
+    ("GET", "/.well-known/openid-configuration"),
+    ("GET", "/.well-known/jwks.json"),
+    ("POST", "/oauth/register"),
+    ("GET", "/oauth/authorize"),
+    ("POST", "/oauth/authorize"),
+    ("POST", "/oauth/token"),
+    ("POST", "/oauth/token/revoke"),
+    ("GET", "/oauth/userinfo"),
+    ("POST", "/oauth/userinfo"),
+    ("GET", "/console"),
+    ("POST", "/console"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ISSUER_ROUTES)
+async def test_every_route_of_the_issuer_can_fail(
+    sandbox: Sandbox, session: aiohttp.ClientSession, method: str, path: str
+) -> None:
+    """
+    Every route of the issuer can fail, before or after the operation, and is logged. The API is not affected.
+    """
+    await sandbox.forget_requests()
+    await sandbox.fault(listener="issuer", method=method, path=path, status=500)
+    await sandbox.fault(listener="issuer", method=method, path=path, status=502, when="after")
+
+    other = await send(session, method, sandbox.api_url + path)
+    failed = [await send(session, method, sandbox.issuer_url + path) for _ in range(2)]
+    answered = await send(session, method, sandbox.issuer_url + path)
+
+    assert [500, 502] == [response.status for response in failed]
+    assert not {500, 502} & {other.status, answered.status}
+    assert [("api", False), ("issuer", True), ("issuer", True), ("issuer", False)] == [
+        (entry["listener"], entry["fault"]) for entry in await sandbox.requests()
+    ]
+
+
+async def test_operations_of_the_issuer_are_carried_out_before_the_response_is_lost(
+    sandbox: Sandbox, open_client: OpenClient
+) -> None:
+    """
+    With `when: after`, a registration, an exchange, and a revocation are carried out, and their responses are lost.
+    """
+    count = len(await sandbox.clients())
+    await sandbox.fault(listener="issuer", path="/oauth/register", when="after", status=503)
+    await sandbox.fault(listener="issuer", path="/oauth/token", when="after", status=503)
+    await sandbox.fault(listener="issuer", path="/oauth/token/revoke", when="after", status=503)
+
+    registered = await open_client.register()
+    exchanged = await open_client.exchange(await open_client.code(email := unique_email()))
+    grants = await sandbox.grants(email)
+    tokens = await open_client.sign_in(email, sign_up=False)
+    revoked = await open_client.revoke(tokens["refresh_token"])
+
+    assert [503, 503, 503] == [registered.status, exchanged.status, revoked.status]
+    assert count + 1 == len(await sandbox.clients())
+    assert 1 == len(grants)
+    assert [] == await sandbox.grants(email)

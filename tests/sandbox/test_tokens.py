@@ -11,7 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.sandbox.callers import Caller, OAuthClient, claims_of, send, unique_email
+from tests.sandbox.callers import (
+    PASSWORD,
+    REDIRECT_URI,
+    Caller,
+    OAuthClient,
+    claims_of,
+    parameters_of,
+    send,
+    unique_email,
+)
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
@@ -192,6 +201,61 @@ async def test_revocation_requires_the_client_and_discloses_nothing(client: OAut
     missing = await send(client.session, "POST", url, data={"client_id": client.sandbox.client_id})
 
     assert [200, 401, 400] == [unknown.status, unknown_client.status, missing.status]
+
+
+async def test_narrower_refresh_keeps_the_scope_of_the_refresh_token(client: OAuthClient) -> None:
+    """
+    A refresh that requests less returns an ID token if it requests `openid`, and the new refresh token keeps the whole
+    scope (RFC 6749, section 6).
+    """
+    tokens = await client.sign_in(unique_email())
+
+    narrow = (
+        await client.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"], scope="openid")
+    ).json
+    whole = (await client.refresh(narrow["refresh_token"])).json
+
+    assert ("openid", tokens["scope"]) == (narrow["scope"], whole["scope"])
+    assert "id_token" in narrow
+
+
+async def test_token_requests_are_accepted_as_json(client: OAuthClient) -> None:
+    """
+    Like Auth0, the token and revocation endpoints accept JSON.
+    """
+    base, id_ = client.sandbox.auth_url, client.sandbox.client_id
+    exchange = {
+        "grant_type": "authorization_code",
+        "client_id": id_,
+        "code": await client.code(unique_email()),
+        "redirect_uri": REDIRECT_URI,
+        "code_verifier": client.verifier,
+    }
+
+    tokens = await send(client.session, "POST", f"{base}/oauth/token", json=exchange)
+    revocation = {"client_id": id_, "token": tokens.json["refresh_token"]}
+    revoked = await send(client.session, "POST", f"{base}/oauth/revoke", json=revocation)
+
+    assert [200, 200] == [tokens.status, revoked.status]
+    assert (await client.refresh(tokens.json["refresh_token"])).status == 400
+
+
+async def test_client_that_follows_the_guideline_to_the_letter(sandbox: Sandbox, client: OAuthClient) -> None:
+    """
+    With `require_pkce` off, the requests of the guideline work: neither PKCE nor `state`. A verifier without a
+    challenge is rejected (RFC 9700, section 4.8.2), and a challenge is still checked.
+    """
+    await sandbox.settings(require_pkce=False)
+    plain = client.url(state=None, code_challenge=None, code_challenge_method=None)
+
+    redirects = [parameters_of(await sandbox.authorize(plain, unique_email(), PASSWORD)) for _ in range(2)]
+    tokens = await client.exchange(redirects[0]["code"], code_verifier=None)
+    downgraded = await client.exchange(redirects[1]["code"])
+    unproven = await client.exchange(await client.code(unique_email()), code_verifier=None)
+    key = await client.create_api_key(tokens.json["access_token"], "APPNAME_API_KEY_1")
+
+    assert [{"code"}] * 2 == [set(found) for found in redirects]
+    assert [200, 400, 400, 200] == [tokens.status, downgraded.status, unproven.status, key.status]
 
 
 # --- the account's email ----------------------------------------------------------------------------------------------

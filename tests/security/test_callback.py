@@ -95,7 +95,7 @@ async def test_t52_wall_clock_does_not_affect_attempts(tmp_path: Path, sandbox: 
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status"),
     [
-        ("GET", "/callback", {}, 403),
+        ("GET", "/callback", {}, 400),
         ("GET", "/v1", {}, 403),
         ("POST", "/", {}, 403),
         ("HEAD", "/", {}, 403),
@@ -346,7 +346,7 @@ async def test_connect_without_a_client_id_suggests_alternatives(
     tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """The error says where to get a client ID, and how to do without one."""
-    async with World.running(tmp_path, sandbox, daemon_port, client_id=None) as world:
+    async with World.running(tmp_path, sandbox, daemon_port, client_id=None, sign_in="partner") as world:
         reply = await world.call("POST", "/v1/connection", {})
 
         assert (409, "client_id_missing") == (reply.status, reply.code)

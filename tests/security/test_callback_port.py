@@ -125,8 +125,10 @@ async def test_unknown_code_is_removed_from_the_address(world: World, query: str
     page = await world.page(refresh_url(answer.body.decode()))
     attempt = (await world.get(f"/v1/connection/attempts/{started['attempt_id']}")).json
 
-    assert (200, f"{world.pages}/?attempt=none") == (answer.status, refresh_url(answer.body.decode()))
-    assert 404 == page.status
+    is_cut_off = query in {"?code=abc", "?code=abc&state=", "?error=access_denied"}
+    shown, status = ("incomplete", 400) if is_cut_off else ("none", 404)
+    assert (200, f"{world.pages}/?attempt={shown}") == (answer.status, refresh_url(answer.body.decode()))
+    assert status == page.status
     assert "pending" == attempt["state"]
     assert not is_free(world.settings.port)
 
@@ -158,7 +160,7 @@ async def test_pages_are_not_served(world: World, path: str) -> None:
     await world.start()
     answer = await response_from(world, callback_request(world, path, *NAVIGATION))
 
-    assert (404, "not_found") == (answer.status, answer.json["code"])
+    assert (404, True) == (answer.status, b"<h1>Not found</h1>" in answer.body)
     assert "no-store" == answer.headers["cache-control"]
     assert "close" == answer.headers["connection"]
 
@@ -262,7 +264,7 @@ async def test_other_user_cannot_complete_a_sign_in(world: World, host: str) -> 
     [answer] = parse(await send_as_user(what, host, world.settings.port, user=NOBODY))
     landed = await world.land(address)
 
-    assert (403, "wrong_user") == (answer.status, answer.json["code"])
+    assert (403, True) == (answer.status, b"another user" in answer.body.lower())
     assert 200 == landed.status
 
 
@@ -271,7 +273,7 @@ async def test_pasted_address_of_the_callback_port_is_accepted(world: World) -> 
     started = await world.start()
     address = await world.sign_in(started)
     paste_at = f"/v1/connection/attempts/{started['attempt_id']}/redirect"
-    elsewhere = address.replace(str(world.settings.port), str(world.port), 1)
+    elsewhere = address.replace("localhost", "localhost.example", 1)
     refused = await world.call("POST", paste_at, {"address": elsewhere})
     await world.call("POST", paste_at, {"address": address})
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.stream import follow
 from tests.support.world import World, as_page
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
+    from tests.support.stream import Stream
     from tests.support.world import Reply
 
 
@@ -130,6 +133,31 @@ async def test_t57_ticket_and_session_are_worthless_at_other_origins(world: Worl
     assert 200 == still.status
 
 
+async def test_t56_former_name_of_the_pages_is_worth_nothing(world: World) -> None:
+    """Another program may have received requests to it. Tickets, the bridge, and redirects have the new one."""
+    former, at_former = world.pages, {**ours(world), "Upstash-Helper-On-Behalf-Of": "https://bank.example"}
+    given = await ticket(world)
+    token = (await hand_in(world, await ticket(world))).json["token"]
+    world.daemon.rename_pages()
+
+    refused = [
+        await hand_in(world, given, {**at_former, "Origin": former}),
+        await world.call("POST", "/v1/pairings", {"name": "x", "scopes": ["connection:read"]}, headers=at_former),
+        await world.get("/v1/apps", token=token, headers={"Host": at_former["Host"], "Sec-Fetch-Site": "same-origin"}),
+        await world.get("/v1/apps", token=token, headers=world.as_own_page(get=True)),
+    ]
+    bridge = await world.get("/bridge", headers={"Host": f"upstash-helper.localhost:{world.port}"}, token=None)
+    landed = await world.land("http://localhost/?code=x&state=unknown")
+    begun = await hand_in(world, given)
+
+    assert [421, 421, 421, 403] == [reply.status for reply in refused]
+    assert former != world.pages
+    assert f"{world.pages}/bridge" == bridge.headers["Location"]
+    assert world.pages in landed.text
+    assert former not in landed.text + landed.headers["Content-Security-Policy"]
+    assert 201 == begun.status
+
+
 async def test_page_can_end_its_session(world: World) -> None:
     """The token stops working."""
     token = (await hand_in(world, await ticket(world))).json["token"]
@@ -147,3 +175,31 @@ async def test_apps_cannot_get_a_ticket(world: World) -> None:
     refused = await world.as_app(app, "POST", "/v1/dashboard/tickets")
 
     assert (403, "owner_only") == (refused.status, refused.code)
+
+
+async def test_session_that_is_over_has_no_event_stream(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
+    """Whether the page has ended it, sixteen newer ones have displaced it, or it was not used; others go on."""
+    clock = FakeClock()
+    async with (
+        World.running(tmp_path, sandbox, daemon_port, clock=clock) as world,
+        contextlib.AsyncExitStack() as stack,
+    ):
+
+        async def followed() -> tuple[str, Stream]:
+            token = (await hand_in(world, await ticket(world))).json["token"]
+            headers = {**world.as_own_page(get=True), "Authorization": f"Bearer {token}"}
+            return token, await stack.enter_async_context(follow(world, **headers))
+
+        (token, ended), (_, displaced), (_, idle) = await followed(), await followed(), await followed()
+        owner = await stack.enter_async_context(follow(world))
+        await world.call("DELETE", "/v1/dashboard/sessions", token=token, headers=ours(world))
+        last = [await ended.next()]
+        for _ in range(15):
+            await hand_in(world, await ticket(world))
+        last.append(await displaced.next())
+        clock.advance(IDLE_SECONDS)
+        last.append(await idle.next())
+        await world.start()
+
+        assert ["bye"] * 3 == [event["event"] for event in last]
+        assert "pending" == (await owner.until("attempt"))["data"]["state"]

@@ -12,6 +12,7 @@ import pytest
 from tests.support.effects import no_effect
 from tests.support.rawhttp import request
 from tests.support.stream import Stream, follow
+from tests.support.until import until_async
 from tests.support.world import App, World, as_page
 from upstash_helper.api.resources.events import MAX_APP_STREAMS, MAX_STREAMS, MAX_STREAMS_PER_APP, SEND_SECONDS
 
@@ -228,6 +229,21 @@ async def opened(world: World, app: App) -> bool:
                 if response.status == 200:
                     return True
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("whose", ["the owner", "an app"])
+async def test_t67_stream_of_a_client_that_disconnects_at_once_takes_no_place(world: World, whose: str) -> None:
+    """Such as of a page that is reloaded again and again: it is gone before the response begins."""
+    token = world.owner if whose == "the owner" else (await world.pair("connection:read")).token
+    headers = (("Authorization", f"Bearer {token}"),)
+    for _ in range(3 * MAX_STREAMS):
+        with contextlib.closing(socket.create_connection(("127.0.0.1", world.port))) as one:
+            one.sendall(request("GET", "/v1/events", port=world.port, headers=headers))
+
+    await until_async(lambda: world.daemon.counts.opened >= 3 * MAX_STREAMS)
+    await until_async(lambda: world.daemon.events.stream_count == 0)
+    async with streams(world, MAX_STREAMS_PER_APP, Authorization=f"Bearer {token}") as opened:
+        assert MAX_STREAMS_PER_APP == len(opened)
 
 
 # --- slow clients -----------------------------------------------------------------------------------------------------

@@ -92,6 +92,18 @@ async def test_t18_malformed_request_ends_its_connection(server: RecordingServer
     assert [] == server.handled
 
 
+@pytest.mark.parametrize("path", ["/v1/databases", "/no-such-path", "/upstash/v2/x"])
+async def test_t18_unknown_expectation_is_refused_like_any_malformed_request(daemon: LocalDaemon, path: str) -> None:
+    """It is not quoted, and the answer has the form of all the others. aiohttp would answer before our guard."""
+    headers = (("Expect", "banana"), ("Content-Length", "2"))
+    hostile = request("POST", path, port=daemon.port, headers=headers, body=b"{}")
+
+    answers = await exchange(daemon.port, hostile + SMUGGLED)
+
+    assert [(400, "malformed_request")] == [(answer.status, answer.json["code"]) for answer in answers]
+    assert b"banana" not in answers[0].body
+
+
 LATER = {
     "chunk size is no number": (CHUNKED, b"ZZ\r\nabc\r\n0\r\n\r\n"),
     "second chunk has no size": (CHUNKED + b"3\r\nabc\r\n", b"ZZ\r\nabc\r\n0\r\n\r\n"),

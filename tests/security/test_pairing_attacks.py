@@ -14,7 +14,7 @@ from tests.support.effects import no_effect, state
 from tests.support.world import Reply, World, as_page
 from upstash_helper.api.resources.pairings import PairingsResource
 from upstash_helper.broker.apps.display_text import MAX_NAME, MAX_REASON
-from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.pairing_limits import LIFETIME
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:

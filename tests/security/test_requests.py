@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from tests.support.world import as_page
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from tests.support.world import World
+
 
 OURS = b"(our own)"
 CREATE = b'{"name":"db","primary_region":"us-east-1"}'
@@ -97,6 +100,31 @@ async def test_t01_dns_rebinding_is_denied(world: World) -> None:
     detail = msgspec.json.decode(answer.body)["detail"]
     assert f"evil.example:{port}" in detail
     assert all(f"{name}:{port}" in detail for name in ("localhost", "127.0.0.1", "[::1]"))
+
+
+async def test_t56_no_response_to_a_stranger_names_the_owners_pages(world: World) -> None:
+    """A rebound page can read the response, and their name is random so that nobody can prepare for it."""
+    pages = (await world.call("POST", "/v1/dashboard/tickets?numeric=true")).json
+    secrets = [pages[name].split("/")[2] for name in ("url", "numeric_url")]
+
+    replies = [
+        await world.get(path, headers={"Host": host, **headers}, token=None)
+        for host in ("evil.example", f"localhost:{world.port}", f"127.0.0.1:{world.port}")
+        for path in (
+            "/v1/daemon",
+            "/health",
+            "/openapi.json",
+            "/nothing",
+            "/v1/pairings/x",
+            "/reachable",
+            "/connect.js",
+        )
+        for headers in ({}, as_page("https://evil.example"), as_page(f"http://localhost:{world.port}"))
+    ]
+
+    assert {200, 204, 401, 403, 404, 421} >= {reply.status for reply in replies}
+    everything = "".join(f"{reply.text}{reply.headers}" for reply in replies)
+    assert [] == [secret for secret in secrets if secret in everything]
 
 
 @pytest.mark.reads
@@ -320,6 +348,10 @@ INVALID_BODIES = [
     (b'{"name":"db","primary_region":"us-east-1"} trailing', 400),
     (b"\xef\xbb\xbf{}", 422),
     (b'{"name":"\\ud800","primary_region":"us-east-1"}', 400),
+    (b'{"name":5,"primary_region":"\\ud800"}', 422),
+    (b'{"name":5,"primary_region":NaN}', 400),
+    (b'{"name":"db","primary_region":"us-east-1","budget":1e999}', 422),
+    (b'{"name":5,"primary_region":-1e999}', 422),
 ]
 
 

@@ -63,7 +63,7 @@ async def schemathesis(world: World, folder: Path, token: str, *options: str) ->
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder,
         env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(170):
         output, _ = await process.communicate()
     return process.returncode or 0, output.decode()
 

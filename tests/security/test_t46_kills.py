@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import signal
 import sqlite3
 import sys
 from dataclasses import dataclass, field
@@ -119,7 +118,7 @@ async def begin(daemon: DaemonProcess, key: str) -> asyncio.Task[tuple[int, Any]
 
 async def kill(daemon: DaemonProcess, asking: asyncio.Task[tuple[int, Any]]) -> tuple[int, Any] | None:
     """Kill the daemon, and return what it had responded before."""
-    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.kill()
     daemon.wait()
     with contextlib.suppress(aiohttp.ClientError, OSError):
         return await asking

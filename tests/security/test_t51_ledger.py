@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from tests.contract.test_ledger import DATABASE, KEY, RECORD
@@ -161,6 +162,37 @@ async def test_t51_damaged_file_is_set_aside_and_replaced(
     assert "request access again" in ledger.health().detail
 
 
+_open_when_renamed: list[tuple[str, bool]] = []
+"""Each renamed file, and whether this process had it open."""
+
+
+def _note_rename(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "os.rename":
+        path = str(arguments[0])
+        _open_when_renamed.append((path, path in {one.path for one in psutil.Process().open_files()}))
+
+
+@pytest.fixture(scope="module")
+def _renames() -> None:
+    """Note each renaming in this process from now on: an audit hook cannot be removed."""
+    sys.addaudithook(_note_rename)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere psutil does not list all open files")
+@pytest.mark.usefixtures("_renames")
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_t51_damaged_file_is_closed_before_it_is_moved(
+    path: Path, ledger: Ledger, damage: Callable[[Path], None]
+) -> None:
+    """Windows moves no file that is open."""
+    damage(path)
+    _open_when_renamed.clear()
+
+    await ledger.apps.load()
+
+    assert [False] == [was_open for file, was_open in _open_when_renamed if file == str(path)]
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_t51_replacement_file_works(path: Path, damage: Callable[[Path], None]) -> None:
     """The file that replaces a damaged one works like any other."""
@@ -236,6 +268,42 @@ async def test_t51_number_of_damaged_files_is_limited(path: Path, ledger: Ledger
         await ledger.apps.load()
 
     assert ("unavailable", b"damaged") == (ledger.health().state, path.read_bytes())
+
+
+# --- files that are removed or replaced at runtime --------------------------------------------------------------------
+
+
+def remove(path: Path) -> None:
+    """Remove the ledger like a user who wants to start again."""
+    for file in path.parent.glob("ledger.db*"):
+        file.unlink()
+
+
+def restore_a_backup(path: Path) -> None:
+    """Replace the ledger by a copy of itself."""
+    copy = path.with_name("copy")
+    with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    remove(path)
+    copy.replace(path)
+
+
+@unix  # Windows neither removes nor replaces a file that is open
+@pytest.mark.parametrize("replace", [remove, restore_a_backup])
+async def test_t51_changes_are_in_the_file_that_is_there(path: Path, replace: Callable[[Path], None]) -> None:
+    """Not in one that is gone, and would not be read at the next start."""
+    ledger = SqliteLedger(path)
+    await ledger.apps.save(msgspec.structs.replace(APP, id="app-2"))
+    replace(path)
+
+    await ledger.apps.save(msgspec.structs.replace(APP, id="app-3"))
+    await ledger.apps.remove("app-2")
+    detail = ledger.health().detail
+    await ledger.close()
+
+    kept = {"app-1"} if replace is restore_a_backup else set()
+    assert kept | {"app-3"} == {app.id for app in await apps_in(path)}
+    assert f"{path} was removed or replaced by another program." in detail
 
 
 # --- readable by others, symbolic links, newer formats ----------------------------------------------------------------

@@ -248,6 +248,43 @@ async def test_t59_same_account_needs_no_question(world: World) -> None:
     assert 200 == (await world.get("/v1/databases?refresh=true")).status
 
 
+async def test_t59_team_of_the_same_account_is_another_one(open_world: World) -> None:
+    """At the open sign-in, the user chooses. The owner is asked, with the team's name, and a no changes nothing."""
+    world = open_world
+    app = await world.pair(*SCOPES, origin=PAGE)
+    started = await start_as(world, app)
+    await use_api_key(world, world.email)
+    team_id = await world.sandbox.team(world.email, "crew")
+
+    await world.land(await world.sign_in(started, sign_up=False, team_id=team_id))
+    attempt = await asked(world, started["attempt_id"])
+    granted = await world.sandbox.grants(world.email)
+    await world.call("DELETE", f"/v1/connection/attempts/{started['attempt_id']}")
+    await world.daemon.background.drain(10)
+
+    connection = (await world.get("/v1/connection")).json
+    assert f"{world.email} (team {team_id})" == attempt["replacement"]["email"]
+    assert world.email == attempt["replacement"]["replaces"]
+    assert 1 == len(granted)
+    assert ("api_key", None) == (connection["method"], connection["account"]["team_id"])
+    assert [] == await world.sandbox.grants(world.email)
+
+
+async def test_t59_grant_for_the_same_account_needs_no_question(open_world: World) -> None:
+    """The Developer API itself says whose it is."""
+    world = open_world
+    app = await world.pair(*SCOPES, origin=PAGE)
+    started = await start_as(world, app)
+    await use_api_key(world, world.email)
+
+    await world.land(await world.sign_in(started, sign_up=False))
+    attempt = await world.settled(started["attempt_id"])
+    connection = (await world.get("/v1/connection")).json
+
+    assert ("succeeded", "grant") == (attempt["state"], connection["method"])
+    assert 200 == (await world.get("/v1/databases?refresh=true")).status
+
+
 async def test_t59_account_that_upstash_does_not_confirm_is_kept_out(world: World) -> None:
     """Tokens that name the connected account are not enough: the new key must belong to it."""
     app = await world.pair(*SCOPES, origin=PAGE)

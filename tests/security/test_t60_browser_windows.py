@@ -71,11 +71,26 @@ async def test_t60_pages_on_loopback_are_one_app(tmp_path: Path, sandbox: Sandbo
         assert 1 == len(world.browser.opened)
 
 
+async def test_t60_pages_of_a_site_are_one_app(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
+    """A site has any number of subdomains and ports. Each extension, and each program, is on its own."""
+    async with World.running(tmp_path, sandbox, daemon_port, clock=FakeClock()) as world:
+        origins = [
+            "https://evil.example.co.uk", "https://a.evil.example.co.uk", "https://evil.example.co.uk:8443",
+            "chrome-extension://" + "a" * 32, None,
+        ]  # fmt: skip
+        opened = []
+        for origin in origins:
+            app = await world.pair("connection:write", origin=origin)
+            opened.append((await ask_for_window(world, app)).json.get("browser_opened", False))
+
+        assert [True, False, False, True, True] == opened
+
+
 async def test_t60_all_apps_together_are_limited(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """Many sites of one attacker open three windows a minute together."""
     clock = FakeClock()
     async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
-        apps = [await world.pair("connection:write", origin=f"https://{n}.evil.example") for n in range(5)]
+        apps = [await world.pair("connection:write", origin=f"https://evil{n}.example") for n in range(5)]
         for app in apps:
             await ask_for_window(world, app)
         first = len(world.browser.opened)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.mounts import skip_unless_mounting_is_unprivileged
 from tests.support.peers import UnknownPeers
 from tests.support.world import Reply, World
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
+from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.sandbox import Sandbox
+    from upstash_helper.system.peers import Program
+    from upstash_helper.system.socket_owners import Address
 
 HOUR = 3600.0
 TOO_MANY = 50
@@ -259,3 +263,147 @@ async def test_t62_no_program_causes_a_prompt_after_all_were_blocked(
     assert "programs" == pairing["site"]["kind"] == block["site"]["kind"]
     assert [403] * 3 == statuses
     assert 202 == page.status
+
+
+# --- blocks of a program ----------------------------------------------------------------------------------------------
+
+# Bash connects and sends without starting another program, which would inherit the connection.
+CONNECT = "exec 3<>/dev/tcp/127.0.0.1/$1"
+SEND = (
+    'body=\'{"name":"App","scopes":["connection:read"]}\'; printf "POST /v1/pairings HTTP/1.1\\r\\nHost: localhost:$1'
+    '\\r\\n${2}Content-Type: application/json\\r\\nContent-Length: ${#body}\\r\\n\\r\\n$body" >&3; '
+    'read -r -u 3; echo "$REPLY"'
+)
+PLAIN = f"{CONNECT}; {SEND}"
+SHARED = f"{CONNECT}; sleep 60 & {SEND}; kill $!"
+DELETED = f'rm "$BASH"; {PLAIN}'
+REPLACED = f'cp /bin/true "$BASH.new"; mv "$BASH.new" "$BASH"; {PLAIN}'
+APART = ("unshare", "--user", "--map-root-user", "--mount")
+
+
+async def status_of(world: World, program: Path, script: str = PLAIN, *before: str, fields: str = "") -> str:
+    """Request access as a copy of bash, which is at ``program`` when it starts. Return the response's status."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is missing")
+    await asyncio.to_thread(shutil.copy, bash, program)
+    command = (*before, str(program), "-c", script, "app", str(world.port), fields)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output = (await process.communicate())[0].decode()
+    return output.split()[1]
+
+
+async def block_only_request(world: World, scope: str = "identity") -> dict[str, Any]:
+    [pairing] = (await world.get("/v1/pairings")).json["pairings"]
+    block: dict[str, Any] = (await decide(world, pairing, "block", {"scope": scope})).json
+    return block
+
+
+@pytest.mark.parametrize("script", [SHARED, DELETED, REPLACED], ids=["shared", "deleted", "replaced"])
+async def test_t62_blocked_program_cannot_escape_by_a_warning(
+    with_programs: World, clock: FakeClock, tmp_path: Path, script: str
+) -> None:
+    """
+    The block of a program applies to its file, also if the connection is now held by a child process, too, or if the
+    file was deleted or replaced. That of a program with such a warning applies to the program without it.
+    """
+    world, (one, other) = with_programs, (tmp_path / "one", tmp_path / "other")
+
+    plain = await status_of(world, one)
+    await block_only_request(world)
+    clock.advance(HOUR)
+    changed = await status_of(world, one, script)
+    doubtful = await status_of(world, other, script)
+    block = await block_only_request(world)
+    clock.advance(HOUR)
+    plain_again = await status_of(world, other)
+    neighbor = await status_of(world, tmp_path / "neighbor")
+
+    assert ("202", "403") == (plain, changed)
+    assert ("202", "403") == (doubtful, plain_again)
+    assert "202" == neighbor
+    assert str(other) == block["identity"]["shown_without_process"]
+
+
+async def test_t62_blocked_program_cannot_escape_into_a_sandbox(
+    with_programs: World, clock: FakeClock, tmp_path: Path
+) -> None:
+    """But a program that only appears at this path, in a sandbox, cannot have the real one blocked."""
+    skip_unless_mounting_is_unprivileged()
+    world, (one, other) = with_programs, (tmp_path / "one", tmp_path / "other")
+
+    await status_of(world, one)
+    await block_only_request(world)
+    clock.advance(HOUR)
+    escaped = await status_of(world, one, PLAIN, *APART)
+    imitation = await status_of(world, other, SHARED, *APART)
+    await block_only_request(world)
+    clock.advance(HOUR)
+    imitation_again = await status_of(world, other, PLAIN, *APART)
+    real = await status_of(world, other)
+
+    assert "403" == escaped
+    assert ("202", "403") == (imitation, imitation_again)
+    assert "202" == real
+
+
+@pytest.mark.parametrize("scope", ["identity", "site"])
+async def test_t62_blocked_program_cannot_escape_as_a_page(
+    with_programs: World, clock: FakeClock, tmp_path: Path, scope: str
+) -> None:
+    """A program can name any page as the origin of its request. Other programs can still send those of that page."""
+    world = with_programs
+    fields = "Origin: https://app.example.com\\r\\n"
+
+    await status_of(world, tmp_path / "app")
+    await block_only_request(world, scope)
+    clock.advance(HOUR)
+    as_page = await status_of(world, tmp_path / "app", fields=fields)
+    as_extension = await status_of(world, tmp_path / "app", fields=f"Origin: chrome-extension://{'a' * 32}\\r\\n")
+    browser = await status_of(world, tmp_path / "browser", fields=fields)
+
+    assert ("403", "403", "202") == (as_page, as_extension, browser)
+
+
+async def test_t62_block_of_an_unidentified_program_leaves_others_alone(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, clock: FakeClock
+) -> None:
+    """
+    The block of a program that the system cannot identify applies to all of those, but neither to a program that the
+    system identifies nor to pages whose browser it cannot identify.
+    """
+
+    class Forgetful(SystemPeers):
+        """As if the first program had closed its end of the connection."""
+
+        asked = 0
+
+        async def program(self, local: Address, remote: Address) -> Program | None:
+            self.asked += 1
+            return None if self.asked != 3 else await super().program(local, remote)
+
+    peers, ledger = Forgetful(), SqliteLedger(None)
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock, ledger=ledger, peers=peers) as world:
+        first = await status_of(world, tmp_path / "app")
+        await block_only_request(world)
+        clock.advance(HOUR)
+        unidentified = await status_of(world, tmp_path / "app")
+        identified = await status_of(world, tmp_path / "app")
+        page = await world.ask(origin="https://app.example.com")
+
+    assert ("202", "403", "202", 202) == (first, unidentified, identified, page.status)
+
+
+async def test_t62_denied_program_waits_whatever_its_warnings(
+    with_programs: World, clock: FakeClock, tmp_path: Path
+) -> None:
+    """The wait after a denial belongs to the program's file, and not to how it holds its connection."""
+    world, statuses = with_programs, []
+    for script in (PLAIN, SHARED):
+        statuses.append(await status_of(world, tmp_path / "app", script))
+        for pairing in (await world.get("/v1/pairings")).json["pairings"]:
+            await decide(world, pairing, "deny")
+    clock.advance(61)
+    statuses.append(await status_of(world, tmp_path / "app", SHARED))
+
+    assert ["202", "429", "202"] == statuses

@@ -9,7 +9,7 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.peers import UnknownPeers
 from tests.support.world import Reply, World, as_page
-from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.pairing_limits import LIFETIME
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ async def test_t63_refused_page_is_told_about_its_site_and_not_about_the_other_r
 
     assert (429, "too_many_pairings") == (refused.status, refused.code)
     assert "links" not in refused.json
-    assert "Another page of this site" in refused.json["detail"]
+    assert "Another request from this site" in refused.json["detail"]
 
 
 async def test_t63_withdrawing_or_denying_makes_no_room(world: World, clock: FakeClock) -> None:

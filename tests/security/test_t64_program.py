@@ -7,7 +7,9 @@ Each program sends its access request to a real daemon. What is checked is what 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import pytest
 
 from tests.support.command_line import run_cli
 from tests.support.daemon import DaemonProcess
+from tests.support.hanging_files import hanging_file
 from tests.support.mounts import skip_unless_mounting_is_unprivileged
 from upstash_helper.broker.identity import Identity
 from upstash_helper.system.peers import peer_program
@@ -58,6 +61,29 @@ connection.sendall(b"POST /v1/pairings HTTP/1.1\\r\\nHost: localhost:%s\\r\\nCon
     b"Content-Length: %d\\r\\n\\r\\n%s" % (sys.argv[1].encode(), len(body), body))
 print(connection.recv(12).decode(), child.pid, flush=True)
 sys.stdin.read()
+"""
+
+# A thread connects, starts another program that inherits the connection, and sends. The files that the process has open
+# do not contain the connection: they belong to the first thread, which has none of that thread's files, or has ended.
+FROM_A_THREAD = """
+import ctypes, os, socket, subprocess, sys, threading
+libc = ctypes.CDLL(None)
+def request():
+    if sys.argv[4] == "unshare":
+        assert libc.unshare(0x400) == 0  # CLONE_FILES
+    connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    child = subprocess.Popen([sys.argv[3], "60"], pass_fds=[connection.fileno()], stdout=subprocess.DEVNULL)
+    body = sys.argv[2].encode()
+    connection.sendall(b"POST /v1/pairings HTTP/1.1\\r\\nHost: localhost:%s\\r\\nContent-Type: application/json\\r\\n"
+        b"Content-Length: %d\\r\\n\\r\\n%s" % (sys.argv[1].encode(), len(body), body))
+    os.write(1, connection.recv(12) + b" %d\\n" % child.pid)
+    sys.stdin.read()
+    child.kill()
+thread = threading.Thread(target=request)
+thread.start()
+if sys.argv[4] == "exit":
+    libc.syscall(60 if os.uname().machine == "x86_64" else 93, 0)  # ends this thread only
+thread.join()
 """
 
 
@@ -109,7 +135,7 @@ async def test_t64_file_mounted_over_another_program(daemon: DaemonProcess) -> N
     assert f"{path} (inside a container or sandbox)" == identity.shown_without_process
     assert ["sandboxed"] == [warning.code for warning in identity.warnings]
     assert f"{path} (process {identity.pid}, inside a container or sandbox)" in listed.out.splitlines()[0]
-    assert "There, another file can be at this path." in listed.out
+    assert "where a different file can be at this path." in listed.out
     real, imitation = Identity(kind="native", name=path), Identity(kind="native", name=path, warnings=("sandboxed",))
     assert real.key != imitation.key
 
@@ -180,10 +206,32 @@ def test_t64_connection_sent_to_another_process(daemon: DaemonProcess) -> None:
     assert (f"{program} (process {printed[-1]})",) == identity.others
 
 
+@pytest.mark.parametrize("how", ["unshare", "exit"])
+def test_t64_connection_of_a_thread(daemon: DaemonProcess, tmp_path: Path, how: str) -> None:
+    """
+    If a thread with open files of its own has passed its connection to a program that it started, both are named. That
+    of the other program alone would be shown if only the first thread of each process were searched.
+    """
+    child = shutil.copy("/bin/sleep", tmp_path / "trusted")
+    command = (sys.executable, "-I", "-S", "-c", FROM_A_THREAD, str(daemon.port), BODY, str(child), how)
+
+    with requesting(daemon, *command) as (identity, printed):
+        os.kill(int(printed[-1]), signal.SIGKILL)
+
+    assert "202" in printed
+    assert f"{Path(sys.executable).resolve()} (process {identity.pid}, one of several programs)" == identity.shown
+    assert (f"{child} (process {printed[-1]})",) == identity.others
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("tru\u202ested\nb", r"tru\u202ested\x0ab"), ("tru\u200bsted", r"tru\u200bsted"), ("a\\b\t", r"a\\b\x09")],
-    ids=["bidi and line break", "zero-width", "backslash"],
+    [
+        ("tru\u202ested\nb", r"tru\u202ested\x0ab"),
+        ("tru\u200bsted", r"tru\u200bsted"),
+        ("a\\b\t", r"a\\b\x09"),
+        (" a  b ", r"\x20a \x20b\x20"),
+    ],
+    ids=["bidi and line break", "zero-width", "backslash", "spaces"],
 )
 def test_t64_unprintable_path(daemon: DaemonProcess, tmp_path: Path, name: str, shown: str) -> None:
     """
@@ -195,6 +243,48 @@ def test_t64_unprintable_path(daemon: DaemonProcess, tmp_path: Path, name: str, 
         pass
 
     assert f"{tmp_path / shown} (process {identity.pid}, unprintable characters in its path)" == identity.shown
+
+
+def test_t64_file_system_that_does_not_answer(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """
+    A program whose file cannot be looked at is unknown. However many such programs there are, others are recognized.
+    """
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    command = ("-c", f"echo; read; {CONNECT}; {SEND}", "app", str(daemon.port))
+
+    with hanging_file(folder, bash(tmp_path)) as file, contextlib.ExitStack() as stack:
+        hanging = [
+            stack.enter_context(
+                subprocess.Popen((str(file.path), *command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(8)
+        ]
+        for process in hanging:
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            process.stdout.readline()
+        file.hang()
+        for process in hanging:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        app = bash(tmp_path, "honest")
+        other = stack.enter_context(
+            subprocess.Popen(
+                (str(app), "-c", f"{CONNECT}; {SEND}", "app", str(daemon.port)),
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )
+        )  # fmt: skip
+        stack.callback(other.kill)
+        answers = [process.communicate(timeout=60)[0].split()[1] for process in (*hanging, other)]
+        shown = {it.identity.shown for it in daemon.client.pairings()}
+        for pairing in daemon.client.pairings():
+            daemon.client.approve(pairing.id)
+
+    assert ["202"] == [it for it in answers[:-1] if it == "202"]
+    assert "202" == answers[-1]
+    assert {"a local program", f"{app} (process {other.pid})"} == shown
 
 
 def test_t64_no_time_to_search_means_unknown() -> None:

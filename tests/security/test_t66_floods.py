@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import cProfile
 import json
+import socket
+import struct
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +26,7 @@ from tests.support.passed import passed_to
 from tests.support.rawhttp import connected, exchange, request
 from tests.support.served import LocalDaemon, RecordingServer
 from tests.support.until import until_async
+from upstash_helper.api.server.arrivals import READ_BYTES, Arrival, Arrivals
 from upstash_helper.api.server.connections import Limits
 
 if TYPE_CHECKING:
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
 SECONDS = 0.4
 """How long the owner calls, with and without a body."""
+MUCH = 2_000_000
+"""Bytes: more than the buffers of both ends."""
 ATTEMPTS = 3
 """A busy machine can delay a call as well. A flood that locks the owner out does so each time."""
 
@@ -171,3 +178,92 @@ async def test_t66_connection_is_answered_that_arrived_with_many_others() -> Non
         answers = await asyncio.gather(*(one.answer() for one in burst))
 
     assert [200] * 200 == [answer.status for answer in answers]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows does not complete and reset a connection so")
+async def test_t66_request_of_a_connection_that_was_reset_is_not_handled() -> None:
+    """A program can open and reset thousands of connections while they wait to be accepted."""
+    async with RecordingServer.serving() as server, asyncio.timeout(20):
+        for _ in range(50):  # without an await: none is accepted meanwhile
+            with socket.create_connection(("127.0.0.1", server.port)) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.sendall(request("GET", "/reset"))
+        async with connected(server.port) as honest:
+            await honest.send(request("GET", "/honest"))
+            answer = await honest.answer()
+
+    assert (200, ["/honest"]) == (answer.status, server.handled)
+
+
+async def test_t66_pipelined_requests_without_a_token_wait() -> None:
+    """Those of other connections come first. A caller with a token may send several requests at once."""
+    limits = Limits(pipelined_seconds=3600)
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
+        server = await stack.enter_async_context(RecordingServer.serving(limits=limits))
+        greedy, other, owner = [await stack.enter_async_context(connected(server.port)) for _ in range(3)]
+        await greedy.send(request("GET", "/first") + request("GET", "/second"))
+        answers = [await greedy.answer()]
+        server.hold.set()
+        await owner.send(request("GET", "/hold") + request("GET", "/owner"))
+        answers += [await owner.answer() for _ in range(2)]
+        await other.send(request("GET", "/other"))
+        answers.append(await other.answer())
+
+    assert ([200] * 4, ["/first", "/owner", "/other"]) == ([answer.status for answer in answers], server.handled)
+
+
+async def test_t66_little_is_read_and_parsed_at_once() -> None:
+    """What a connection sends in one iteration of the event loop may be thousands of requests, chunks, or fields."""
+    sizes: list[int] = []
+    received = asyncio.Event()
+
+    class Receiver(asyncio.Protocol):
+        """Takes the place of the HTTP protocol."""
+
+        def data_received(self, data: bytes) -> None:
+            """Record how much it gets."""
+            sizes.append(len(data))
+            if sum(sizes) == MUCH:
+                received.set()
+
+    def begin(arrival: Arrival) -> None:
+        assert arrival.transport is not None
+        receiver = Receiver()
+        arrival.transport.set_protocol(receiver)
+        receiver.data_received(arrival.data)
+        arrival.transport.resume_reading()
+
+    arrivals = Arrivals(
+        begin=begin,
+        changed=lambda: None,
+        is_other_user=lambda _local, _remote: False,
+        limit=1,
+        others=lambda: True,
+        idle_seconds=20,
+    )
+    server = await asyncio.get_running_loop().create_server(lambda: Arrival(arrivals), "127.0.0.1", 0)
+    async with server, connected(server.sockets[0].getsockname()[1]) as one, asyncio.timeout(20):
+        one.writer.write(bytes(MUCH))
+        await received.wait()
+
+    assert max(sizes) <= READ_BYTES
+
+
+async def test_t66_chunk_of_one_byte_does_not_run_the_parser() -> None:
+    """It runs when something has arrived, and not for each chunk that a handler takes."""
+    body = b"".join(b"1\r\na\r\n" for _ in range(5_000)) + b"0\r\n\r\n"
+    headers = (("Transfer-Encoding", "chunked"),)
+    profile = cProfile.Profile()
+    async with RecordingServer.serving() as server, connected(server.port) as one, asyncio.timeout(20):
+        profile.enable()
+        await one.send(request("POST", "/one", headers=headers, body=body))
+        answer = await one.answer()
+        profile.disable()
+    runs = [
+        entry.callcount
+        for entry in profile.getstats()
+        if not isinstance(entry.code, str) and entry.code.co_qualname == "RequestHandler.data_received"
+    ]
+
+    assert 200 == answer.status
+    assert 0 < sum(runs) < 100

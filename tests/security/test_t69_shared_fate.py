@@ -60,7 +60,7 @@ async def test_t69_one_unauthorized_path_disconnects_nobody(passed: Passed, meth
 
         checks = upstream.targets.count(LIST)
     assert {(424, "upstream_forbidden")} == {(reply.status, reply.code) for reply in refused}
-    assert "although it accepts the stored API key" in refused[0].json["detail"]
+    assert "although it accepts the connected account's credential" in refused[0].json["detail"]
     assert ("connected", [200, 200], 200) == (state, [reply.status for reply in served], listed.status)
     assert 2 == checks  # one check, and the list itself
 

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.security.test_t65_full_disk import locked
 from tests.support.clock import FakeClock
 from tests.support.passed import passed_to
 from tests.support.stream import follow
@@ -145,6 +146,96 @@ async def test_t70_other_apps_continue(streaming: Streaming) -> None:
             served = await world.as_app(other, "GET", "/upstash/v2/x")
 
     assert ([False, False], 200) == (states, served.status)
+
+
+# --- responses of the daemon's own ------------------------------------------------------------------------------------
+
+DATABASE = {
+    "database_id": "93e3a3b8-4fd4-4a8f-a1d2-55a6e5b5d1f0",
+    "database_name": "orders",
+    "endpoint": "orders.upstash.io",
+    "port": 6379,
+    "password": "s3cret-password",
+    "rest_token": "s3cret-token",
+    "read_only_rest_token": "s3cret-reader",
+    "state": "active",
+    "tls": True,
+    "type": "free",
+    "primary_region": "us-east-1",
+    "read_regions": [],
+    "creation_time": 1_790_000_000,
+}
+ONE = f"/v1/databases/{DATABASE['database_id']}"
+
+
+@pytest.fixture
+def answering(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> Streaming:
+    """Run a daemon in front of a Developer API that responds once the test sets its event."""
+
+    @contextlib.asynccontextmanager
+    async def running(goes_on: asyncio.Event, **options: Any) -> AsyncIterator[tuple[World, UpstreamApi]]:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            upstream.arrived.set()
+            await goes_on.wait()
+            return web.json_response([DATABASE] if request.path.endswith("databases") else DATABASE)
+
+        async with passed_to(handler, tmp_path, sandbox, daemon_port, **options) as (world, upstream):
+            yield world, upstream
+
+    return running
+
+
+@pytest.mark.parametrize("how", [it for it in ENDS if it != "replace"])  # that would ask Upstash, too
+async def test_t70_password_is_not_disclosed_once_the_rights_have_ended(answering: Streaming, how: str) -> None:
+    """Not even if Upstash was asked for it before. The request ends at once, without waiting for Upstash."""
+    goes_on, clock = asyncio.Event(), FakeClock()
+    async with answering(goes_on, clock=clock) as (world, upstream), asyncio.timeout(10):
+        app = await world.pair("databases:credentials", all_databases=True, once=how == "expiry")
+        reading = asyncio.create_task(world.as_app(app, "GET", f"{ONE}/credentials"))
+        await upstream.arrived.wait()
+        await end_rights(how, world, app, clock)
+        async with asyncio.timeout(2):
+            reply = await reading
+        goes_on.set()
+
+    expected = (409, "not_connected") if how == "disconnect" else (401, "invalid_token")
+    assert expected == (reply.status, reply.code)
+
+
+@pytest.mark.parametrize("path", ["/v1/databases?refresh=true", ONE])
+async def test_t70_revoked_app_gets_no_late_response(answering: Streaming, path: str) -> None:
+    """Upstash's response to what it has requested before comes too late."""
+    goes_on = asyncio.Event()
+    async with answering(goes_on) as (world, upstream), asyncio.timeout(10):
+        app = await world.pair("databases:read")
+        waiting = asyncio.create_task(world.as_app(app, "GET", path))
+        await upstream.arrived.wait()
+        await world.call("DELETE", f"/v1/apps/{app.id}")
+        goes_on.set()
+        reply = await waiting
+
+    assert (401, "invalid_token") == (reply.status, reply.code)
+
+
+async def test_t70_password_is_not_disclosed_if_the_rights_end_while_it_is_recorded(
+    answering: Streaming, tmp_path: Path
+) -> None:
+    """The disk may take longer than Upstash."""
+    goes_on = asyncio.Event()
+    goes_on.set()
+    async with answering(goes_on) as (world, upstream), asyncio.timeout(10):
+        app = await world.pair("databases:credentials", all_databases=True)
+        with locked(tmp_path / "state" / "ledger.db"):
+            reading = asyncio.create_task(world.as_app(app, "GET", f"{ONE}/credentials"))
+            await upstream.arrived.wait()
+            revoking = asyncio.create_task(world.call("DELETE", f"/v1/apps/{app.id}"))
+            while (await world.as_app(app, "GET", "/v1/token")).status != 401:
+                pass
+        reply = await reading
+        await revoking
+
+    assert reply.status in (401, 503)  # the latter on a machine that is busy for a second
+    assert b"s3cret" not in reply.body
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

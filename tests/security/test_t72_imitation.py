@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.daemon import DaemonProcess
 from tests.support.proofs import answer_to
 from tests.support.python_app import User, pair, pair_at
+from tests.support.rawhttp import get
 from tests.support.world import World, as_page
-from upstash_helper.client import DaemonClient, MemoryTokens, UnexpectedAnswer
+from upstash_helper.client import ApiProblem, DaemonClient, MemoryTokens, UnexpectedAnswer
+from upstash_helper.client.app_session import AppClient
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.lock import InstanceLock
 from upstash_helper.protocol.proof import digest_of, key_id
@@ -36,11 +39,13 @@ class Imitation:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def of(cls, port: int) -> AsyncIterator[Imitation]:
-        """Run an imitation of the helper at ``port``."""
+    async def of(cls, port: int, *, twin: bool = False) -> AsyncIterator[Imitation]:
+        """Run an imitation of the helper at ``port``; ``twin``: at the same port of the other loopback address."""
         imitation = cls(port)
-        server = await asyncio.start_server(imitation.accept, "127.0.0.1", 0)
-        imitation.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        host, own_port = ("::1", port) if twin else ("127.0.0.1", 0)
+        server = await asyncio.start_server(imitation.accept, host, own_port)
+        shown = f"[{host}]" if twin else host
+        imitation.url = f"http://{shown}:{server.sockets[0].getsockname()[1]}"
         try:
             yield imitation
         finally:
@@ -56,7 +61,9 @@ class Imitation:
         self._tasks.add(asyncio.create_task(self._relay(reader, writer)))
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ours, theirs = self.url.removeprefix("http://").encode(), b"127.0.0.1:%d" % self._port
+        # The helper does not accept the address of an imitation on another port, but that of a twin.
+        ours = self.url.removeprefix("http://").encode()
+        theirs = ours if ours.startswith(b"[") else b"127.0.0.1:%d" % self._port
         helper_reader, helper_writer = await asyncio.open_connection("127.0.0.1", self._port)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             request = await reader.readuntil(b"\r\n\r\n")
@@ -114,6 +121,25 @@ async def test_t72_owner_token_is_not_sent_to_a_program_at_an_old_address(world:
 
     assert imitation.received.startswith(b"GET /v1/proof?")
     assert world.owner.encode() not in imitation.received
+
+
+async def test_t72_no_token_is_sent_to_a_relay_on_the_same_port(tmp_path: Path, daemon_port: int) -> None:
+    """The other loopback address has the same port, so the host in the proof could be the same."""
+    async with Imitation.of(daemon_port, twin=True) as imitation:
+        with DaemonProcess.running(tmp_path, port=daemon_port) as daemon:
+            found = discovery.read(daemon.folders.runtime)
+            assert found is not None
+            with pytest.raises(ApiProblem, match="has arrived at another address") as refused:
+                await asyncio.to_thread(AppClient(imitation.url, found.owner_token).connection)
+            by_name = await get(daemon_port, challenge(found.owner_token))
+            works = await asyncio.to_thread(AppClient(found.base_url, found.owner_token).connection)
+
+    assert "port_conflict" == refused.value.code
+    assert imitation.received.startswith(b"GET /v1/proof?")
+    assert found.owner_token.encode() not in imitation.received
+    assert (503, "port_conflict") == (by_name.status, by_name.json["code"])
+    assert "where requests to localhost:" in by_name.json["detail"]
+    assert "disconnected" == works.state  # the open sign-in returns to 127.0.0.1, so there is no conflict
 
 
 # --- the helper's proof -----------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ async def test_t75_sign_in_address_is_in_no_list_of_processes(
 ) -> None:
     """
     The browser runs until the user closes it. Meanwhile, the command has shown the address and ended, and the address
-    that the browser got is that of a private file.
+    that the browser got is a one-time link.
     """
     seen, script = tmp_path / "seen", tmp_path / "browser"
     os.mkfifo(tmp_path / "forever")
@@ -70,6 +70,7 @@ async def test_t75_sign_in_address_is_in_no_list_of_processes(
     assert "Opening your browser" in ran.err
     assert started.authorization_url in ran.err
     assert started.authorization_url == redirected
+    assert "/links/" in address
     assert state.encode() not in listed
     assert address.encode() in listed
     assert took < 20

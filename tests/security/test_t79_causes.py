@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -16,6 +17,13 @@ from tests.support.examined import Examined
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from upstash_helper.cli.doctor import desktop, network
 from upstash_helper.protocol import discovery
+from upstash_helper.protocol.errors import DiscoveryRefused
+from upstash_helper.sandbox.errors import StartupError
+from upstash_helper.sandbox.store import open_store
+from upstash_helper.settings.config import read_toml
+from upstash_helper.settings.profiles import SettingsError
+from upstash_helper.system.keyring_errors import UntrustedKeyring
+from upstash_helper.system.keyrings import TRUSTED, candidates
 from upstash_helper.system.proxies import UnsupportedProxy, find_proxy, ignored_socks_proxy
 
 if TYPE_CHECKING:
@@ -158,6 +166,22 @@ async def test_t79_discovery_file_has_one_text_for_each_cause(tmp_path: Path, co
     assert (0, 0) == (stopped.code, ended), stopped.err
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://example.com", "http://127.0.0.1:abc", "http://127.0.0.1:99999", "http://[::1", "", "file:///etc"],
+)
+def test_t79_discovery_file_with_another_address_is_damaged(tmp_path: Path, address: str) -> None:
+    """Nothing is sent there, and the message is not that of a URL parser."""
+    found = discovery.Discovery(
+        pid=1, port=1, base_url=address, owner_token="t", version="0", api_version=discovery.API_VERSION
+    )
+    discovery.write(tmp_path, found)
+
+    for read in (discovery.read, discovery.read_address):
+        with pytest.raises(DiscoveryRefused, match="is damaged, or another program wrote it"):
+            read(tmp_path)
+
+
 # --- the keyring ------------------------------------------------------------------------------------------------------
 
 
@@ -173,18 +197,16 @@ async def test_t79_secret_service_without_a_collection_has_one_name(
         from upstash_helper.broker.models import Credential, Secret
         from upstash_helper.storage.credentials.keyring_store import KeyringStore
 
-        (found,) = examined.all(desktop.keyring)
         reading = KeyringStore("upstash-helper", "default", deadline=20.0)
         before = await reading.load(), reading.health()
+        (found,) = examined.all(desktop.keyring)  # it starts no keyring
         store = KeyringStore("upstash-helper", "default", deadline=1.5)
         with pytest.raises(StoreUnavailable, match=r"no keyring \(Secret Service\) yet") as refused:
             await store.save(Credential(email="a@b.c", api_key=Secret("k"), method="api_key", since=1.0))
         asked = session.prompts
 
-    assert ("error", True) == (
-        found.state,
-        found.detail.startswith("not created yet. There is no keyring (Secret Service)"),
-    )
+    assert ("error", "not created yet") == (found.state, found.detail)
+    assert found.fix.startswith("There is no keyring (Secret Service) yet")
     assert "Create one with your desktop's password manager" in found.fix
     assert "A window on the desktop asks for the password of a new one" in refused.value.detail
     assert ("unavailable", 1) == (store.health().state, asked)
@@ -206,6 +228,94 @@ def closing_keyring(session: PrivateKeyring, monkeypatch: pytest.MonkeyPatch) ->
             session.stop()
 
     return running()
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="platform: these have one keyring")
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        (None, "there is no session bus"),
+        ("nonsense", "the session bus does not respond"),
+        ("unix:path=/nonexistent", "the session bus does not respond"),
+        ("tcp:host=127.0.0.1,port=1", "the session bus does not respond"),
+    ],
+)
+def test_t79_missing_session_bus_is_explained_in_our_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, reason: str
+) -> None:
+    """Not in those of a library that cannot parse the address, and without the names of Python's errors."""
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND", raising=False)
+    for folder in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(folder, str(tmp_path))
+    if address is not None:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+    examined = Examined(monkeypatch, tmp_path / "home")
+
+    (keyring,) = examined.all(desktop.keyring)
+    (bus,) = examined.all(desktop.session_bus)
+
+    assert f"Secret Service: {reason}" in keyring.detail
+    assert {"error", "warning"} == {keyring.state, bus.state}
+    for text in (keyring.detail, bus.detail):
+        assert not re.search(r"Error|Errno|unpack|Environment variable|python-dbus|SecretService", text), text
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("a = {s3cret = 1, s3cret = 2}", "see line 1, column 28"),
+        ("port = 1\ns3cret = \n", "see line 2, column 10"),
+        ("port = ", "see its end"),
+        ("port = " + "1" * 5000, "it has a number with too many digits"),
+    ],
+)
+def test_t79_settings_that_are_no_toml_are_explained_by_their_place(tmp_path: Path, content: str, place: str) -> None:
+    """The parser's text is not shown: it may quote a key."""
+    file = tmp_path / "config.toml"
+    file.write_text(content, encoding="utf-8")
+
+    with pytest.raises(SettingsError) as refused:
+        read_toml(file)
+
+    assert f"{file}: not valid TOML: {place}. Fix it, or move the file away." == str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"), [("s3cret", ": see line 1"), ("[a]\ns3cret", ": see line 2"), ("[a]\n[a]", ": see line 2")]
+)
+def test_t79_settings_of_the_keyring_library_are_explained_by_their_place(
+    tmp_path: Path, content: str, place: str
+) -> None:
+    """Neither the parser's text nor the name of its error is shown."""
+    config = tmp_path / "keyringrc.cfg"
+    config.write_text(content, encoding="utf-8")
+
+    with pytest.raises(UntrustedKeyring) as refused:
+        candidates(trusted=TRUSTED, environ={}, config=config)
+
+    assert f"{config} cannot be read{place}. Fix it or remove it." == str(refused.value)
+
+
+# --- the sandbox's store ----------------------------------------------------------------------------------------------
+
+
+def test_t79_store_that_cannot_be_opened_is_explained(tmp_path: Path) -> None:
+    """SQLite's name of the problem can be looked up; its message is not shown."""
+    with pytest.raises(StartupError) as failed:
+        open_store(tmp_path)
+    (tmp_path / "damaged").write_bytes(b"x" * 4096)
+    with pytest.raises(StartupError) as damaged:
+        open_store(tmp_path / "damaged")
+
+    expected = f"Cannot use {tmp_path} (SQLite reports SQLITE_CANTOPEN). Check its owner and mode, and the disk."
+    assert expected == str(failed.value)
+    assert f"{tmp_path / 'damaged'} is damaged. Delete or rename it to start with an empty sandbox." == str(
+        damaged.value
+    )
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -234,6 +344,48 @@ def test_t79_socks_proxy_is_named_with_its_variable(
         assert f"{name} names a SOCKS proxy, which is not supported." in text
         assert "s3cret" not in text
     assert ("network", "connecting", "error") == (failed.value.kind, failed.value.stage, found.state)
+
+
+INVALID_PROXIES = (
+    "https://[::1",
+    "http://a b:c",
+    "http://127.0.0.1:99999",
+    "127.0.0.1:abc",
+    "http://:9",
+    "http://",
+    "//x:9",
+)
+
+
+@pytest.mark.parametrize("value", INVALID_PROXIES)
+def test_t79_proxy_that_is_no_address_is_named_with_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """Doctor's own check does not fail on it, and the daemon does not report a bug."""
+    from yarl import URL
+
+    from upstash_helper.upstream.http_client import proxy_for
+    from upstash_helper.upstream.request import TransportFailed
+
+    examined = Examined(monkeypatch, tmp_path)
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    with pytest.raises(TransportFailed) as failed:
+        proxy_for(URL("https://api.upstash.com"))
+    found = examined.worst(network.sign_in)
+
+    for text in (failed.value.detail, found.detail):
+        assert text.startswith("HTTPS_PROXY is not the address of a proxy, such as http://proxy.example.com:8080.")
+
+
+@pytest.mark.parametrize("value", [" socks5://127.0.0.1:1080", "SOCKS5:127.0.0.1:1080", "socks4a://x"])
+def test_t79_socks_proxy_is_recognized_in_every_spelling(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Without slashes, it would be read as the host of an HTTP proxy."""
+    monkeypatch.setenv("https_proxy", value)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    with pytest.raises(UnsupportedProxy, match=r"^https_proxy names a SOCKS proxy, which is not supported\."):
+        find_proxy("https", "api.upstash.com")
+    assert ignored_socks_proxy({"ALL_PROXY": value}) is not None
 
 
 def test_t79_socks_proxy_for_all_protocols_is_not_used_silently() -> None:

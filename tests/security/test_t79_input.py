@@ -117,7 +117,7 @@ async def test_t79_api_key_from_a_file_of_windows(tmp_path: Path, sandbox: Sandb
     assert (2, True) == (utf16.code, "The API key on standard input is encoded in UTF-16." in utf16.err)
     assert (2, True) == (latin.code, "is not in UTF-8: line 1, column 4" in latin.err)
     assert (0, True) == (read.code, email in read.out)
-    assert (2, True) == (email_wrong.code, "/email: Must be an email address" in email_wrong.err)
+    assert (2, 1) == (email_wrong.code, email_wrong.err.count("not an email address: it has no @"))
 
 
 async def test_t79_json_with_a_bom_is_read_by_the_api(world: World) -> None:

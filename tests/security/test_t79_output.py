@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import signal
@@ -12,6 +13,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -19,6 +21,7 @@ from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.forked_commands import CLOSED, FULL, ForkedCommands
 from tests.support.sample_app import SampleApp
 from tests.support.world import PASSWORD
+from upstash_helper.protocol import discovery
 from upstash_helper.protocol.wire import CreateDatabase
 from upstash_helper.system import console
 
@@ -197,6 +200,69 @@ def test_t79_other_programs_explain_it_as_well(command: tuple[str, ...], redirec
     assert (1, True) == (ran.returncode, line.startswith("Error: The result cannot be written to standard output"))
 
 
+HOSTILE = "evil\x1b[31m\x07\r\nError: fake\u202e\x9b2J"
+
+
+async def test_t79_names_that_others_have_chosen_cannot_control_the_terminal(
+    daemon: DaemonProcess, sandbox: Sandbox
+) -> None:
+    """Another member of a team may have named a database. A command that only repeats the name is no exception."""
+    (one,) = daemon.client.databases()
+    found = discovery.read(daemon.folders.runtime)
+    assert found is not None
+    url, headers = (
+        f"{found.base_url}/upstash/v2/redis/database/{one.id}",
+        {"Authorization": f"Bearer {found.owner_token}"},
+    )
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as response:
+        record = {**await response.json(), "database_name": HOSTILE, "primary_region": "us\x1b[31m"}
+    answers = {
+        ("GET", "/v2/redis/databases"): [record],
+        ("GET", f"/v2/redis/database/{one.id}"): record,
+        ("POST", f"/v2/redis/reset-password/{one.id}"): record,
+    }
+    for (method, path), document in answers.items():
+        await sandbox.fault(method=method, path=path, times=None, status=200, body=json.dumps(document))
+    lines = (
+        ["databases", "list"], ["databases", "reset-password", one.id],
+        ["databases", "reset-password", one.id, "--yes"], ["databases", "delete", one.id, "--yes"],
+    )  # fmt: skip
+
+    try:
+        daemon.client.database_page(refresh=True)
+        printed = await ForkedCommands(daemon.environment).run(*lines)
+    finally:
+        await sandbox.clear_faults()
+
+    assert [0, 2, 0, 0] == [one.code for one in printed], printed
+    for one_printed in printed:
+        text = (one_printed.out + one_printed.err).decode()
+        assert not set("\x1b\x07\r\u202e\x9b") & set(text), text
+        assert not [line for line in text.splitlines() if line.startswith("Error: fake")], text
+    assert "evil\ufffd[31m" in printed[2].out.decode()
+    assert f"databases credentials {one.id}" in printed[2].out.decode()
+    assert "Deleted evil\ufffd[31m" in printed[3].out.decode()
+
+
+TELL = """
+import datetime
+from upstash_helper.client.app_session import print_code
+from upstash_helper.client.helper import print_url
+print_code("ABCD-EFGH", datetime.datetime.now(datetime.UTC))
+print_url("https://auth.example")
+"""
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">&- 2>&- <&-", "2>/dev/null"])
+def test_t79_app_without_stderr_can_request_access(redirection: str) -> None:
+    """The Python client has nothing to print to then, as in an app with a window; the user still sees the prompt."""
+    ran = subprocess.run(
+        ("sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-c", TELL), capture_output=True, check=False
+    )
+
+    assert (0, b"") == (ran.returncode, ran.stdout)
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437"])
 async def test_t79_demo_runs_to_its_end(encoding: str) -> None:
     """Windows uses such an encoding for every pipe."""
@@ -246,7 +312,7 @@ async def test_t79_arguments_in_another_encoding_are_understood(daemon: DaemonPr
 
     assert 0 == results[0][0], results[0]
     assert b"caf\\xe9-\\u65e5\\u672c" in results[0][1]
-    assert (2, True) == (results[1][0], b"not in the encoding of this terminal" in results[1][2]), results[1]
+    assert (2, True) == (results[1][0], b"this terminal's encoding does not have" in results[1][2]), results[1]
 
 
 async def test_t79_invalid_option_is_explained_in_words(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ async def test_t80_own_daemon_with_other_folders_is_recognized(
     for ran in (status, start):
         assert f"Another daemon of yours is running (process {running.pid}, port {port})" in ran.err
         assert expected.format(tmp_path, tmp_path) in ran.err
+        assert "such as another upstash-helper" not in ran.err
         assert "Traceback" not in ran.err
     assert (3, 7) == (status.code, start.code)
 
@@ -154,7 +155,7 @@ async def test_t80_daemon_of_another_profile_is_recognized(tmp_path: Path) -> No
         ran = await run_cli("status", environment=ours | {"UPSTASH_HELPER_PORT": str(port)})
 
     assert 3 == ran.code
-    assert "it serves the profile work: use upstash-helper --profile work" in ran.err
+    assert "It serves the profile work. To use it, add --profile work." in ran.err
 
 
 @pytest.mark.parametrize("place", ["session", "state"])
@@ -187,8 +188,10 @@ def test_t80_daemon_is_announced_where_earlier_clients_look(tmp_path: Path) -> N
     """An app may have the client of an earlier version in its own environment."""
     port = free_port()
     with daemon(environment(tmp_path), port) as running:
-        earlier = discovery.read(tmp_path / "session" / "upstash-helper")
-        held = discovery.is_running(tmp_path / "session" / "upstash-helper")
+        session = tmp_path / "session" / "upstash-helper"
+        until(lambda: discovery.discovery_file(session).exists(), seconds=20)  # both files, one after the other
+        earlier = discovery.read(session)
+        held = discovery.is_running(session)
 
     assert earlier is not None
     assert (running.pid, True) == (earlier.pid, held)

@@ -247,6 +247,22 @@ async def test_t29_user_can_grant_fewer_scopes(world: World) -> None:
     assert (403, "insufficient_scope") == (closed.status, closed.code)
 
 
+@pytest.mark.parametrize("origin", [PAGE, None], ids=["page", "native"])
+async def test_app_learns_nothing_about_other_programs_of_the_user(world: World, origin: str | None) -> None:
+    """The system reports the program of a request, such as the browser with its path. Only the user sees that."""
+    app = await world.pair("connection:read", origin=origin)
+
+    own = (await world.as_app(app, "GET", "/v1/token")).json["identity"]
+    shown = (await world.get(f"/v1/apps/{app.id}")).json["identity"]
+
+    assert {("program", ""), ("pid", None), ("sent_by", "")} <= {
+        (name, value) for name, value in own.items() if isinstance(value, str | None)
+    }
+    assert ([], []) == (own["warnings"], own["others"])
+    assert own["name"] == own["shown"] == own["shown_without_process"] == shown["name"]
+    assert shown["pid"] is not None
+
+
 async def test_t29_app_reads_only_credentials_of_its_own_databases(world: World) -> None:
     """Others get 403 without a request to Upstash, unless the user allowed all. An origin keeps its databases."""
     await world.connect()

@@ -43,7 +43,7 @@ async def sent(world: World, path: str) -> int:
         ({"status": 500, "body": "oops"}, "server_error"),
         ({"status": 200, "body": "<html>maintenance</html>"}, "invalid_response"),
         ({"status": 200, "body": "x" * 100, "repeat": 100_000}, "invalid_response"),
-        ({"status": 302, "headers": {"Location": "http://evil.example/"}, "body": ""}, "invalid_response"),
+        ({"status": 302, "headers": {"Location": "http://evil.example/"}, "body": ""}, "network_error"),
         ({"truncate": 20}, "network_error"),
     ],
 )

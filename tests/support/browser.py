@@ -45,10 +45,15 @@ def chromium() -> str:
     return found
 
 
+WAIT_MILLISECONDS = 30_000
+"""How long pages may take on a busy machine. Playwright gives an expectation five seconds."""
+
+
 @contextlib.asynccontextmanager
 async def playwright_driver() -> AsyncIterator[Playwright]:
     """Start Playwright, or skip the test if it is not installed."""
     async_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
+    async_api.expect.set_options(timeout=WAIT_MILLISECONDS)
     async with async_api.async_playwright() as playwright:
         yield playwright
 
@@ -154,9 +159,10 @@ class Site:
         headers: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        address: str = "127.0.0.1",
     ) -> AsyncIterator[Site]:
         """
-        Serve the site on 127.0.0.1.
+        Serve the site on a loopback address.
 
         Args:
             pages: HTML by path: ``{"/": "<!doctype html>…"}``. A path that ends in ``.js`` is JavaScript.
@@ -165,6 +171,7 @@ class Site:
             host: The host in the origin: ``127.0.0.1``, which is cross-site to the daemon's ``localhost``, or
                 ``localhost``, which is same-site on another port.
             port: A free port by default.
+            address: The address.
         """
         site = cls("", dict(pages or {}), dict(headers or {}))
 
@@ -176,7 +183,7 @@ class Site:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await web.TCPSite(runner, address, port).start()
             site.origin = f"http://{host}:{runner.addresses[0][1]}"
             yield site
         finally:

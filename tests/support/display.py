@@ -21,12 +21,22 @@ STOP_SECONDS = 10.0
 
 
 @contextmanager
-def x_display() -> Iterator[str]:
+def x_display(*, width: int = 800, height: int = 600) -> Iterator[str]:
     """Run an X server on a free display number, and yield its name, as in ``DISPLAY``."""
-    program = _program("Xvfb", package="xvfb")
+    program = required_program("Xvfb", package="xvfb")
     reading, writing = os.pipe()
     # With -displayfd the server chooses a free number and reports it, so that no two tests use the same.
-    command = [program, "-displayfd", str(writing), "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
+    command = [
+        program,
+        "-displayfd",
+        str(writing),
+        "-screen",
+        "0",
+        f"{width}x{height}x24",
+        "-nolisten",
+        "tcp",
+        "-noreset",
+    ]
     try:
         server = subprocess.Popen(
             command, pass_fds=[writing], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -49,7 +59,7 @@ def x_display() -> Iterator[str]:
 @contextmanager
 def desk() -> Iterator[Desk]:
     """Run a display with a clipboard."""
-    _program("xclip", package="xclip")
+    required_program("xclip", package="xclip")
     with x_display() as display:
         found = Desk(display)
         try:
@@ -91,7 +101,8 @@ class Desk:
             return False
 
 
-def _program(name: str, *, package: str) -> str:
+def required_program(name: str, *, package: str) -> str:
+    """Return the path of a program. Without it, the test is skipped."""
     if sys.platform != "linux":
         pytest.skip("platform: elsewhere this needs a desktop")
     found = shutil.which(name)

@@ -50,6 +50,14 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
+def unreadable_reason(step: object) -> str:
+    """Return why a sign-in fails with this response: a portal's page or redirect is not a response of the server."""
+    is_portal = isinstance(step, Answer) and (
+        "Location" in step.headers or (step.status == 200 and "text/html" in step.headers.values())
+    )
+    return "network_error" if is_portal else "invalid_response"
+
+
 def answer(document: Any, status: int = 200, **headers: str) -> Answer:
     """Return a JSON response. Underscores in header names become hyphens."""
     return Answer(
@@ -191,7 +199,8 @@ class Faulty:
 def _abort(writer: asyncio.StreamWriter) -> None:
     # SO_LINGER with a time of zero: closing sends RST instead of FIN.
     connection = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):  # the client has closed it
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
@@ -220,6 +229,15 @@ async def faulty(*script: Step, tls: ssl.SSLContext | None = None) -> AsyncItera
         server.close()
         await server_side.hang_up()
         await server.wait_closed()
+
+
+def time_limit(step: Step) -> float:
+    """
+    Return the seconds that a request may take: few only for a server that hangs, because they pass.
+
+    With others, the request is sent and answered within the limit on a busy machine too.
+    """
+    return 1.0 if isinstance(step, Hang) else 20.0
 
 
 @asynccontextmanager

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FLOOD: Final = """
-import errno, os, selectors, socket, sys, threading, time
+import errno, os, selectors, socket, struct, sys, threading, time
 port, number, user, pace = (int(text) for text in sys.argv[1:5])
-head, drips, reads = sys.argv[5].encode(), sys.argv[6] == "drips", sys.argv[7] == "reads"
+head, drips, reads, resets = sys.argv[5].encode(), *(flag == "1" for flag in sys.argv[6:9])
 if user:
     # In here, not before the start: Python may be in a folder that the other user cannot access.
     os.setgroups([])
@@ -39,6 +39,8 @@ def begin():
     one.setblocking(False)
     if not reads:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    if resets:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     one.connect_ex(("127.0.0.1", port))
     selector.register(one, selectors.EVENT_WRITE)
 def end(one):
@@ -53,7 +55,9 @@ while True:
         try:
             if mask & selectors.EVENT_WRITE:
                 one.send(head)
-                if reads:
+                if resets:
+                    end(one)
+                elif reads:
                     selector.modify(one, selectors.EVENT_READ, "open")
                 else:
                     selector.modify(one, selectors.EVENT_WRITE, "open")
@@ -92,6 +96,8 @@ class Flood:
     """Whether it sends one more byte on each connection ten times per second."""
     reads: bool = True
     """Whether it reads responses. If not, it sends its requests again and again."""
+    resets: bool = False
+    """Whether it resets each connection after sending."""
     user: int = 0
     """The user it runs as; 0: this one."""
     pace: int = 0
@@ -102,7 +108,7 @@ class Flood:
     @contextlib.contextmanager
     def against(self, port: int) -> Iterator[None]:
         """Run it."""
-        flags = ["drips" if self.drips else "", "reads" if self.reads else ""]
+        flags = [str(int(flag)) for flag in (self.drips, self.reads, self.resets)]
         numbers = [str(each) for each in (port, self.number, self.user, self.pace)]
         command = [sys.executable, "-I", "-S", "-c", _FLOOD, *numbers, self.head.format(port=port), *flags]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -129,6 +135,20 @@ FLOODS: Final = {
         number=64, head="GET /connect.js HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n", reads=False, within=3.0
     ),
     "complete requests": Flood(number=64, head="GET /health HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"),
+    "pipelined requests": Flood(
+        number=64, head="GET /health HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n" * 1000, reads=False, within=3.0
+    ),
+    "connections that are reset": Flood(
+        number=64, head="GET /health HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n", resets=True, within=5.0
+    ),
+    "bodies in chunks of one byte": Flood(
+        number=64,
+        head=(
+            "POST /v1/pairings HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n" + "1\r\na\r\n" * 15_000
+        ),
+        within=5.0,
+    ),
     "500 requests that owe a body": Flood(number=500, head=f"POST /v1/pairings HTTP/1.1\r\n{_BODY}", within=5.0),
 }
 

@@ -92,4 +92,4 @@ _CLEARS = {"stop": ("active",), "disable": ("enabled", "active"), "bootout": ("l
 def listing(folder: Path) -> list[str]:
     """Return the files and links in a folder and its subfolders."""
     paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(str(PurePath(path.relative_to(folder))) for path in paths)
+    return sorted(path.relative_to(folder).as_posix() for path in paths)

@@ -39,6 +39,7 @@ _BUS: Final = """\
   <servicedir>{folder}/services</servicedir>
   <limit name="service_start_timeout">60000</limit>
   <policy context="default">
+    {users}
     <allow send_destination="*"/>
     <allow receive_sender="*"/>
     <allow own="*"/>
@@ -65,11 +66,18 @@ def skip_unless_there_is_one() -> None:
 class PrivateKeyring:
     """A session bus and GNOME Keyring's daemon on it; a context manager that starts and stops both."""
 
-    def __init__(self, *, prompts: Literal["declined", "unanswered"] = "declined", activatable: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        prompts: Literal["declined", "unanswered"] = "declined",
+        activatable: bool = False,
+        shared: bool = False,
+    ) -> None:
         """
         Args:
             prompts: How the prompter reacts.
             activatable: Whether the bus starts a new, locked keyring when there is none, as on a desktop.
+            shared: Whether programs of other users may use the bus.
         """
         self._folder = Path(tempfile.mkdtemp(prefix="kr-"))  # short: a socket's path has at most 107 bytes
         for name in ("home", "run", "services"):
@@ -79,6 +87,7 @@ class PrivateKeyring:
             daemon = shutil.which("gnome-keyring-daemon")  # the bus needs an absolute path
             self.declare(_NAME, f"{daemon} --start --foreground --components=secrets")
         self._prompts = prompts
+        self._shared = shared
         self._bus: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
 
@@ -124,7 +133,8 @@ class PrivateKeyring:
     def start_bus(self) -> None:
         """Start the bus and wait until it is ready."""
         configuration = self._folder / "bus.conf"
-        configuration.write_text(_BUS.format(folder=self._folder))
+        users = '<allow user="*"/>' if self._shared else ""
+        configuration.write_text(_BUS.format(folder=self._folder, users=users))
         self._bus = subprocess.Popen(
             ["dbus-daemon", "--nofork", "--nopidfile", "--print-address=1", f"--config-file={configuration}"],
             env=self.env,
@@ -133,6 +143,10 @@ class PrivateKeyring:
         )
         assert self._bus.stdout is not None
         assert self._bus.stdout.readline(), "the bus did not start"
+        if self._shared:
+            for folder in (self._folder, self._folder / "run"):
+                folder.chmod(0o711)
+            (self._folder / "run" / "bus").chmod(0o777)
 
     def start_keyring(self) -> None:
         """Start the keyring and wait until its login collection exists and is unlocked."""
@@ -156,7 +170,8 @@ class PrivateKeyring:
             for prompter in self._prompters():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(prompter, signal.SIGTERM)
-        shutil.rmtree(self._folder)
+        # A program of the session that is just ending may still write.
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -184,6 +199,14 @@ class PrivateKeyring:
                 secret,
                 connection=bus,
             )
+
+    def is_running(self) -> bool:
+        """Return whether any program provides the Secret Service."""
+        from jeepney import message_bus  # type: ignore[import-untyped]
+        from jeepney.io.blocking import Proxy, open_dbus_connection  # type: ignore[import-untyped]
+
+        with closing(open_dbus_connection(self.env["DBUS_SESSION_BUS_ADDRESS"])) as bus:
+            return bool(Proxy(message_bus, bus).NameHasOwner(_NAME)[0])
 
     def freeze(self) -> None:
         """Make the keyring hang."""
@@ -245,8 +268,8 @@ class PrivateKeyring:
         service.write_text(f"[D-BUS Service]\nName={name}\nExec={command}\n")
 
     def _call(self, interface: str, method: str, signature: str, *body: object, connection: object = None) -> None:
-        from jeepney import DBusAddress, MessageType, new_method_call  # type: ignore[import-untyped]
-        from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]
+        from jeepney import DBusAddress, MessageType, new_method_call
+        from jeepney.io.blocking import open_dbus_connection
 
         message = new_method_call(DBusAddress(_SERVICE, _NAME, interface), method, signature, body)
         if connection is None:

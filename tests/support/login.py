@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.connecting import settings_for
 from tests.support.daemon import DaemonProcess
-from tests.support.tray_host import Item, Line, TrayHost
 from tests.support.tray_process import TrayProcess
 from tests.support.world import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from tests.support.connecting import Flow
     from tests.support.keyring import PrivateKeyring
     from tests.support.sandbox import Sandbox
+    from tests.support.tray_host import Item, Line, TrayHost
 
 
 @dataclass
@@ -32,19 +34,18 @@ class Login:
     @classmethod
     @contextlib.asynccontextmanager
     async def of(
-        cls, bus: PrivateKeyring, environment: Mapping[str, str], sandbox: Sandbox, port: int
+        cls, bus: PrivateKeyring, environment: Mapping[str, str], sandbox: Sandbox, port: int, *, flow: Flow = "partner"
     ) -> AsyncIterator[Login]:
-        """Log in for the duration of the block."""
+        """Log in for the duration of the block. ``flow``: how the daemon signs in."""
+        from tests.support.tray_host import TrayHost
+
         async with TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host:
             with (
                 DaemonProcess.running(
                     Path(environment["UPSTASH_HELPER_HOME"]),
                     port=port,
                     environment=environment,
-                    client_id=sandbox.client_id,
-                    auth_url=sandbox.auth_url,
-                    api_url=sandbox.api_url,
-                    rest_url=sandbox.rest_url,
+                    **settings_for(sandbox, flow),
                 ) as daemon,
                 TrayProcess.running(environment) as tray,
             ):
@@ -60,6 +61,19 @@ class Login:
         await sandbox.account(email, PASSWORD)
         self.daemon.client.use_api_key(email=email, api_key=await sandbox.api_key(email, "from the console"))
         return email
+
+
+def session_environment(bus: PrivateKeyring, folder: Path, *, opened: Path) -> dict[str, str]:
+    """
+    Return the environment of the programs in the session on ``bus``, with their files in ``folder``.
+
+    Their browser writes the addresses that it opens to the file ``opened``.
+    """
+    script = folder / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    script.chmod(0o700)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHON"))}
+    return {**kept, **bus.env, "BROWSER": f"{script} %s", "UPSTASH_HELPER_HOME": str(folder / "home")}
 
 
 def shows(text: str) -> Callable[[str, Line], bool]:

@@ -50,7 +50,7 @@ def run_with_mounts(mounts: str, use: Callable[..., Awaitable[Any]], *paths: Pat
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert 0 == ended.returncode, ended.stderr

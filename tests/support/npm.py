@@ -1,4 +1,4 @@
-"""Packages from npm for tests: Upstash's JavaScript client, and the accessibility checker."""
+"""Packages from npm for tests: Upstash's JavaScript client, the accessibility checker, and OAuth clients."""
 
 from __future__ import annotations
 

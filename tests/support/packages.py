@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # What tools leave in a checkout. `.git` goes with them: what is packed must not depend on it.
-_LEFT_BY_TOOLS = (".git", ".venv", ".*_cache", ".coverage*", "htmlcov", "node_modules", "dist", "build")
+_LEFT_BY_TOOLS = (".git", ".venv*", ".*_cache", ".coverage*", "htmlcov", "node_modules", "dist", "build")
 
 DIRT = {
     ".env": "UPSTASH_API_KEY=planted-secret\n",

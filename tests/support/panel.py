@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 import pytest
 
 from tests.support.display import x_display
 from tests.support.keyring import PrivateKeyring
+from tests.support.virtual_desktop import HEIGHT, VirtualDesktop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from PIL.Image import Image
-
-HEIGHT: Final = 32
-"""Height of the panel, which is at the top of the display."""
-SECONDS: Final = 40.0
+    from collections.abc import Iterator
 
 # One panel at the top, over the whole width, that contains only the tray.
 _CONFIGURATION: Final = """\
@@ -54,17 +47,12 @@ _CONFIGURATION: Final = """\
   </property>
 </channel>
 """
-_LEFT: Final = 1
-_RIGHT: Final = 3
 
 
-class Panel:
+class Panel(VirtualDesktop):
     """Xfce's panel, on its own session bus and display."""
 
-    def __init__(self, session: PrivateKeyring, display: str) -> None:
-        self.session = session
-        self.display = display
-        self._programs: list[subprocess.Popen[bytes]] = []
+    variables: ClassVar = {"XDG_CURRENT_DESKTOP": "XFCE"}
 
     @classmethod
     @contextmanager
@@ -82,105 +70,9 @@ class Panel:
             panel.start(program)
             yield panel
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """The environment of a program on this desktop."""
-        quiet = {"GDK_BACKEND": "x11", "GTK_A11Y": "none", "NO_AT_BRIDGE": "1", "XDG_CURRENT_DESKTOP": "XFCE"}
-        return {**self.session.env, **quiet, "DISPLAY": self.display}
-
     def start(self, program: str = "xfce4-panel") -> None:
         """Start the panel, as at login or after a crash."""
-        command, silent = [program, "--disable-wm-check"], subprocess.DEVNULL
-        self._programs.append(
-            subprocess.Popen(command, env=dict(self.environment), stdin=silent, stdout=silent, stderr=silent)
-        )
-
-    def kill(self) -> None:
-        """Kill the panel. The session continues."""
-        panel = self._programs.pop()
-        panel.kill()
-        panel.wait()
-
-    def stop(self) -> None:
-        """End all programs that were started here."""
-        for one in reversed(self._programs):
-            one.kill()
-            one.wait()
-
-    # --- the screen ---------------------------------------------------------------------------------------------------
-
-    def picture(self) -> Image:
-        """Return a screenshot of the display."""
-        from PIL import ImageGrab
-
-        return ImageGrab.grab(xdisplay=self.display).convert("RGB")
-
-    def icon(self) -> Image:
-        """Return the part of the panel where the first icon is."""
-        return self.picture().crop((0, 0, HEIGHT, HEIGHT))
-
-    def until(self, condition: Callable[[Image], bool], *, keep: Path, seconds: float = SECONDS) -> Image:
-        """
-        Wait until a condition holds for the icon, and return a screenshot of the display.
-
-        Args:
-            condition: Called with an image of the icon.
-            keep: File for the last screenshot if it never holds.
-            seconds: How long to wait.
-        """
-        deadline = time.monotonic() + seconds
-        while not condition(self.icon()):
-            if time.monotonic() >= deadline:
-                self.picture().save(keep)
-                message = f"not within {seconds} s; the last screenshot is in {keep}"
-                raise AssertionError(message)
-            time.sleep(0.05)
-        return self.picture()
-
-    def paint(self, color: int) -> None:
-        """Set the background color of the display as RGB, from 0x000000 to 0xFFFFFF."""
-        from Xlib.display import Display
-
-        display = Display(self.display)
-        root = display.screen().root
-        root.change_attributes(background_pixel=color)
-        root.clear_area(0, 0, 0, 0)
-        display.sync()
-        display.close()
-
-    # --- the mouse and the keyboard -----------------------------------------------------------------------------------
-
-    def click(self, x: int = HEIGHT // 2, y: int = HEIGHT // 2, *, right: bool = False) -> None:
-        """Click, by default on the first icon."""
-        from Xlib import X
-
-        button = _RIGHT if right else _LEFT
-        self._input([(X.MotionNotify, 0, x, y), (X.ButtonPress, button, 0, 0), (X.ButtonRelease, button, 0, 0)])
-
-    def press(self, *names: str) -> None:
-        """Press keys one after the other, by their X names."""
-        from Xlib import XK, X
-        from Xlib.display import Display
-
-        display = Display(self.display)
-        codes = [display.keysym_to_keycode(XK.string_to_keysym(name)) for name in names]
-        display.close()
-        for code in codes:
-            self._input([(X.KeyPress, code, 0, 0), (X.KeyRelease, code, 0, 0)])
-            time.sleep(0.1)  # the menu needs time to move the selection
-
-    def _input(self, events: list[tuple[int, int, int, int]]) -> None:
-        from Xlib.display import Display
-        from Xlib.ext import xtest
-
-        display = Display(self.display)
-        for kind, detail, x, y in events:
-            xtest.fake_input(display, kind, detail, x=x, y=y)
-            display.sync()
-            time.sleep(0.05)  # toolkits ignore a press and a release at the same instant
-        display.close()
-
-    # --- inside -------------------------------------------------------------------------------------------------------
+        self.start_program(program, "--disable-wm-check")
 
     def configure(self, *, dark: bool) -> None:
         """Write the panel's configuration, before it starts."""

@@ -18,6 +18,14 @@ class UnknownPeers:
         """Return False: every peer is this user."""
         return False
 
+    def is_this_user(self, local: tuple[str, int], remote: tuple[str, int]) -> bool:
+        """Return True, for the same reason."""
+        return True
+
+    def identifies_users(self) -> bool:
+        """Return True."""
+        return True
+
     async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
         """Return None."""
         self.lookups += 1

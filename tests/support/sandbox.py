@@ -31,6 +31,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     auth_url: str
     api_url: str
     rest_url: str
+    issuer_url: str
     client_id: str
     redirect_uris: list[str]
     admin_url: str
@@ -59,6 +60,7 @@ class Sandbox:
         port: int | None = 0,
         redirect_uris: tuple[str, ...] = (),
         client_id: str | None = None,
+        arguments: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """
@@ -67,12 +69,14 @@ class Sandbox:
             port: The port of the sign-in and Developer API. 0 picks a free one; None uses the sandbox's default.
             redirect_uris: The redirect URIs to register. Empty: the sandbox's default.
             client_id: The OAuth client to register. None: the sandbox's default.
+            arguments: More arguments.
             environment: Variables added to this process's environment.
         """
         self.data = data
         self._arguments = ["--data", str(data)]
         self._arguments += [part for uri in redirect_uris for part in ("--redirect-uri", uri)]
         self._arguments += ["--client-id", client_id] if client_id else []
+        self._arguments += arguments
         self._port = port
         self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
@@ -175,6 +179,11 @@ class Sandbox:
         return self.ready.rest_url
 
     @property
+    def issuer_url(self) -> str:
+        """The issuer of the open sign-in."""
+        return self.ready.issuer_url
+
+    @property
     def client_id(self) -> str:
         """The ID of the registered OAuth client."""
         return self.ready.client_id
@@ -241,6 +250,34 @@ class Sandbox:
         """Revoke an API key, as the user would in the console."""
         await self._admin("POST", "api-keys", {"email": email, "name": name, "revoke": True})
 
+    async def team(self, email: str, name: str, members: Mapping[str, str] | None = None) -> str:
+        """Create a team of an account and return its ID. ``members``: the roles of others, by email."""
+        body = {"email": email, "team_name": name, "members": dict(members or {})}
+        return str((await self._admin("POST", "teams", body))["team_id"])
+
+    async def grants(self, email: str | None = None) -> list[dict[str, Any]]:
+        """Return the issuer's grants, oldest first: all, or those of an account."""
+        query = {} if email is None else {"email": email}
+        grants: list[dict[str, Any]] = await self._admin("GET", "grants", query=query)
+        return grants
+
+    async def revoke_grant(self, grant_id: str) -> None:
+        """Revoke a grant, as the user would in the console."""
+        await self._admin("POST", "grants", {"id": grant_id, "action": "revoke"})
+
+    async def expire_access_tokens(self, grant_id: str) -> None:
+        """Let the access tokens of a grant expire. Its refresh token stays valid."""
+        await self._admin("POST", "grants", {"id": grant_id, "action": "expire"})
+
+    async def clients(self) -> list[dict[str, Any]]:
+        """Return the clients that have registered at the issuer, oldest first."""
+        clients: list[dict[str, Any]] = await self._admin("GET", "clients")
+        return clients
+
+    async def remove_client(self, client_id: str) -> None:
+        """Delete a client of the issuer, so that it must register again."""
+        await self._admin("DELETE", f"clients/{client_id}")
+
     async def settings(self, **changes: Any) -> dict[str, Any]:
         """
         Change some settings (see ``upstash_helper.sandbox.oauth.settings``), reset the others, and return all.
@@ -289,6 +326,10 @@ class Page(msgspec.Struct):
     hidden: dict[str, str] = {}
     fields: dict[str, str] = {}
     """The values of the visible fields."""
+    choices: dict[str, list[str]] = {}
+    """The values of the radio buttons, by name."""
+    chosen: dict[str, str] = {}
+    """The preselected ones."""
     message: str = ""
     """The page's notice, or its lead."""
 
@@ -310,6 +351,10 @@ class _Reader(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.page.action = values["action"]
+        elif tag == "input" and values.get("type") == "radio":
+            self.page.choices.setdefault(values["name"], []).append(values["value"])
+            if "checked" in values:
+                self.page.chosen[values["name"]] = values["value"]
         elif tag == "input":
             fields = self.page.hidden if values.get("type") == "hidden" else self.page.fields
             fields[values["name"]] = values.get("value", "")

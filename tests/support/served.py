@@ -20,7 +20,9 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
-from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
+from upstash_helper.storage.registrations import MemoryRegistrations
+from upstash_helper.system.clock import SystemClock
+from upstash_helper.system.default_browser import SystemBrowser
 from upstash_helper.system.notifications import SilentNotifier
 from upstash_helper.system.peers import SystemPeers
 
@@ -156,6 +158,8 @@ class LocalDaemon:
             callback=listeners,
             numeric=NumericAddress(listeners, clock),
             listeners=listeners.snapshot,
+            registrations=MemoryRegistrations(),
+            client_name="upstash-helper (test)",
         )
         folders = Folders(config=root / "config", state=root / "state", runtime=root / "run", logs=root / "log")
         settings = Settings(port=listeners.port, open_browser=False)

@@ -24,12 +24,13 @@ class Terminal:
 
     def __init__(self, process: asyncio.subprocess.Process, keyboard: int) -> None:
         self.process = process
-        self._keyboard = keyboard
+        self.keyboard = keyboard
+        """The descriptor of the terminal's other end."""
         self._read = b""
 
     def type(self, text: str) -> None:
         """Type ``text`` now."""
-        os.write(self._keyboard, text.encode())
+        os.write(self.keyboard, text.encode())
 
     async def shows(self, text: bytes = QUESTION) -> str:
         """Wait until the error output contains ``text``, and return it up to there, from the end of the last read."""

@@ -10,9 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("platform: only Linux has D-Bus", allow_module_level=True)
 
 from dbus_fast import Message, MessageType, NameFlag, Variant
 from dbus_fast.aio import MessageBus
@@ -95,9 +101,25 @@ class TrayHost:
         finally:
             host.stop()
 
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def item_of(cls, address: str, pid: int) -> AsyncIterator[Item]:
+        """Yield the item of a process, whichever panel shows it."""
+        reader = cls(address)
+        await reader.connect()
+        try:
+            yield Item(reader, f"org.kde.StatusNotifierItem-{pid}-1")
+        finally:
+            reader.stop()
+
+    async def connect(self) -> MessageBus:
+        """Connect to the bus, and return the connection."""
+        self._bus = await MessageBus(bus_address=self.address).connect()
+        return self._bus
+
     async def start(self) -> None:
         """Start the panel, as at login or after a crash."""
-        self._bus = await MessageBus(bus_address=self.address).connect()
+        self._bus = await self.connect()
         self._bus.add_message_handler(self._received)
         self._watcher = Watcher(with_host=self.with_host)
         self._bus.export(_PATH, self._watcher)

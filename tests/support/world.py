@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import msgspec
+from yarl import URL
 
+from tests.support import open_sign_in
 from upstash_helper.protocol import wire
 from upstash_helper.runtime.callback_port import CallbackPort, all_listeners
 from upstash_helper.runtime.compose import Daemon, Machine, compose
@@ -29,8 +31,9 @@ from upstash_helper.settings.config import Profile, Settings
 from upstash_helper.settings.profiles import Folders
 from upstash_helper.storage.credentials.file_store import MemoryStore
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
+from upstash_helper.storage.registrations import RegistrationFile
 from upstash_helper.storage.tombstones import TombstoneFile
-from upstash_helper.system.clock_and_browser import SystemClock
+from upstash_helper.system.clock import SystemClock
 from upstash_helper.system.peers import SystemPeers
 
 if TYPE_CHECKING:
@@ -57,9 +60,12 @@ class Browser:
     def __init__(self) -> None:
         self.opened: list[str] = []
 
-    async def open(self, url: str) -> bool:
+        self.links: list[str | None] = []
+
+    async def open(self, url: str, *, link: str | None = None) -> bool:
         """Record ``url``."""
         self.opened.append(url)
+        self.links.append(link)
         return True
 
 
@@ -187,6 +193,7 @@ class World:
         ledger: Ledger | None = None,
         clock: Clock | None = None,
         peers: Peers | None = None,
+        in_wsl: bool = False,
         **settings: Any,
     ) -> AsyncIterator[Self]:
         """
@@ -200,6 +207,7 @@ class World:
             "api_url": sandbox.api_url,
             "rest_url": sandbox.rest_url,
             "open_browser": False,
+            "issuer_url": sandbox.issuer_url,
             **settings,
         }
         chosen = Settings(**values)
@@ -224,10 +232,14 @@ class World:
             listeners=functools.partial(all_listeners, listeners, callback_port)
             if callback_port
             else loopback.listeners,
-            tombstones=TombstoneFile(folders.tombstone_file, folders.runtime / folders.tombstone_file.name),
+            registrations=RegistrationFile(folders.registration_file),
+            client_name="upstash-helper (test)",
+            tombstones=TombstoneFile(*folders.tombstone_files),
+            in_wsl=in_wsl,
         )
         profile = Profile(name="test", folders=folders, settings=chosen, sources={})
         daemon = compose(machine, profile, stop=stop)
+        listeners.on_recovered = daemon.rename_pages
         ready = asyncio.Event()
 
         @contextlib.contextmanager
@@ -270,7 +282,7 @@ class World:
     @property
     def pages(self) -> str:
         """The origin of the owner's pages."""
-        return self.daemon.pages_origin
+        return self.daemon.pages_origin()
 
     def at_pages(self, **headers: str) -> dict[str, str]:
         """Return the headers of a request to the origin of the owner's pages."""
@@ -338,13 +350,23 @@ class World:
 
     async def land(self, address: str, **headers: str) -> Reply:
         """Follow the authorization server's redirect as a browser does."""
-        path = "/" + address.partition("?")[1] + address.partition("?")[2]
+        target = URL(address, encoded=True)
+        port = self.port if target.path == "/callback" else self.settings.port  # or the callback port
         fetch = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-        # The callback port, which can differ from the port of the API.
-        return await self.get(f"http://127.0.0.1:{self.settings.port}{path}", headers={**fetch, **headers}, token=None)
+        url = f"http://127.0.0.1:{port}{target.raw_path_qs}"
+        return await self.get(url, headers={**fetch, **headers}, token=None)
 
-    async def sign_in(self, started: dict[str, Any]) -> str:
-        """Sign up at the sandbox, and return the redirect's URL."""
+    async def sign_in(self, started: dict[str, Any], **choice: Any) -> str:
+        """
+        Sign up at the sandbox, and return the redirect's URL.
+
+        Args:
+            started: The attempt.
+            choice: For the open sign-in, the arguments of ``open_sign_in.allow``. Default: full access.
+        """
+        if self.settings.flow == "open":
+            choice = {"full_access": True, **choice}
+            return await open_sign_in.allow(started["authorization_url"], self.email, PASSWORD, **choice)
         return await self.sandbox.authorize(started["authorization_url"], self.email, PASSWORD)
 
     async def settled(self, attempt_id: str) -> dict[str, Any]:
@@ -356,10 +378,10 @@ class World:
                     return attempt
                 await asyncio.sleep(0.01)
 
-    async def connect(self) -> dict[str, Any]:
-        """Connect an account, from the start of the attempt to the stored key."""
-        started = await self.start()
-        await self.land(await self.sign_in(started))
+    async def connect(self, *, force: bool = False, **choice: Any) -> dict[str, Any]:
+        """Connect an account, from the start of the attempt to the stored credential; ``choice`` as for ``sign_in``."""
+        started = await self.start(force=force)
+        await self.land(await self.sign_in(started, **choice))
         attempt = await self.settled(started["attempt_id"])
         assert attempt["state"] == "succeeded", attempt
         connection: dict[str, Any] = (await self.get("/v1/connection")).json

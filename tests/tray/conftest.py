@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.support import display
 from tests.support.daemon import DaemonProcess
-from tests.support.login import Login
+from tests.support.login import Login, session_environment
 from tests.support.notifications import session_bus
 from tests.support.world import PASSWORD
 
@@ -85,11 +84,7 @@ def opened(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(bus: PrivateKeyring, tmp_path: Path, opened: Path) -> dict[str, str]:
     """The environment of the programs in the session on ``bus``."""
-    script = tmp_path / "browser"
-    script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
-    script.chmod(0o700)
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHON"))}
-    return {**kept, **bus.env, "BROWSER": f"{script} %s", "UPSTASH_HELPER_HOME": str(tmp_path / "home")}
+    return session_environment(bus, tmp_path, opened=opened)
 
 
 @pytest.fixture

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tests.support.connecting import connected, settings_for
 from tests.support.daemon import DaemonProcess, free_port
-from tests.support.panel import HEIGHT, Panel
+from tests.support.panel import Panel
 from tests.support.sandbox import Sandbox
 from tests.support.tray_process import TrayProcess
-from tests.support.world import PASSWORD, as_page
+from tests.support.virtual_desktop import HEIGHT
+from tests.support.world import as_page
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
@@ -37,32 +39,30 @@ async def pictures(*, dark: bool) -> tuple[Image, Image]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         async with Sandbox.running(home / "far", redirect_uris=(f"http://localhost:{port}",)) as sandbox:
-            await sandbox.account(EMAIL, PASSWORD)
-            key = await sandbox.api_key(EMAIL, "picture")
             with Panel.running(dark=dark) as panel:
                 panel.paint(0x2B3A35 if dark else 0xDCE6E1)
                 env = {**panel.environment, "UPSTASH_HELPER_HOME": str(home / "helper")}
                 with (
                     DaemonProcess.running(
-                        home / "helper", port=port, environment=env, client_id=sandbox.client_id,
-                        auth_url=sandbox.auth_url, api_url=sandbox.api_url, rest_url=sandbox.rest_url,
+                        home / "helper", port=port, environment=env, **settings_for(sandbox, "open")
                     ) as daemon,
                     TrayProcess.running(env, "--wait", "30"),
                 ):  # fmt: skip
-                    _fill(daemon, key)
+                    await connected(daemon, sandbox, "open", EMAIL, full_access=True)
+                    fill(daemon)
                     databases = _screenshot(panel, "Down", "Down", "Down", "Right", "Down", "Right")
-                    _request_access(daemon)
+                    request_access(daemon)
                     return _screenshot(panel, "Down", "Right"), databases
 
 
-def _fill(daemon: DaemonProcess, key: str) -> None:
-    daemon.client.use_api_key(email=EMAIL, api_key=key)
+def fill(daemon: DaemonProcess) -> None:
+    """Create databases."""
     for name in ("orders", "sessions", "staging-cache"):
         wanted = wire.CreateDatabase(name=name, primary_region="eu-west-1")
         daemon.client.create_database(wanted, idempotency_key=name)
 
 
-def _request_access(daemon: DaemonProcess) -> None:
+def request_access(daemon: DaemonProcess) -> None:
     """Request access with curl, whose path is the same on every machine."""
     scopes = ("databases:read", "databases:write", "databases:credentials")
     body = msgspec.json.encode({"name": "Orders", "scopes": scopes, "reason": "To keep your orders"})

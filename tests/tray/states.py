@@ -13,6 +13,20 @@ NOON = "2026-10-03T12:00:00Z"
 ADA = Account(email="ada@example.com")
 
 
+TEAM = Account(email="ada@example.com", team_id="team-crew", team_role="dev")
+GRANT = {"method": "grant", "sign_in": "open", "access": "full"}
+"""The connection of an account by the open sign-in, as the daemon sends it."""
+READ_ONLY = GRANT | {
+    "access": "read_only",
+    "title": "Connected as ada@example.com, read-only",
+    "detail": "You chose read-only access, so apps cannot create or change databases.",
+}
+ENDED = GRANT | {
+    "title": "Your sign-in at Upstash has ended",
+    "detail": "Upstash has ended this sign-in: it was revoked in the Upstash console, or has expired. Connect again.",
+}
+
+
 def running(
     state: ConnectionState = "connected", *, connection: dict[str, Any] | None = None, **more: Any
 ) -> TrayState:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.launchctl import Launchctl
 from tests.support.until import until
 from upstash_helper.service import quoting
 from upstash_helper.service.autostart import (
@@ -214,6 +215,19 @@ def test_disabled_or_invalid_agent_is_off(tmp_path: Path, content: bytes) -> Non
     agent.file.write_bytes(content)
 
     assert agent.state() is False
+
+
+def test_agent_that_launchd_does_not_start_is_off(tmp_path: Path) -> None:
+    """It was turned off with launchctl. The tray's menu shows that, and can turn it on again."""
+    found = Launchctl(tmp_path / "launchd")
+    agent = LaunchAgent(tmp_path, "io.upstash-helper.tray", ["/bin/true"], runner=found)
+    agent.enable()
+    found.set(disabled=["io.upstash-helper.tray"])
+
+    turned_off = agent.state()
+    agent.enable()
+
+    assert (False, True) == (turned_off, agent.state())
 
 
 # --- Windows ----------------------------------------------------------------------------------------------------------

@@ -20,9 +20,11 @@ class FixedEnvironment:
     session_bus: bool = True
     display: bool = True
     sni_host: bool = False
+    sni_watcher: bool = False
     xembed_tray: bool = False
     gtk: bool = False
     appindicator: bool = False
+    menu_bar: bool = True
     desktop: str = ""
 
 
@@ -47,6 +49,16 @@ def test_preferred_backend_is_chosen(platform: str, environment: FixedEnvironmen
     assert expected == choose(platform, environment)
 
 
+@pytest.mark.parametrize("requested", ["auto", "darwin"])
+def test_menu_bar_requires_a_desktop_session(requested: str) -> None:
+    """Over SSH, AppKit would end the process. The advice names the commands to use without an icon."""
+    with pytest.raises(TrayUnavailable, match="no menu bar") as refused:
+        choose("darwin", FixedEnvironment(menu_bar=False), requested)
+
+    assert "not over SSH" in refused.value.advice
+    assert "upstash-helper approvals" in refused.value.advice
+
+
 def test_legacy_panel_requires_pygobject() -> None:
     """The advice names the packages, and the backend that works without them."""
     with pytest.raises(TrayUnavailable, match="PyGObject") as refused:
@@ -54,6 +66,38 @@ def test_legacy_panel_requires_pygobject() -> None:
 
     assert "python3-gi" in refused.value.advice
     assert "--backend xorg" in refused.value.advice
+
+
+@pytest.mark.parametrize(
+    ("desktop", "named"), [("x-cinnamon", "xapp-sn-watcher"), ("lxqt", "Status Notifier"), ("i3", "PyGObject")]
+)
+def test_what_the_desktop_lacks_is_named_before_pygobject(desktop: str, named: str) -> None:
+    """Its panel shows legacy icons as well, but the icon without a menu is only a makeshift."""
+    with pytest.raises(TrayUnavailable) as refused:
+        choose("linux", FixedEnvironment(xembed_tray=True, desktop=desktop))
+
+    first, _, _ = refused.value.advice.partition(".")
+    assert named in first
+    assert "--backend xorg" in refused.value.advice
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_missing_watcher_of_cinnamon_is_named(*, legacy: bool) -> None:
+    """The advice says what it is, that it is not running, and where to get it."""
+    with pytest.raises(TrayUnavailable) as refused:
+        choose("linux", FixedEnvironment(desktop="x-cinnamon", xembed_tray=legacy))
+
+    for part in ("xapp-sn-watcher", "org.kde.StatusNotifierWatcher", "not running", "the package", "XApp Status"):
+        assert part in refused.value.advice
+
+
+def test_watcher_of_cinnamon_that_runs_is_not_named() -> None:
+    """Only the applet is missing."""
+    with pytest.raises(TrayUnavailable) as refused:
+        choose("linux", FixedEnvironment(desktop="x-cinnamon", sni_watcher=True))
+
+    assert "xapp-sn-watcher" not in refused.value.advice
+    assert "XApp Status" in refused.value.advice
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if sys.platform != "linux":
+    pytest.skip("platform: only Linux has D-Bus", allow_module_level=True)
+
 from dbus_fast import Variant
 
 from tests.support.notifications import session_bus

@@ -23,6 +23,7 @@ from tests.support.until import until
 from upstash_helper.protocol import wire
 from upstash_helper.service.autostart import DesktopAutostart
 from upstash_helper.settings.profiles import Folders, locate
+from upstash_helper_tray.dispatch.account import clipboard_text
 from upstash_helper_tray.dispatch.clipboard import Clipboard
 from upstash_helper_tray.dispatch.dispatcher import Dispatcher
 from upstash_helper_tray.menu.actions import (
@@ -34,6 +35,7 @@ from upstash_helper_tray.menu.actions import (
     CopyCredentials,
     Deny,
     Disconnect,
+    KeepAccount,
     OpenConsole,
     OpenDashboard,
     Quit,
@@ -77,7 +79,9 @@ class RecordingOpener:
         self.pages.append(address)
         return self._result()
 
-    def open_privately(self, address: str, *, folder: Path, name: str, fallback: str | None = None) -> bool:
+    def open_privately(
+        self, address: str, *, folder: Path, name: str, link: str | None = None, fallback: str | None = None
+    ) -> bool:
         """Record an address that contains a secret."""
         assert folder.name
         assert name
@@ -280,12 +284,15 @@ def test_disconnect_shows_the_daemons_detail(user: User, connected: str, running
 
 
 def test_sign_in_that_cannot_start_is_explained(tmp_path: Path) -> None:
-    """For example, if no client ID is configured."""
-    with DaemonProcess.running(tmp_path / "home") as daemon, User.of(daemon.folders, tmp_path) as user:
+    """For example, if the settings allow none."""
+    with (
+        DaemonProcess.running(tmp_path / "home", sign_in="partner") as daemon,
+        User.of(daemon.folders, tmp_path) as user,
+    ):
         (notification,) = user.choose(Connect())
 
     assert "The sign-in did not start" == notification.title
-    assert "client ID" in notification.body
+    assert "client_id" in notification.body
 
 
 # --- databases --------------------------------------------------------------------------------------------------------
@@ -311,6 +318,20 @@ def test_credentials_are_copied(
     assert credentials.password not in notification.title + notification.body
     assert credentials.rest_token not in notification.title + notification.body
     assert "" == desk.paste()
+
+
+def test_env_lines_of_a_database_with_tls_have_the_ca_file(running: DaemonProcess, connected: str) -> None:
+    """They say how each client uses it."""
+    new = wire.CreateDatabase(name="orders", primary_region="us-east-1", tls=True)
+    made = running.client.create_database(new, idempotency_key="one")
+    credentials = running.client.credentials(made.id)
+
+    text, _ = clipboard_text(credentials, "dotenv")
+
+    lines = text.splitlines()
+    assert credentials.ca_file is not None
+    assert f'REDIS_CA_FILE="{Path(credentials.ca_file).as_posix()}"' in lines
+    assert [f"# {client}: {code}" for client, code in credentials.ca_usage.items()] == lines[:4]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: elsewhere there is always a clipboard")
@@ -414,14 +435,14 @@ def test_action_without_a_daemon_shows_how_to_start_it(tmp_path: Path, action: A
 # --- the desktop ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("section", ["overview", "apps"])
+@pytest.mark.parametrize("section", ["overview", "apps", "key"])
 def test_dashboard_is_opened_through_a_private_file(user: User, running: DaemonProcess, section: Any) -> None:
     """The address contains a ticket, so it must not appear on a command line."""
     assert [] == user.choose(OpenDashboard(section))
 
     (address,) = user.opener.pages
     assert f".upstash-helper.localhost:{running.port}/#ticket=uht_" in address
-    assert (section == "apps") == ("section=apps" in address)
+    assert (section != "overview") == (f"section={section}" in address)
     assert [address] == user.opener.private
     assert [True] == [bool(fallback) for fallback in user.opener.fallbacks]
 
@@ -508,12 +529,15 @@ def test_actions_run_on_a_worker_thread(user: User) -> None:
 # --- changes that are not saved yet -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [Revoke, Deny, StopDaemon])
+@pytest.mark.parametrize("kind", [Revoke, Deny, KeepAccount, StopDaemon])
 def test_t65_change_that_is_not_saved_yet_is_announced(user: User, running: DaemonProcess, kind: type[Action]) -> None:
     """The change takes effect, and a notification says that it could not be saved yet, and why."""
     app = SampleApp.approved(running, origin=PAGE)
     asked = SampleApp.requesting(running, origin="https://other.example.com")
+    attempt = running.client.connect(open_browser=False)
+    assert isinstance(attempt, wire.StartedAttempt)
     actions: dict[type[Action], Action] = {
+        KeepAccount: KeepAccount(attempt.attempt_id),
         Revoke: Revoke(app_id=app.app_id, name="Orders"),
         Deny: Deny(asked.id),
         StopDaemon: StopDaemon(),

@@ -16,6 +16,7 @@ from tests.support.tray_process import TrayProcess
 from tests.support.until import until_async
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire
+from upstash_helper.system import private_files
 from upstash_helper_tray.menu.guard import SETTLE_SECONDS
 
 if TYPE_CHECKING:
@@ -108,14 +109,14 @@ async def test_credentials_are_copied_from_the_menu(
 
 
 async def test_click_on_the_icon_opens_the_dashboard(login: Login, opened: Path) -> None:
-    """The address on the browser's command line is a file's and contains no ticket."""
+    """The address on the browser's command line is a one-time link and contains no ticket."""
     item = await login.item()
     await item.until(shows("No account"))
     await item.activate()
     await until_async(opened.exists)
     [address] = opened.read_text().splitlines()
 
-    assert address.startswith("file://")
+    assert "/links/" in address
     assert "ticket" not in address
 
 
@@ -125,7 +126,10 @@ async def test_click_on_the_icon_opens_the_dashboard(login: Login, opened: Path)
 async def test_access_request_is_notified_by_either_the_tray_or_the_daemon(
     bus: PrivateKeyring, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The tray notifies while it is running, and the daemon otherwise."""
+    """The tray notifies while it is running, and the daemon otherwise, from its second start on."""
+    welcomed = DaemonProcess(tmp_path / "home").folders.welcome_file
+    private_files.make_folder(welcomed.parent)
+    private_files.write(welcomed, b"")
     async with (
         Desktop.on(bus) as screen,
         TrayHost.on(bus.env["DBUS_SESSION_BUS_ADDRESS"]) as host,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from dbus_fast import Message
+
+if sys.platform != "linux":
+    pytest.skip("platform: only Linux has D-Bus", allow_module_level=True)
+
+from dbus_fast import Message, Variant
 from dbus_fast.aio import MessageBus
 
 from tests.support.display import x_display
@@ -23,7 +28,7 @@ from upstash_helper_tray.backends.sni_host import sni_host_present
 from upstash_helper_tray.backends.xembed import xembed_tray_present
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from tests.support.keyring import PrivateKeyring
 
@@ -65,8 +70,23 @@ async def test_panel_is_found(bus: str) -> None:
 
 async def test_watcher_without_a_host_is_not_a_panel(bus: str) -> None:
     """It only keeps a list of icons, and shows none."""
+    assert not await asyncio.to_thread(lambda: SystemEnvironment().sni_watcher)
     async with TrayHost.on(bus, with_host=False):
         assert not await host_present()
+        assert await asyncio.to_thread(lambda: SystemEnvironment().sni_watcher)
+
+
+async def test_advice_for_cinnamon_depends_on_its_watcher(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watcher is a program of its own."""
+    monkeypatch.setenv("XDG_CURRENT_DESKTOP", "X-Cinnamon")
+    with pytest.raises(TrayUnavailable) as without:
+        await asyncio.to_thread(find_backend)
+    async with TrayHost.on(bus, with_host=False):
+        with pytest.raises(TrayUnavailable) as with_watcher:
+            await asyncio.to_thread(find_backend)
+
+    assert "xapp-sn-watcher" in without.value.advice
+    assert "xapp-sn-watcher" not in with_watcher.value.advice
 
 
 def test_no_waiting_for_a_panel_by_default(bus: str) -> None:
@@ -163,6 +183,48 @@ async def test_invalid_answer_of_the_watcher_counts_as_no_panel(bus: str, signat
         assert not await host_present()
     finally:
         watcher.disconnect()
+
+
+@contextlib.asynccontextmanager
+async def slow_watcher(bus: str) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """Run a watcher that answers the question whether there is a host only when told to, with ``present``."""
+    watcher = await MessageBus(bus_address=bus).connect()
+    held: list[Message] = []
+
+    def hold(message: Message) -> bool:
+        if message.member == "Get":
+            held.append(message)
+        return message.member == "Get"
+
+    async def answer(*, present: bool) -> None:
+        await watcher.send(Message.new_method_return(held[0], "v", [Variant("b", present)]))
+
+    watcher.add_message_handler(hold)
+    try:
+        await watcher.request_name(WATCHER)
+        yield answer
+    finally:
+        watcher.disconnect()
+
+
+async def test_watcher_that_responds_late_is_waited_for(bus: str) -> None:
+    """At login the desktop is busy. It has a host already, so that it sends no signal later."""
+    async with slow_watcher(bus) as answer:
+        waiting = asyncio.create_task(host_present(wait=30))
+        await asyncio.wait({waiting}, timeout=2.5)  # longer than without waiting
+        await answer(present=True)
+
+        assert await asyncio.wait_for(waiting, 10)
+
+
+async def test_late_response_does_not_extend_the_wait(bus: str) -> None:
+    """The tray gives up after the time that its user has set, even if the watcher takes most of it to say no."""
+    async with slow_watcher(bus) as answer:
+        waiting = asyncio.create_task(host_present(wait=4))
+        await asyncio.wait({waiting}, timeout=3.5)
+        await answer(present=False)
+
+        assert not await asyncio.wait_for(waiting, 2.5)
 
 
 async def test_hanging_watcher_times_out(bus: str) -> None:

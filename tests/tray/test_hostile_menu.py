@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.tray.states import ADA, app, attempt, database, page, pairing, running
-from upstash_helper.protocol.literals import AttemptState, ConnectionState
+from upstash_helper.protocol.literals import AccountAccess, AttemptState, ConnectionMethod, ConnectionState
 from upstash_helper.protocol.wire import Sensitive, StartedAttempt
 from upstash_helper.protocol.wire_apps import Identity, IdentityWarning, RequestedScope
 from upstash_helper_tray.menu.build import menu_for
@@ -64,7 +64,15 @@ def hostile_state(seed: int) -> TrayState:
     return running(
         pick.choice(get_args(ConnectionState)),
         connection={
-            "account": pick.choice((None, msgspec.structs.replace(ADA, email=text()))),
+            "account": pick.choice(
+                (
+                    None,
+                    msgspec.structs.replace(ADA, email=text(), team_id=pick.choice((None, text())), team_role=text()),
+                )
+            ),
+            "title": text(),
+            "method": pick.choice((None, *get_args(ConnectionMethod))),
+            "access": pick.choice((None, *get_args(AccountAccess))),
             "attempt": pick.choice((None, last, msgspec.structs.replace(last, waiting="no_callback"))),
             "detail": text(),
         },
@@ -188,7 +196,7 @@ def test_t64_doubtful_program_is_explained() -> None:
     lines = [entry.text for _, entry in walk(menu_for(running(pairings=(pairing(identity=identity),))))]
 
     assert f"Program: {shown}" in " ".join(lines)
-    assert "Also held by /bin/cat (process 8)" in lines
+    assert "Connection shared with /bin/cat (process 8)" in lines
     assert "Warning: There, another file can be at this path." in lines
     assert all("sandbox" in line for line in lines if "/usr/bin/env" in line and " · " in line)
 

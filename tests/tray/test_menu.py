@@ -9,6 +9,10 @@ import pytest
 from tests.tray.menus import as_text, chosen, sub, text_of
 from tests.tray.states import (
     ADA,
+    ENDED,
+    GRANT,
+    READ_ONLY,
+    TEAM,
     app,
     attempt,
     database,
@@ -21,6 +25,7 @@ from upstash_helper_tray.menu import actions
 from upstash_helper_tray.menu.actions import Action
 from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.entries import Separator, walk
+from upstash_helper_tray.presentation.status import tooltip_for
 from upstash_helper_tray.sync.state import TrayState
 
 TAIL = """
@@ -58,7 +63,7 @@ STATES: dict[ConnectionState, str] = {
     "connected": """
         (Connected as ada@example.com)
         ---
-        Reconnect
+        Sign in again
         Disconnect >
             (The helper forgets ada@example.com, and apps on this)
             (computer can no longer use it. Your databases are not)
@@ -77,7 +82,7 @@ STATES: dict[ConnectionState, str] = {
         (account, and the API key works only together with it.)
         ---
         Enter the account's email…
-        Reconnect
+        Sign in again
         Disconnect >
             (The helper forgets the account, and apps on this)
             (computer can no longer use it. Your databases are not)
@@ -86,6 +91,7 @@ STATES: dict[ConnectionState, str] = {
     """,
     "reconnect_required": """
         (Upstash no longer accepts the API key)
+        (Account: ada@example.com)
         (It may have been deleted in the Upstash console.)
         ---
         Reconnect
@@ -99,14 +105,14 @@ STATES: dict[ConnectionState, str] = {
     "keyring_locked": """
         (The keyring is locked)
         (Unlock it on this computer so that the helper can read)
-        (your API key.)
+        (your account's credential.)
         ---
         Show how to fix this…
     """,
     "keyring_unavailable": """
         (The keyring cannot be used)
-        (The helper keeps your API key in the system's keyring,)
-        (and nowhere else unless you choose so.)
+        (The helper keeps your account's credential only in the)
+        (system's keyring unless you choose otherwise.)
         ---
         Show how to fix this…
     """,
@@ -115,6 +121,7 @@ STATES: dict[ConnectionState, str] = {
         (The browser would return from the sign-in to that)
         (program, so the helper does not start a sign-in.)
         ---
+        Use an API key…
         Show how to fix this…
     """,
 }
@@ -130,6 +137,95 @@ def test_menu_for_each_connection_state(state: ConnectionState) -> None:
     expected = text_of(STATES[state]) + (tail.replace("\n---", "", 1) if state == "connected" else tail)
 
     assert expected == as_text(menu_for(running(state)))
+
+
+SIGNED_IN: dict[str, tuple[TrayState, str]] = {
+    "personal, full": (
+        running(connection=GRANT),
+        """
+        (Connected as ada@example.com)
+        (Personal account, full access)
+        (Through Upstash's open sign-in)
+        ---
+        Sign in again
+        Disconnect >
+            (The helper ends its sign-in at Upstash for)
+            (ada@example.com, and apps on this computer can no longer)
+            (use it. Your databases are not changed.)
+            Disconnect ada@example.com
+        """,
+    ),
+    "personal, read-only": (
+        running(connection=READ_ONLY),
+        """
+        (Connected as ada@example.com, read-only)
+        (You chose read-only access, so apps cannot create or)
+        (change databases.)
+        (Personal account, read-only access)
+        (Through Upstash's open sign-in)
+        ---
+        Sign in again for full access
+        """,
+    ),
+    "team, full": (
+        running(connection={**GRANT, "account": TEAM}),
+        """
+        (Connected as ada@example.com (team team-crew))
+        (Team team-crew (dev), full access)
+        (Through Upstash's open sign-in)
+        ---
+        Sign in again
+        """,
+    ),
+    "partner": (
+        running(connection={"method": "oauth", "sign_in": "partner"}),
+        """
+        (Connected as ada@example.com)
+        (Through Upstash's partner sign-in)
+        ---
+        Sign in again
+        """,
+    ),
+    "key": (
+        running(connection={"method": "api_key"}),
+        """
+        (Connected as ada@example.com)
+        (With an API key from the Upstash console)
+        ---
+        Sign in again
+        """,
+    ),
+    "ended": (
+        running("reconnect_required", connection=ENDED),
+        """
+        (Your sign-in at Upstash has ended)
+        (Account: ada@example.com)
+        (Upstash has ended this sign-in: it was revoked in the)
+        (Upstash console, or has expired. Connect again.)
+        (Personal account, full access)
+        (Through Upstash's open sign-in)
+        ---
+        Reconnect
+        Use an API key…
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED_IN)
+def test_menu_shows_the_sign_in_the_account_and_the_access(name: str) -> None:
+    """And what the user can do. It does not say that Upstash rejects a key if there is none."""
+    state, expected = SIGNED_IN[name]
+
+    assert as_text(menu_for(state)).startswith(text_of(expected))
+
+
+@pytest.mark.parametrize("name", SIGNED_IN)
+def test_tooltip_shows_the_account_and_the_access(name: str) -> None:
+    """Its text is that of the menu's first line."""
+    state, expected = SIGNED_IN[name]
+
+    assert f"Upstash helper: {text_of(expected).splitlines()[0][1:-1]}" == tooltip_for(state)
 
 
 def test_menu_without_a_daemon_offers_to_start_it() -> None:
@@ -169,8 +265,10 @@ def test_pending_sign_in_can_be_reopened_and_canceled(connection_state: Connecti
 
     assert actions.Connect(force=force) == chosen(state, "Open the sign-in page again")
     assert actions.CancelConnect("att-1") == chosen(state, "Cancel sign-in")
-    assert "(Waiting for your sign-in)" in as_text(menu_for(state))
-    assert "Reconnect" not in as_text(menu_for(state))
+    text = as_text(menu_for(state))
+    assert "(Waiting for your sign-in)" in text
+    assert "Reconnect" not in text
+    assert "Sign in again" not in text
 
 
 def test_sign_in_cannot_be_canceled_once_the_code_has_arrived() -> None:
@@ -200,12 +298,20 @@ def test_failed_sign_in_is_explained() -> None:
     assert "sign-in" not in canceled_text
 
 
-def test_menu_without_a_client_id_offers_only_the_api_key() -> None:
-    """Signing in cannot work without one."""
-    state = running("disconnected", connection={"detail": "Set client_id in config.toml."})
+@pytest.mark.parametrize("connection", ["disconnected", "reconnect_required"])
+def test_menu_offers_only_the_api_key_if_no_sign_in_can_be_started(connection: ConnectionState) -> None:
+    """The way that works comes first: the dialog for a key, and not a sign-in that could only fail."""
+    state = running(connection, connection={"detail": "A reason.", "can_sign_in": False})
 
-    assert "(Set client_id in config.toml.)\n---\nUse an API key…" in as_text(menu_for(state))
-    assert "Connect\n" not in as_text(menu_for(state))
+    assert "(A reason.)\n---\nUse an API key…" in as_text(menu_for(state))
+    assert "Connect\n" not in as_text(menu_for(state)).replace("Disconnect", "")
+    assert "Reconnect" not in as_text(menu_for(state))
+
+
+@pytest.mark.parametrize("connection", ["disconnected", "reconnect_required", "port_conflict"])
+def test_api_key_opens_its_dialog(connection: ConnectionState) -> None:
+    """Not the overview, on which the user would have to look for it."""
+    assert actions.OpenDashboard("key") == chosen(running(connection), "Use an API key…")
 
 
 def test_program_on_the_helpers_port_is_named() -> None:

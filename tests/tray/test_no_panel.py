@@ -47,7 +47,13 @@ def bare(tmp_path: Path) -> Mapping[str, str]:
 
 @pytest.mark.parametrize(
     ("desktop", "advice"),
-    [("ubuntu:GNOME", "gnome-shell-extension-appindicator"), ("XFCE", "Status Tray Plugin"), ("KDE", "System Tray")],
+    [
+        ("ubuntu:GNOME", "gnome-shell-extension-appindicator"),
+        ("XFCE", "Status Tray Plugin"),
+        ("KDE", "System Tray"),
+        ("X-Cinnamon", "xapp-sn-watcher"),
+        ("sway", "Waybar"),
+    ],
 )
 async def test_advice_without_a_panel_is_for_the_desktop(
     environment: dict[str, str], desktop: str, advice: str

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace as replaced
 
 from tests.support.tray_values import connected, event, failed_attempt, in_state, pairing, revoked
-from upstash_helper.protocol.messages import VIA_BRIDGE
+from upstash_helper.protocol.messages import GRANT_ENDED, VIA_BRIDGE
 from upstash_helper_tray.presentation.notifications import Notification, NotificationTracker
 from upstash_helper_tray.sync.state import TrayState
 
@@ -64,6 +64,28 @@ def test_new_account_is_reported() -> None:
 
     assert ("Connected to Upstash", "Account: ada@example.com") == (notification.title, notification.body)
     assert ["Account: bob@example.com"] == [one.body for one in other]
+
+
+def test_other_access_to_the_same_account_is_reported() -> None:
+    """With the account, the access, and the sign-in."""
+    full, read_only = (replaced(connected(), method="grant", access=access) for access in ("full", "read_only"))
+    states = [replace(CONNECTED, connection=one) for one in (full, read_only)]
+
+    (notification,) = notifications_of(*states)
+
+    assert (
+        "Account: ada@example.com. Personal account, read-only access. Through Upstash's open sign-in"
+        == notification.body
+    )
+
+
+def test_ended_grant_is_not_called_an_api_key() -> None:
+    """The title is the daemon's."""
+    ended = replaced(connected(), state="reconnect_required", method="grant", title=GRANT_ENDED.title)
+
+    (notification,) = notifications_of(CONNECTED, replace(CONNECTED, connection=ended))
+
+    assert "Your sign-in at Upstash has ended" == notification.title
 
 
 def test_unchanged_connection_after_a_restart_is_not_reported() -> None:

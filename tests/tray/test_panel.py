@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.daemon import DaemonProcess
-from tests.support.panel import HEIGHT, Panel
-from tests.support.redirect import page_file
+from tests.support.icon_pictures import differs, looks_like
+from tests.support.panel import Panel
+from tests.support.redirect import target_of
 from tests.support.tray_process import TrayProcess
 from tests.support.until import until
 from tests.support.world import PASSWORD
-from upstash_helper_tray.presentation.icons import renderings
 from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from PIL.Image import Image
@@ -45,47 +44,6 @@ class Desktop:
     def shows(self, status: IconStatus) -> Image:
         """Wait until the icon shows a status, and return a screenshot."""
         return self.panel.until(looks_like(status), keep=self._folder / "last.png")
-
-
-def looks_like(status: IconStatus) -> Callable[[Image], bool]:
-    """Return the condition that an image of the icon resembles a status, and none of the others more."""
-
-    def matches(icon: Image) -> bool:
-        distances = {one: distance(icon, one) for one in IconStatus}
-        return distances[status] < ALIKE and min(distances, key=distances.__getitem__) == status
-
-    return matches
-
-
-ALIKE = 25.0
-"""Mean difference of 255 levels, since the panel scales the icon. Two statuses differ by more than 50."""
-
-
-def distance(icon: Image, status: IconStatus) -> float:
-    """Return the difference between an image of the icon and a status, at the size and position that fit best."""
-    return min(
-        _distance(icon, rendering, (icon.width - rendering.width) // 2 + dx, (icon.height - rendering.height) // 2 + dy)
-        for rendering in scaled(status)
-        for dx in range(-2, 3)
-        for dy in range(-2, 3)
-    )
-
-
-@cache
-def scaled(status: IconStatus) -> tuple[Image, ...]:
-    """Return the images of a status as the panel may scale them: it takes one size and fits it into its height."""
-    sizes = range(HEIGHT // 2, HEIGHT - 5, 2)
-    return tuple(one.resize((size, size)) for one in renderings(status) if one.width < HEIGHT for size in sizes)
-
-
-def _distance(icon: Image, rendering: Image, x: int, y: int) -> float:
-    from PIL import Image as Images
-    from PIL import ImageChops, ImageStat
-
-    box = (x, y, x + rendering.width, y + rendering.height)
-    expected = Images.new("RGB", rendering.size, icon.getpixel((0, 0)))
-    expected.paste(rendering, (0, 0), rendering)
-    return float(sum(ImageStat.Stat(ImageChops.difference(icon.crop(box), expected)).mean) / 3)
 
 
 @pytest.fixture
@@ -142,13 +100,13 @@ async def visit(address: str) -> None:
 
 
 def test_click_opens_the_dashboard(desktop: Desktop) -> None:
-    """The browser gets the address of a file, without a ticket on its command line."""
+    """The browser gets a one-time link, without a ticket on its command line."""
     desktop.shows(IconStatus.DISCONNECTED)
     desktop.panel.click()
     [address] = until(desktop.opened)
 
-    assert address.startswith("file://")
-    assert page_file(address).name.startswith("dashboard-")
+    assert "ticket" not in address
+    assert "#ticket=" in target_of(address)
 
 
 def test_menu_opens_and_carries_out_a_choice(desktop: Desktop) -> None:
@@ -173,11 +131,3 @@ def test_restarted_panel_shows_the_icon_again(desktop: Desktop) -> None:
     assert desktop.tray.poll() is None
     assert tray is not None
     assert "attached" == tray.state
-
-
-def differs(before: Image, after: Image) -> bool:
-    """Return whether the display below the panel has changed."""
-    from PIL import ImageChops
-
-    below = (0, HEIGHT + 2, *before.size)
-    return ImageChops.difference(before.crop(below), after.crop(below)).getbbox() is not None

@@ -225,8 +225,8 @@ async def test_lost_bus_raises_with_advice(session: PrivateKeyring, host: TrayHo
     assert running.error.advice
 
 
-async def test_failing_start_closes_the_icon(host: TrayHost) -> None:
-    """Otherwise an icon without function would stay."""
+async def test_failing_start_closes_the_icon(host: TrayHost, caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise an icon without function would stay. The error's own text is in the log."""
     screen = await opened()
 
     def fail() -> None:
@@ -237,7 +237,9 @@ async def test_failing_start_closes_the_icon(host: TrayHost) -> None:
         await running.ended()
 
     assert isinstance(running.error, TrayUnavailable)
-    assert "of a test" in str(running.error)
+    assert "The tray's log has the reason" in str(running.error)
+    assert "of a test" not in str(running.error)
+    assert "of a test" in caplog.text
 
 
 class RecordingIcon:

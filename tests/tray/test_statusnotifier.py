@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+
+if sys.platform != "linux":
+    pytest.skip("platform: only Linux has D-Bus", allow_module_level=True)
+
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 

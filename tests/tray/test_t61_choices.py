@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
@@ -17,19 +17,36 @@ from tests.tray.states import DELETE, LIST, pairing
 from tests.tray.states import running as state
 from tests.tray.test_tray import PAGE, RecordingScreen, shown
 from upstash_helper_tray.menu import actions
-from upstash_helper_tray.menu.actions import Approve, Block, CopyCredentials, Deny, Disconnect, Revoke, StopDaemon
-from upstash_helper_tray.menu.guard import SETTLE_SECONDS, ChoiceGuard
+from upstash_helper_tray.menu.actions import (
+    Action,
+    Approve,
+    Block,
+    CancelConnect,
+    CopyCredentials,
+    Deny,
+    Disconnect,
+    KeepAccount,
+    ReplaceAccount,
+    Revoke,
+    StopDaemon,
+)
+from upstash_helper_tray.menu.guard import GUARDED, SETTLE_SECONDS, ChoiceGuard
 from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
     from tests.support.daemon import DaemonProcess
-    from upstash_helper_tray.menu.actions import Action
 
 OTHER = "https://other.example.net"
-TOO_EARLY = "Your choice did not count"
+TOO_EARLY = "Your choice was ignored"
 
 
-@pytest.mark.parametrize("action", [Approve("p"), Deny("p"), Block("p"), Revoke("a", "A"), Disconnect(), StopDaemon()])
+@pytest.mark.parametrize(
+    "action",
+    [
+        Approve("p"), Deny("p"), Block("p"), Revoke("a", "A"), ReplaceAccount("s"), KeepAccount("s"),
+        CancelConnect("s"), Disconnect(), StopDaemon(),
+    ],
+)  # fmt: skip
 def test_t61_choice_that_matters_has_to_wait(action: Action) -> None:
     """Until the menu has stayed as it is for 0.9 s, it is refused; each change starts that again."""
     clock = FakeClock()
@@ -43,6 +60,16 @@ def test_t61_choice_that_matters_has_to_wait(action: Action) -> None:
     after_change = guard.accepts(action)
 
     assert (False, True, False) == (early, in_time, after_change)
+
+
+def test_t61_choices_that_do_not_wait() -> None:
+    """Every other action was considered: it can be undone, or it only shows or starts something."""
+    immediate = {action for action in get_args(Action) if action not in GUARDED}
+
+    assert {
+        actions.StartDaemon, actions.Quit, actions.Connect, actions.OpenDashboard, actions.CopyCredentials,
+        actions.OpenConsole, actions.RefreshDatabases, actions.StartAtLogin, actions.ShowLog, actions.ShowAbout,
+    } == immediate  # fmt: skip
 
 
 def test_t61_harmless_choice_is_immediate() -> None:

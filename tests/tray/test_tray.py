@@ -206,10 +206,8 @@ print("ended", flush=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signal_ends_the_tray_while_the_main_thread_is_blocked(
-    running: DaemonProcess, desk: Desk, number: signal.Signals
-) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_signal_ends_the_tray_while_the_main_thread_is_blocked(running: DaemonProcess, desk: Desk, name: str) -> None:
     """It exits cleanly and clears the clipboard."""
     environ = {**running.environment, **desk.environ, "UPSTASH_HELPER_HOME": str(running.home), "PYTHONPATH": "."}
     root = Path(__file__).parents[2]
@@ -219,10 +217,54 @@ def test_signal_ends_the_tray_while_the_main_thread_is_blocked(
             assert tray.stdout is not None
             assert "ready\n" == tray.stdout.readline()
             assert "a secret" == desk.paste()
-            tray.send_signal(number)
+            tray.send_signal(signal.Signals[name])
 
             assert "ended\n" == tray.stdout.readline()
             assert 0 == tray.wait(SECONDS)
         finally:
             tray.kill()
     assert "" == desk.paste()
+
+
+# The main thread or another one, for which the interpreter waits, never ends.
+_HANGING_TRAY = """
+import sys, threading, time
+from upstash_helper_tray.runtime.signals import end_on_signals
+
+forever = threading.Event()
+where = sys.argv[1]
+quit_ = forever.set if where == "another thread" else forever.wait
+def clean_up():
+    print("cleaned up", flush=True)
+    if where == "the cleanup":
+        raise OSError
+with end_on_signals(quit_, clean_up=clean_up, seconds=0.2):
+    print("ready", flush=True)
+    forever.wait()
+print("left", flush=True)
+threading.Thread(target=threading.Event().wait).start()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("where", "printed"),
+    [("the event loop", "cleaned up\n"), ("the cleanup", "cleaned up\n"), ("another thread", "left\n")],
+)
+def test_process_that_hangs_ends_on_a_signal(name: str, where: str, printed: str) -> None:
+    """Otherwise it would hold its lock, and the next start would say that an icon is already shown."""
+    number = signal.Signals[name]
+    command = [sys.executable, "-c", _HANGING_TRAY, where]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with default_sighup(), subprocess.Popen(command, text=True, **streams) as tray:  # type: ignore[call-overload]
+        try:
+            assert "ready\n" == tray.stdout.readline()
+            tray.send_signal(number)
+            out, err = tray.communicate(timeout=SECONDS)
+        finally:
+            tray.kill()
+
+    assert (128 + number, printed) == (tray.returncode, out)
+    assert "The tray did not exit in time" in err
+    assert 'File "<string>", line' in err or where == "another thread"

@@ -16,11 +16,11 @@ from upstash_helper.cli.app import cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LEFT_OUT: Final = {".venv", "node_modules", ".pytest_cache", "build", "dist"}
+_LEFT_OUT: Final = {"node_modules", ".pytest_cache", "build", "dist"}
 DOCUMENTS: Final = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.rglob("*.md")
-    if not _LEFT_OUT & set(path.relative_to(ROOT).parts)
+    if not _LEFT_OUT & set(path.relative_to(ROOT).parts) and not path.relative_to(ROOT).parts[0].startswith(".venv")
 )
 
 _FENCED: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -85,11 +85,11 @@ def problem_with(line: str) -> str | None:
         if word.startswith("-") and word != "-":
             name = word.partition("=")[0]
             # Not its parameters: `run` parses its flags without click.
-            known = re.findall(r"--?[a-z][a-z-]*", command.get_help(click.Context(command)))
+            known = re.findall(r"--?[a-z][a-z-]*", command.get_help(click.Context(command, **command.context_settings)))
             if name not in known:
                 return f"{line}: no option {name}"
         elif isinstance(command, click.Group):
-            child = command.get_command(click.Context(command), word)
+            child = command.get_command(click.Context(command, **command.context_settings), word)
             if child is None:
                 return f"{line}: no command {word}"
             command = child

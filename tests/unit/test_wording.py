@@ -70,7 +70,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[tuple[s
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None
-            yield from commands(child, click.Context(child, info_name=name, parent=context))
+            yield from commands(child, click.Context(child, info_name=name, parent=context, **child.context_settings))
 
 
 def test_code_pages_and_documents_avoid_the_listed_words() -> None:
@@ -89,7 +89,7 @@ def test_help_of_every_command_avoids_the_listed_words() -> None:
     """
     What `--help` prints, put together from many places, has none of the words either.
     """
-    root = click.Context(cli, info_name="upstash-helper")
+    root = click.Context(cli, info_name="upstash-helper", **cli.context_settings)
     helps = {path: command.get_help(context) for path, command, context in commands(cli, root)}
 
     found = [f"{path}: {line}" for path, text in helps.items() for line in found_in(text)]

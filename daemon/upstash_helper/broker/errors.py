@@ -43,9 +43,21 @@ class NotConnected(HelperError):
 
 
 class ReconnectRequired(HelperError):
-    """Upstash no longer accepts the stored API key."""
+    """Upstash no longer accepts the stored credential."""
 
     code = "reconnect_required"
+
+
+class ReadOnlyAccess(HelperError):
+    """The user chose read-only access, so nothing that changes something is sent to Upstash."""
+
+    code = "read_only_access"
+
+
+class AccessRenewed(HelperError):
+    """The access token had to be renewed during a request that cannot be repeated."""
+
+    code = "access_renewed"
 
 
 class EmailRequired(HelperError):
@@ -55,7 +67,7 @@ class EmailRequired(HelperError):
 
 
 class ClientIdMissing(HelperError):
-    """Signing in needs an OAuth client ID, and none is configured."""
+    """The settings ask for the partner sign-in, or exclude the open one, and no OAuth client ID is configured."""
 
     code = "client_id_missing"
 

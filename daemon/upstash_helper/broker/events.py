@@ -138,6 +138,13 @@ class EventBus:
                 subscription.offer(None)
                 self._subscriptions.discard(subscription)
 
+    def end_session(self, session: str) -> None:
+        """End the streams of a dashboard session that is over, after the events that are still queued."""
+        for subscription in tuple(self._subscriptions):
+            if subscription.subscriber.session == session:
+                subscription.offer(None)
+                self._subscriptions.discard(subscription)
+
     @property
     def stream_count(self) -> int:
         """Number of open streams."""

@@ -7,6 +7,7 @@ gives itself is not part of it, and is always shown after it.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from contextvars import ContextVar
 from typing import Final, get_args
@@ -14,7 +15,6 @@ from typing import Final, get_args
 import msgspec
 
 from upstash_helper.protocol.literals import CallerKind, IdentityKind, ProgramWarning, Scope
-from upstash_helper.protocol.messages import PROGRAM_WARNINGS, UNKNOWN_PROGRAM
 from upstash_helper.protocol.pages_origin import is_on_site
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -22,16 +22,16 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MEANING: Final[dict[Scope, str]] = {
     "connection:read": "See whether an Upstash account is connected, and its email address",
     "connection:write": (
-        "Start sign-ins, and connect any account while none is connected, even one of its own; you are asked before it "
-        "replaces an account"
+        "Start sign-ins and, while no account is connected, connect any account, even one of its own; you are asked "
+        "before it replaces an account"
     ),
     "databases:read": "List your databases and their settings, without passwords",
     "databases:write": "Create, rename, and change databases, and reset their passwords; this can cost money",
     "databases:delete": "Delete databases and all their data",
     "databases:credentials": "Read the passwords and tokens of databases that the app created",
     "upstash:read": "Read everything in your Upstash account, including the passwords of all databases",
-    "upstash:write": "Do anything in your Upstash account that the API key allows, such as delete data, spend money, "
-    "or add team members, whose access remains when you revoke the app",
+    "upstash:write": "Do anything in your Upstash account that the connection allows, such as delete data, spend "
+    "money, or add team members, who keep their access when you revoke the app",
 }
 """What each scope allows: a phrase that starts with a verb, shown in lists such as "Wants to" and "Allowed to"."""
 
@@ -64,6 +64,10 @@ _EXTENSION: Final = re.compile(
     r"chrome-extension://[a-p]{32}"
     r"|(moz-extension|safari-web-extension)://[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 )
+# A host whose last label is one is an IPv4 address.
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# An unprintable path is always unprintable.
+_LASTING: Final[frozenset[ProgramWarning]] = frozenset({"sandboxed", "unprintable"})
 _DEFAULT_PORT: Final = {"https": "443", "http": "80"}
 
 
@@ -96,6 +100,22 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join((f"{self.kind}:{self.name}", *warnings))
 
     @property
+    def lasting(self) -> Identity:
+        """
+        The identity without what a program can change from one request to the next, such as whether a child process
+        holds its connection, too. That a program is in a container or sandbox stays: another file can be at its path.
+        """
+        if self.kind != "native":
+            return self
+        warnings = tuple(warning for warning in self.warnings if warning in _LASTING)
+        return msgspec.structs.replace(self, warnings=warnings, others=())
+
+    @property
+    def limits_key(self) -> str:
+        """Key that requests share which limits and blocks treat alike."""
+        return self.lasting.key
+
+    @property
     def shown(self) -> str:
         """The identity for display, with the process ID while the process exists."""
         if self.kind != "native":
@@ -124,6 +144,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe_program(path: str, *, pid: int | None = None, warnings: tuple[ProgramWarning, ...] = ()) -> str:
     """Return a program for display: its path, its process, and, always, what makes the path doubtful."""
+    # Imported late: a daemon that starts needs no texts.
+    from upstash_helper.protocol.messages import PROGRAM_WARNINGS, UNKNOWN_PROGRAM
+
     notes = [] if pid is None else [f"process {pid}"]
     notes += [PROGRAM_WARNINGS[it].title for it in warnings]
     shown = path or UNKNOWN_PROGRAM
@@ -141,12 +164,28 @@ def of_origin(origin: str) -> Identity | None:
     if _EXTENSION.fullmatch(origin):
         return Identity(kind="extension", name=origin)
     match = _WEB.fullmatch(origin) or _LOOPBACK.fullmatch(origin)
-    if match is None or len(match["host"]) > _MAX_HOST_LENGTH:
+    if match is None or len(match["host"]) > _MAX_HOST_LENGTH or not _is_canonical(match["host"]):
         return None
     port = match["port"]
     if port is not None and (int(port) > 65_535 or port == _DEFAULT_PORT[origin.partition(":")[0]]):
         return None
     return Identity(kind="web", name=origin)
+
+
+def _is_canonical(host: str) -> bool:
+    """
+    Return whether a browser sends ``host`` like this. It turns every form of an IP address, such as ``127.1``, into the
+    usual one (https://url.spec.whatwg.org/#host-parsing), so a program that sends another form cannot imitate a page.
+    """
+    try:
+        if host.startswith("["):
+            address = ipaddress.IPv6Address(host[1:-1])
+            return "." not in host and (address.ipv4_mapped is not None or str(address) == host[1:-1])
+        if _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
+            return str(ipaddress.IPv4Address(host)) == host
+    except ValueError:
+        return False
+    return True
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +200,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     all_databases: bool = False
     page: str | None = None
     """The origin of the dashboard page from which the owner calls; None for the owner's command-line tools."""
+    session: str | None = None
+    """The session of that page; None for everyone else."""
     creator_key: str | None = None
     """Key under which the ledger records the databases that the caller creates; None for the owner."""
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.account.oauth_flow import OAuthFlow
     from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+    from upstash_helper.broker.apps.one_time_links import OneTimeLinks
     from upstash_helper.broker.apps.pairing_queue import PairingQueue
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.pending_writes import PendingWrites
@@ -22,6 +23,7 @@ class IdleCheck:
         flow: OAuthFlow,
         queue: PairingQueue,
         sessions: DashboardSessions,
+        links: OneTimeLinks,
         credentials: CredentialCache,
         background: Background,
         pending: PendingWrites,
@@ -29,6 +31,7 @@ class IdleCheck:
         self._flow = flow
         self._queue = queue
         self._sessions = sessions
+        self._links = links
         self._credentials = credentials
         self._background = background
         self._pending = pending
@@ -41,10 +44,12 @@ class IdleCheck:
             return "an app is waiting for the user or has yet to fetch its token"
         if self._sessions.has_tickets:
             return "a browser is opening the dashboard"
+        if self._links.pending:
+            return "a browser is opening a link"
         if self._background:
             return "background work is in progress"
         if self._pending:
             return "changes have yet to be written"
         if self._credentials.ends_with_process:
-            return "the API key is only in memory"
+            return "the account's credential is only in memory"
         return None

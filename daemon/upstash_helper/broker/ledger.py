@@ -157,7 +157,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The key of what is blocked. Of two blocks with the same key, the later one replaces the earlier one."""
-        return f"{_SITE}{self.site}" if self.site else self.identity.key
+        return f"{_SITE}{self.site}" if self.site else self.identity.limits_key
 
     @staticmethod
     def site_of(key: str) -> str:
@@ -165,8 +165,21 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
         return key.removeprefix(_SITE) if key.startswith(_SITE) else ""
 
     def applies_to(self, identity: Identity, *, site: str) -> bool:
-        """Return whether the block applies to ``identity``, which belongs to ``site``."""
-        return site == self.site if self.site else identity.key == self.identity.key
+        """
+        Return whether the block applies to ``identity``, which belongs to ``site``.
+
+        The block of a program, or of all because of one, applies to its file, whatever makes the path doubtful, and to
+        pages and extensions whose requests it sends, because it can name any. But the block of a program in a container
+        or sandbox does not apply to the program that has this path outside, which can be another one.
+        """
+        blocked = self.identity
+        if blocked.kind != "native":
+            return site == self.site if self.site else identity.key == blocked.key
+        if self.site and site == self.site:
+            return True
+        # Pages whose browser the system cannot identify have nothing to do with programs that it cannot identify.
+        file = identity.name if identity.kind == "native" else identity.program or None
+        return file == blocked.name and ("sandboxed" in identity.warnings or "sandboxed" not in blocked.warnings)
 
 
 class PairingRecords(Protocol):
@@ -223,10 +236,16 @@ class CreateJournal(Protocol):
         are older than ``keep_seconds``. Only seconds that have certainly passed count.
         """
 
-    async def done(self, key: CreateKey, database: Database, *, owner: str | None) -> None:
+    async def done(self, key: CreateKey, database: Database, *, owner: str | None, account: str = "") -> None:
         """
         Record the result and, if ``owner`` is given, the creator, both in one transaction. If there is no record of
         ``key`` because the ledger was damaged in the meantime, record only the creator.
+
+        Args:
+            key: The request.
+            database: The database that it created.
+            owner: The ``App.creator_key`` of its creator; None for the user's own tools.
+            account: The ``Credential.account_key`` of the account that it was created in.
         """
 
     async def forget(self, key: CreateKey) -> None:
@@ -235,8 +254,11 @@ class CreateJournal(Protocol):
     async def claimed(self, database_ids: tuple[str, ...]) -> frozenset[str]:
         """Return which of the databases are the result of a record in state ``done``."""
 
-    async def creator(self, database_id: str) -> str | None:
-        """Return the ``App.creator_key`` of the database's creator, or None if unknown. Outlives the create record."""
+    async def creator(self, database_id: str, *, account: str = "") -> str | None:
+        """
+        Return the ``App.creator_key`` of the database's creator, or None if it is unknown or created it in another
+        account than ``account``. Outlives the create record.
+        """
 
 
 # --- the audit --------------------------------------------------------------------------------------------------------

@@ -18,8 +18,11 @@ from upstash_helper.broker.models import (
     Credential,
     Database,
     DatabaseSecrets,
+    Grant,
+    GrantInfo,
     IssuedKey,
     NewDatabase,
+    Registration,
     Secret,
     TokenSet,
 )
@@ -30,7 +33,7 @@ class Clock(Protocol):
     """The machine's clocks."""
 
     def monotonic(self) -> float:
-        """Return a time in seconds that never goes back. For deadlines."""
+        """Return a time in seconds that never goes back, and includes sleep. For deadlines."""
 
     def time(self) -> float:
         """Return the Unix time. For display and for the wire, never for a deadline."""
@@ -45,8 +48,14 @@ class Clock(Protocol):
 class Browser(Protocol):
     """The user's web browser."""
 
-    async def open(self, url: str) -> bool:
-        """Open ``url`` in the user's browser. Return False if no browser could be started. Never raises."""
+    async def open(self, url: str, *, link: str | None = None) -> bool:
+        """
+        Open ``url`` in the user's browser. Return False if no browser could be started. Never raises.
+
+        Args:
+            url: The address, which may contain a secret.
+            link: A one-time link to it, which other users may see. None: the browser gets a private file.
+        """
 
 
 class Notifier(Protocol):
@@ -85,8 +94,8 @@ class PeerProgram(Protocol):
 
 class Peers(Protocol):
     """
-    Identifies the process at the other end of a loopback connection. Both methods take the connection's local and
-    remote address, and neither raises.
+    Identifies the process at the other end of a loopback connection. The methods take the connection's local and
+    remote address, and none of them raises.
     """
 
     def is_other_user(self, local: tuple[str, int], remote: tuple[str, int]) -> bool:
@@ -94,6 +103,15 @@ class Peers(Protocol):
         Return True if the system reports that the remote end belongs to another user. False for this user, for root
         (who can read everything anyway), and if the system does not report the user. Fast enough for every request.
         """
+
+    def is_this_user(self, local: tuple[str, int], remote: tuple[str, int]) -> bool:
+        """
+        Return True if the system reports that the remote end belongs to this user or to root. False also if the system
+        does not report the user.
+        """
+
+    def identifies_users(self) -> bool:
+        """Return whether the system reports the users of loopback connections. Takes about a millisecond, once."""
 
     async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
         """
@@ -166,13 +184,17 @@ class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialStore(Protocol):
     """Stores the credential of one profile. Every call ends within a few seconds, even if the keyring hangs."""
 
-    async def load(self) -> Credential | None:
+    async def load(self, *, prompt: bool = True) -> Credential | None:
         """
         Return the stored credential, or None if there is none.
 
+        Args:
+            prompt: Whether the user may be asked for the keyring's password, or for access to the entry.
+
         Raises:
-            StoreLocked: If the keyring is locked, or does not respond in time (it waits for the user to unlock it).
-            StoreUnavailable: If there is no trustworthy keyring, or its content cannot be read.
+            StoreLocked: If the keyring is locked, also if it waits for the user to unlock it.
+            StoreUnavailable: If there is no trustworthy keyring, it does not respond, its user did not allow access to
+                the entry, or its content cannot be read.
         """
 
     async def save(self, credential: Credential) -> None:
@@ -199,7 +221,7 @@ class CredentialStore(Protocol):
 
 class Tombstones(Protocol):
     """
-    Remembers across a restart what was taken away while the ledger or the keyring could not be written. No method
+    Remembers revocations across a restart while the ledger or the keyring cannot be written. No method
     raises, and each ends within a few seconds.
     """
 
@@ -216,12 +238,23 @@ class Tombstones(Protocol):
 class AuthorizationServer(Protocol):
     """Upstash's authorization server. Failures are ``AuthorizationFailed``."""
 
+    @property
+    def uses_callback_port(self) -> bool:
+        """Whether the redirect goes to the callback port, at ``localhost``, rather than to the API's own address."""
+
+    async def prepare(self) -> None:
+        """
+        Find out what ``authorization_url`` needs. To be called before each sign-in.
+
+        Raises:
+            AuthorizationFailed: With the reason, within 30 seconds.
+        """
+
     def authorization_url(self, *, state: Secret, code_verifier: Secret) -> str:
         """Return the URL at which the user signs in, with the S256 challenge of ``code_verifier`` (RFC 7636)."""
 
-    @property
-    def issuer(self) -> str:
-        """The issuer that an ``iss`` parameter of the redirect must equal (RFC 9207)."""
+    def is_issuer(self, issuer: str | None) -> bool:
+        """Return whether a redirect with this ``iss`` parameter, or without any, is from the server (RFC 9207)."""
 
     async def exchange(self, *, code: Secret, code_verifier: Secret) -> TokenSet:
         """
@@ -234,26 +267,79 @@ class AuthorizationServer(Protocol):
     async def email_of(self, tokens: TokenSet) -> tuple[str, ...]:
         """
         Return the email addresses found with the tokens, the most trustworthy first: the ID token's ``email`` claim,
-        the access token's if it is a JWT, the response of ``/userinfo``. Empty if there is none. Never raises.
+        the access token's if it is a JWT, the response of the userinfo endpoint. Empty if there is none. Never raises.
         """
 
     async def revoke(self, tokens: TokenSet) -> None:
         """Revoke the tokens (RFC 7009). Best effort: returns within 5 seconds and never raises."""
 
 
+class GrantServer(AuthorizationServer, Protocol):
+    """The authorization server of the open sign-in, whose access tokens are good at the Developer API."""
+
+    @property
+    def registration(self) -> Registration | None:
+        """This installation's registration as a client; None before ``prepare``."""
+
+    async def info_of(self, access_token: Secret) -> GrantInfo:
+        """
+        Ask Upstash which account and access a token is for.
+
+        Raises:
+            AuthorizationFailed: With the reason, within 15 seconds.
+        """
+
+    async def reach(self, grant: Grant) -> None:
+        """
+        Check that ``refresh`` could send its request now, without sending the refresh token.
+
+        Raises:
+            AuthorizationFailed: ``issuer_mismatch``: the grant is another server's. Others: the server does not answer.
+        """
+
+    async def refresh(self, grant: Grant) -> TokenSet:
+        """
+        Exchange the grant's refresh token for new tokens. One request is sent, and it is not repeated once the server
+        may have received it.
+
+        Raises:
+            AuthorizationFailed: ``invalid_grant``: the grant has ended. ``registration_lost``: the server does not know
+                the client any more, and ``prepare`` will register it again. ``issuer_mismatch``: the grant is another
+                server's, so nothing was sent. Others: nothing is known about the grant.
+        """
+
+    async def revoke_grant(self, grant: Grant) -> None:
+        """Revoke a grant (RFC 7009). Best effort: returns within 5 seconds and never raises."""
+
+
+class Registrations(Protocol):
+    """Keeps this installation's registrations as a client, one for each issuer. No method raises."""
+
+    async def load(self, issuer: str) -> Registration | None:
+        """Return the registration at ``issuer``, or None if there is none, or none that can be read."""
+
+    async def save(self, registration: Registration) -> None:
+        """Keep ``registration``, in place of an earlier one at the same issuer."""
+
+    async def forget(self, registration: Registration) -> None:
+        """Forget ``registration``, unless another one has replaced it."""
+
+
 class AuthorizationFailed(Exception):
     """The sign-in failed."""
 
-    def __init__(self, reason: FailureReason, detail: str = "") -> None:
+    def __init__(self, reason: FailureReason, detail: str = "", *, retry_after: float | None = None) -> None:
         """
         Args:
             reason: Stable code for programs.
             detail: What happened, for a person, where more is known than the catalog says
                 (``protocol.messages.FAILURES``). Never contains a secret.
+            retry_after: Seconds that the server asks to wait before the next request, if it names any.
         """
         super().__init__(detail or reason)
         self.reason: FailureReason = reason
         self.detail = detail
+        self.retry_after = retry_after
 
 
 class KeyNameTaken(AuthorizationFailed):

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from upstash_helper.cli.session import Session
-from upstash_helper.protocol.messages import UNKNOWN_PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,4 +62,6 @@ def match_id(items: Iterable[_HasId], text: str) -> list[_HasId]:
 
 def stored_name(identity: Identity) -> str:
     """Return an app's identity without its process id, which may belong to another process by now."""
+    from upstash_helper.protocol.messages import UNKNOWN_PROGRAM
+
     return (identity.shown_without_process or identity.name) if identity.name else UNKNOWN_PROGRAM

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -20,6 +20,9 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word, list(candidates), n=1)), None)
+
+
+_MAX_MATCHES: Final = 2
 
 
 class Command(click.Command):
@@ -87,9 +90,17 @@ class CommandGroup(click.Group):
         """
         if not ctx.resilient_parsing and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             match = closest(args[0], self.list_commands(ctx))
-            hint = f" Did you mean {match!r}?" if match else ""
+            matches = [match] if match else self._below(ctx, args[0])
+            hint = f" Did you mean {' or '.join(map(repr, matches))}?" if 0 < len(matches) <= _MAX_MATCHES else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def _below(self, ctx: click.Context, name: str) -> list[str]:
+        """Return the commands of this group's groups that have this name, such as ``service logs`` for ``logs``."""
+        groups = ((each, self.get_command(ctx, each)) for each in self.list_commands(ctx))
+        return [
+            f"{each} {name}" for each, one in groups if isinstance(one, click.Group) and name in one.list_commands(ctx)
+        ]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then the epilog."""

@@ -45,7 +45,7 @@ def ask(prompt: Callable[[], _Answer]) -> _Answer:
             is_pasted = _typed_within(_PASTE_SECONDS)
         if not is_pasted:
             return answer
-        note("That was pasted text with several lines, so it does not count. Type the answer.")
+        note("Pasted text with several lines is ignored. Type your answer.")
 
 
 def typed_at_console(kbhit: Callable[[], bool], getwch: Callable[[], str], *, seconds: float) -> bool:
@@ -97,6 +97,6 @@ else:
             termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
     def _typed_within(seconds: float) -> bool:
-        """Wait for input, discard it, and return whether there was any. Of a terminal that is gone, there is none."""
+        """Wait for input, discard it, and return whether there was any. A terminal that is gone has none."""
         ready, _, _ = select.select([sys.stdin], [], [], seconds)
         return bool(ready and os.read(sys.stdin.fileno(), 4096))

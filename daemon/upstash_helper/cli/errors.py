@@ -11,11 +11,15 @@ import msgspec
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.command import closest
+from upstash_helper.cli.output import printable_lines
 from upstash_helper.settings.profiles import SettingsError
 from upstash_helper.system import console, disk_errors
 
 if TYPE_CHECKING:
     from upstash_helper.protocol.errors import ClientError
+
+
+_MAX_FIELDS = 20
 
 
 class Failure(Exception):
@@ -47,7 +51,7 @@ def print_error(output: ErrorOutput, *, as_json: bool) -> None:
     if as_json:
         console.write_utf8(msgspec.json.encode(output.problem) + b"\n", to_stderr=True)
     elif output.text:
-        click.echo(output.text, err=True)
+        click.echo(printable_lines(output.text), err=True)
 
 
 def output_failed(failure: console.OutputFailed) -> ErrorOutput:
@@ -69,9 +73,7 @@ def describe_error(error: BaseException) -> ErrorOutput | None:  # noqa: PLR0911
             return _output(f"Error: {error}", exit_codes.USAGE, "invalid_setting", str(error))
         case UnicodeError():
             # Bytes on the command line or typed at a prompt, in a terminal that uses another encoding.
-            text = (
-                "An argument or the input has characters that are not in the encoding of this terminal (UTF-8 works)."
-            )
+            text = "An argument or the input has characters that this terminal's encoding does not have. Use UTF-8."
             return _output(f"Error: {text}", exit_codes.USAGE, "usage", text)
         case click.Abort() | KeyboardInterrupt():
             return _output("Interrupted.", exit_codes.INTERRUPTED, "interrupted", "Interrupted.")
@@ -121,7 +123,10 @@ def _api_problem(error: BaseException) -> ErrorOutput:
 
     assert isinstance(error, ApiProblem)  # noqa: S101 - for the type checker: `_client_error` matched it
     lines = [f"Error: {error.detail}"]
-    lines += [f"  {field.pointer or '/'}: {field.detail}" for field in error.problem.errors if len(lines) < 20]
+    fields = error.problem.errors
+    if error.detail != " ".join(field.detail for field in fields):  # else it has been said
+        texts = (f"{field.pointer or '/'}: {field.detail}" for field in fields[:_MAX_FIELDS])
+        lines += [f"  {text}" for text in texts if text != error.detail]  # the detail may be that of the first one
     if isinstance(error.problem.retry_after, int):
         lines.append(f"Try again in {error.problem.retry_after} s.")
     return ErrorOutput(

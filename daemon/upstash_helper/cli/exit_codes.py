@@ -37,6 +37,7 @@ OF_PROBLEM: Final = {
     "not_connected": NOT_CONNECTED,
     "reconnect_required": NOT_CONNECTED,
     "needs_email": NOT_CONNECTED,
+    "access_renewed": UPSTASH,
     "attempt_not_found": NOT_FOUND,
     "database_not_found": NOT_FOUND,
     "app_not_found": NOT_FOUND,

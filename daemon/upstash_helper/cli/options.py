@@ -6,7 +6,7 @@ import click
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.output import interactive
+from upstash_helper.cli.output import interactive, printable_lines
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 
@@ -27,5 +27,5 @@ def confirm(question: str, *, yes: bool) -> None:
     if not interactive():
         message = "This needs confirmation, and standard input is not a terminal. Pass --yes to confirm."
         raise Failure(message, code="confirmation_required", exit_code=exit_codes.USAGE)
-    if not click.confirm(question, err=True):
+    if not click.confirm(printable_lines(question), err=True):
         raise Failure("Nothing was changed.", code="not_confirmed")

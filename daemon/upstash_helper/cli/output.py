@@ -16,6 +16,7 @@ from upstash_helper.system import console
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import TextIO
 
     from upstash_helper.protocol.wire import Recorded
     from upstash_helper.protocol.wire_apps import DashboardTicket
@@ -29,9 +30,24 @@ def print_json(value: Any) -> None:
     console.write_utf8(msgspec.json.encode(value) + b"\n")
 
 
-def note(text: str) -> None:
+def print_for_programs(text: str) -> None:
+    """
+    Print lines that another program reads, such as a shell script. They end with LF on Windows, too: shells there come
+    from Unix, and take a CR for a part of the line.
+    """
+    with console.unix_lines():
+        click.echo(text)
+
+
+def note(text: str, *, color: str = "") -> None:
     """Print something that is not the result, to stderr."""
-    click.echo(text, err=True)
+    shown = printable_lines(text)
+    click.echo(colored(shown, color, sys.stderr) if color else shown, err=True)
+
+
+def say(text: str) -> None:
+    """Print a result in words."""
+    click.echo(printable_lines(text))
 
 
 def note_if_not_recorded(result: Recorded | DashboardTicket) -> None:
@@ -42,25 +58,31 @@ def note_if_not_recorded(result: Recorded | DashboardTicket) -> None:
 
 def interactive() -> bool:
     """Return whether the user can be prompted."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    return console.is_terminal(sys.stdin)
 
 
 def discard_typed() -> None:
     """Discard what was typed at the terminal up to now: it cannot be an answer to a question that comes next."""
     if sys.platform == "win32":
-        import msvcrt
+        from upstash_helper.system import console_input
 
-        while msvcrt.kbhit():
-            msvcrt.getwch()
+        console_input.discard()
     else:
         import termios
 
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
-def colored(text: str, color: str) -> str:
-    """Return ``text`` in color on a terminal, unless NO_COLOR is set (no-color.org)."""
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+def colored(text: str, color: str, stream: TextIO | None = None) -> str:
+    """
+    Return ``text`` in color if ``stream`` is a terminal, unless NO_COLOR is set (no-color.org).
+
+    Args:
+        text: Printable text. Output that is made printable afterwards loses the color.
+        color: Its name, such as ``green``.
+        stream: Where it is printed. By default, standard output.
+    """
+    if os.environ.get("NO_COLOR") or not console.is_terminal(sys.stdout if stream is None else stream):
         return text
     return click.style(text, fg=color)
 
@@ -103,6 +125,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return ``text`` with ``printable`` applied to each line."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def quoted(text: str) -> str:
     """Return ``text``, which an app chose, in double quotes. Those in it become single, so that it cannot end them."""
     return '"{}"'.format(printable(text).replace('"', "'"))
@@ -117,11 +144,11 @@ class Progress:
             what: Such as ``Creating the database``.
             terminal_only: Show it only on a terminal, in a line that is erased at the end.
         """
-        self._what = what
+        self._what = printable(what)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
         self._terminal_only = terminal_only
-        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._on_terminal = console.is_terminal(sys.stderr)
 
     def __enter__(self) -> None:
         self._thread.start()

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 class Session:
     """One invocation of the command line."""
 
-    def __init__(self, *, profile: str | None = None) -> None:
+    def __init__(self, *, profile: str | None = None, folders: Folders | None = None) -> None:
         """
         Args:
             profile: The value of ``--profile``.
+            folders: The profile's folders. By default, those of the environment.
         """
         self.profile_flag = profile
+        self._folders = folders
         self.json = False
 
     @cached_property
@@ -48,7 +50,7 @@ class Session:
         Raises:
             SettingsError: If the profile's name is not a valid folder name.
         """
-        return self._located[1]
+        return self._folders or self._located[1]
 
     def command(self, *arguments: str) -> str:
         """Return an upstash-helper command line for this profile, to show to the user."""

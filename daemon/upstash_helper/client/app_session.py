@@ -97,10 +97,18 @@ def _pairing(pairing_id: str) -> str:
 def print_code(user_code: str, expires_at: datetime) -> None:
     """Print the code and the command for deciding to stderr."""
     until = expires_at.astimezone().strftime("%H:%M:%S")
-    sys.stderr.write(
+    say(
         f"This program requests access to your Upstash account. Code: {user_code}. To approve it, run this by {until}:"
-        " upstash-helper approvals approve\n"
+        " upstash-helper approvals approve"
     )
+
+
+def say(text: str) -> None:
+    """Print a line to stderr. An app without one, such as one with a window, works without it."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):  # the disk is full, or the app has closed it
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
 
 def request_access(

@@ -33,6 +33,10 @@ START_COMMAND: Final = "upstash-helper start"
 _RESUME_SECONDS: Final = 0.5
 _MAX_RESUMES: Final = 5
 
+_ANNOUNCE_SECONDS: Final = 1.0
+"""How long a daemon may take from its first answer until its discovery file has been replaced; see ``open_files``."""
+_POLL_SECONDS: Final = 0.02
+
 _FINAL_STATES: Final = frozenset({"succeeded", "failed", "expired"})
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
@@ -123,16 +127,15 @@ class DaemonClient:
             if (reason := discovery.waiting_reason(runtime)) is not None:
                 raise DaemonUnreachable(reason)
             raise DaemonNotRunning(not_running(start_command))
-        base_url = found.base_url
         version = "" if found.version == __version__ else found.version
         return cls(
-            base_url,
+            found.base_url,
             found.owner_token,
             timeout=timeout,
             start_command=start_command,
             daemon_version=version,
             proves=found.proves,
-            reload_token=lambda: _owner_token(base_url, runtime, restart),
+            reload_token=_NewerToken(found, runtime, restart),
         )
 
     @property
@@ -154,9 +157,14 @@ class DaemonClient:
         """Return the constant that identifies the daemon. Needs no token."""
         return self._ask("GET", "/health", wire.Health)
 
-    def status(self) -> wire.DaemonStatus:
-        """Return the state of the daemon and of the connection."""
-        return self._ask("GET", "/v1/daemon", wire.DaemonStatus)
+    def status(self, *, prompt: bool = True) -> wire.DaemonStatus:
+        """
+        Return the state of the daemon and of the connection.
+
+        Args:
+            prompt: Whether the keyring may ask the user for its password, or for access to the account's entry.
+        """
+        return self._ask("GET", "/v1/daemon" if prompt else "/v1/daemon?prompt=false", wire.DaemonStatus)
 
     def stop(self) -> wire.Recorded:
         """Stop the daemon. It answers before it stops."""
@@ -169,7 +177,7 @@ class DaemonClient:
         return self._ask("GET", "/v1/connection", wire.Connection)
 
     def connect(
-        self, *, open_browser: bool | None = None, force: bool = False
+        self, *, open_browser: bool | None = None, force: bool = False, link: bool = False
     ) -> wire.StartedAttempt | wire.Connection:
         """
         Start a sign-in. Return the attempt, or the connection if an account is already connected.
@@ -177,9 +185,11 @@ class DaemonClient:
         Args:
             open_browser: Whether the daemon opens the user's browser; None: as configured.
             force: Start a new sign-in even if an account is connected or a sign-in is pending.
+            link: Whether to return ``link``, which may be on the command line of a browser.
         """
+        path = "/v1/connection?link=true" if link else "/v1/connection"
         body = msgspec.json.encode(wire.Connect(open_browser=open_browser, force=force))
-        with self._transport.open("POST", "/v1/connection", body=body, timeout=self._timeout) as response:
+        with self._transport.open("POST", path, body=body, timeout=self._timeout) as response:
             content = self._transport.read(response)
             if response.status == 202:
                 return self._decode(content, wire.StartedAttempt)
@@ -414,7 +424,9 @@ class DaemonClient:
 
     # --- the dashboard ------------------------------------------------------------------------------------------------
 
-    def open_dashboard(self, *, numeric: bool = False) -> wire_apps.DashboardTicket:
+    def open_dashboard(
+        self, *, numeric: bool = False, link: bool = False, section: str = "overview"
+    ) -> wire_apps.DashboardTicket:
         """
         Return an address that opens the dashboard with the owner's rights. It works once, within a minute.
 
@@ -422,10 +434,13 @@ class DaemonClient:
 
         Args:
             numeric: Whether to return ``numeric_url`` as well, for a browser that does not open names below
-                ``localhost``.
+                ``localhost``. With ``link``, which returns it in any case: whether the link leads only there.
+            link: Whether to return ``link``, which may be on the command line of a browser.
+            section: The section of the dashboard that ``link`` shows.
         """
-        query = "?numeric=true" if numeric else ""
-        return self._ask("POST", f"/v1/dashboard/tickets{query}", wire_apps.DashboardTicket)
+        wanted = {"numeric": "true" if numeric else "", "link": "true" if link else "", "section": section}
+        query = "&".join(f"{name}={value}" for name, value in wanted.items() if value not in {"", "overview"})
+        return self._ask("POST", f"/v1/dashboard/tickets?{query}".rstrip("?"), wire_apps.DashboardTicket)
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -541,9 +556,31 @@ def _running_daemon(runtime: Path, restart: str) -> discovery.Discovery | None:
     return found
 
 
-def _owner_token(base_url: str, runtime: Path, restart: str) -> str | None:
-    found = _running_daemon(runtime, restart)
-    return found.owner_token if found is not None and found.base_url == base_url else None
+class _NewerToken:
+    """
+    Returns the owner token that has replaced a rejected one, if the daemon was started again at the same address.
+
+    A daemon that is starting answers shortly before it has replaced the discovery file, so this waits briefly for that.
+    """
+
+    def __init__(self, rejected: discovery.Discovery, runtime: Path, restart: str) -> None:
+        self._rejected = rejected
+        self._runtime = runtime
+        self._restart = restart
+
+    def __call__(self) -> str | None:
+        deadline = time.monotonic() + _ANNOUNCE_SECONDS
+        while (found := _running_daemon(self._runtime, self._restart)) is None or self._is_rejected(found):
+            if time.monotonic() >= deadline or not discovery.is_running(self._runtime):
+                return None
+            time.sleep(_POLL_SECONDS)
+        if found.base_url != self._rejected.base_url:
+            return None
+        self._rejected = found
+        return found.owner_token
+
+    def _is_rejected(self, found: discovery.Discovery) -> bool:
+        return found.owner_token == self._rejected.owner_token
 
 
 def _with_query(path: str, query: dict[str, str | int | None]) -> str:

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 NAME: Final = "dashboard"
 
 
-def open_dashboard(runtime: Path, url: str, numeric_url: str | None = None) -> bool:
+def open_dashboard(runtime: Path, url: str, numeric_url: str | None = None, *, link: str | None = None) -> bool:
     """
     Open the dashboard's address, which contains a ticket. Return False if no browser can be started.
 
     Args:
-        runtime: The profile's runtime folder, for the file that redirects.
+        runtime: The profile's runtime folder, for a file that redirects if there is no link.
         url: The address. The ticket works once, within a minute.
         numeric_url: The address for a browser that does not open the name in ``url``.
+        link: A one-time link to the same.
     """
-    return browse_privately(url, folder=runtime, name=NAME, fallback=numeric_url or "")
+    return browse_privately(url, link=link, folder=runtime, name=NAME, fallback=numeric_url or "")

@@ -18,9 +18,14 @@ class NotExpressible(ValueError):
     """A variable cannot be written in this format."""
 
 
-def env_lines(variables: Mapping[str, str], form: EnvFormat) -> str:
+def env_lines(variables: Mapping[str, str], form: EnvFormat, usage: Mapping[str, str] | None = None) -> str:
     """
     Return the variables in a format, without a trailing newline.
+
+    Args:
+        variables: The variables.
+        form: The format.
+        usage: What is added to a ``.env`` file as comments: a line of code for each client that uses the variables.
 
     Raises:
         NotExpressible: If a name is not a valid identifier, or a value contains a control character.
@@ -30,7 +35,7 @@ def env_lines(variables: Mapping[str, str], form: EnvFormat) -> str:
 
         return msgspec.json.encode(variables).decode()
 
-    lines = []
+    lines = [f"# {client}: {code}" for client, code in (usage or {}).items()] if form == "dotenv" else []
     for name, value in variables.items():
         if not _NAME.fullmatch(name) or any(ord(character) < 32 for character in value):
             message = f"The variable {name!r} cannot be written as a line."

@@ -31,7 +31,7 @@ class DaemonUnreachable(ClientError):
 
 
 class DaemonNotRunning(DaemonUnreachable):
-    """No daemon has announced itself where this client looks."""
+    """There is no discovery file where this client looks, so no daemon is running or it uses another folder."""
 
 
 class UnexpectedAnswer(ClientError):
@@ -159,7 +159,11 @@ class NotConnected(ApiProblem):
 
 
 class ReconnectRequired(ApiProblem):
-    """Upstash rejected the stored API key: call ``connect``."""
+    """Upstash no longer accepts the account's credential, or has ended the sign-in: call ``connect``."""
+
+
+class ReadOnlyAccess(ApiProblem):
+    """The user connected the account with read-only access, so nothing was sent. Only the user can change that."""
 
 
 class DatabaseNotFound(ApiProblem):
@@ -186,6 +190,7 @@ _CLASSES: Final[dict[str, type[ApiProblem]]] = {
     "pairing_expired": PairingExpired,
     "pairing_pending": PairingPending,
     "rate_limited": RateLimited,
+    "read_only_access": ReadOnlyAccess,
     "reconnect_required": ReconnectRequired,
     "request_in_progress": RequestInProgress,
     "too_many_pairings": TooManyPairings,

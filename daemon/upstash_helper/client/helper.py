@@ -1,19 +1,18 @@
 """
-The public client for apps: access to the user's Upstash databases through the helper, which holds the API key.
+The public client for apps: access to the user's Upstash databases through the helper, which holds the credential.
 
 It is synchronous and thread-safe. In ``asyncio``, use ``await asyncio.to_thread(Helper.pair, …)``.
 """
 
 from __future__ import annotations
 
-import sys
 import uuid
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import UNSET
 
 from upstash_helper.client import locate
-from upstash_helper.client.app_session import AppClient, AppSession, print_code, request_access
+from upstash_helper.client.app_session import AppClient, AppSession, print_code, request_access, say
 from upstash_helper.client.errors import DaemonUnreachable, OutcomeUnknown, RequestInProgress, SignInFailed
 from upstash_helper.client.transport import Deadline
 from upstash_helper.protocol.wire import ChangeDatabase, Connection, CreateDatabase
@@ -91,7 +90,7 @@ class Databases:
             plan: Such as ``free`` or ``payg``.
             budget: US dollars per month.
             eviction: Whether old keys are evicted when the database is full.
-            tls: Whether clients must use TLS.
+            tls: Whether clients must use TLS. In a sandbox, they need the file ``REDIS_CA_FILE`` of ``env`` then.
             idempotency_key: 1 to 255 visible ASCII characters that identify this database: for 24 hours the same key
                 returns it, even after a restart of the app. By default a new one for each call.
             timeout: Seconds during which the request is repeated if the outcome is unknown.
@@ -192,7 +191,7 @@ class Databases:
 
 def print_url(url: str) -> None:
     """Print the address at which the user signs in to stderr."""
-    sys.stderr.write(f"To sign in to Upstash, open this address in a browser on this machine: {url}\n")
+    say(f"To sign in to Upstash, open this address in a browser on this machine: {url}")
 
 
 class Helper:

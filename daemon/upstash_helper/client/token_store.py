@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from upstash_helper.client.errors import TokenStoreLocked, TokenStoreUnavailable
 from upstash_helper.protocol.wire import Sensitive
-from upstash_helper.system import keyrings, private_files
+from upstash_helper.system import disk_errors, keyring_errors, keyrings, open_files, private_files
 from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 T = TypeVar("T")
@@ -122,13 +121,12 @@ class FileTokens:
             TokenStoreUnavailable: If it cannot be removed.
         """
         try:
-            with contextlib.suppress(FileNotFoundError):
-                self._path.unlink()
+            open_files.remove(self._path)
         except OSError as error:
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> TokenStoreUnavailable:
-        reason = error.strerror or type(error).__name__
+        reason = disk_errors.reason(error)
         return TokenStoreUnavailable(f"{self._path} cannot be used: {reason}. Check the folder's owner and mode.")
 
 
@@ -192,19 +190,18 @@ class KeyringTokens:
         try:
             return self._worker.run_blocking(job, deadline=self._timeout)
         except (DeadlineExceeded, Busy):
-            creating = self._entry.creating
-            error = keyrings.no_answer(self._entry.kind, self._timeout, creating=creating)
+            error = keyring_errors.no_answer(self._entry.kind, self._timeout, waiting=self._entry.waiting)
         except JobFailed as failed:
-            error = keyrings.explain(failed.error, kind=self._entry.kind)
+            error = keyring_errors.explain(failed.error, kind=self._entry.kind)
         # Raised here, so that its context is not an error with frames that hold the token.
         raise _as_token_store_error(error)
 
 
-def _as_token_store_error(error: keyrings.KeyringError) -> TokenStoreUnavailable:
+def _as_token_store_error(error: keyring_errors.KeyringError) -> TokenStoreUnavailable:
     match error:
-        case keyrings.KeyringLocked():
+        case keyring_errors.KeyringLocked():
             return TokenStoreLocked(f"{error} {_USE_A_FILE}")
-        case keyrings.NotDeleted():
+        case keyring_errors.NotDeleted() | keyring_errors.NotAllowed() | keyring_errors.NoResponse():
             return TokenStoreUnavailable(str(error))
         case _:
             return TokenStoreUnavailable(f"{error} {_USE_A_FILE}")

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.client.errors import ApiProblem, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut, from_problem
-from upstash_helper.protocol import proof
-from upstash_helper.protocol.literals import LOOPBACK_HOSTS
+from upstash_helper.protocol.discovery import loopback_address
 from upstash_helper.protocol.wire import Problem
 from upstash_helper.protocol.wire_apps import Proof
 
@@ -161,14 +160,10 @@ class Transport:
         Raises:
             ValueError: If ``base_url`` is not of the form ``http://<loopback address>:<port>``.
         """
-        parts = urlsplit(base_url)
-        if parts.scheme != "http" or parts.hostname not in LOOPBACK_HOSTS or parts.path not in {"", "/"}:
-            message = f"{base_url!r} is not the address of a daemon on this machine, such as http://127.0.0.1:3000."
-            raise ValueError(message)
-        self.base_url: Final = f"http://{parts.netloc}"
-        self._authority: Final = parts.netloc.lower()
-        self._host: Final = parts.hostname
-        self._port: Final = parts.port or 80
+        self._host, self._port = loopback_address(base_url)
+        authority: Final = urlsplit(base_url).netloc
+        self.base_url: Final = f"http://{authority}"
+        self._authority: Final = authority.lower()
         self._token = token
         self._start_command: Final = start_command
         self._verify_server: Final = verify_server
@@ -287,6 +282,9 @@ class Transport:
 
     def _verify(self, connection: http.client.HTTPConnection) -> None:
         """Raise unless the server on this very connection is the daemon, and knows the token if there is one."""
+        # Imported here: a command that finds no daemon does not load the hash functions.
+        from upstash_helper.protocol import proof
+
         connection.auto_open = 0  # a new connection may lead to another program
         digest = proof.digest_of(self._token) if self._token is not None and self._proves else None
         nonce = proof.new_nonce()
@@ -312,6 +310,8 @@ class Transport:
         raise self._another_program()
 
     def _is_proven(self, content: bytes, digest: bytes | None, nonce: str) -> bool:
+        from upstash_helper.protocol import proof
+
         try:
             if digest is None:
                 msgspec.json.decode(content, type=_HealthAnswer)
@@ -364,6 +364,12 @@ class Transport:
             raise DaemonUnreachable(message, sent=sent) from error
         except ConnectionRefusedError as error:
             raise DaemonUnreachable(not_running(self._start_command)) from error
+        except http.client.IncompleteRead as error:
+            message = (
+                f"The daemon at {self.base_url} closed the connection in the middle of its response. See its log, or "
+                f"start it again with: {self._start_command}"
+            )
+            raise DaemonUnreachable(message, sent=sent) from error
         except (http.client.HTTPException, OSError) as error:
             message = (
                 f"The daemon at {self.base_url} closed the connection. See its log, or start it again with: "

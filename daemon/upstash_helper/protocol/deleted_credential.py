@@ -18,6 +18,8 @@ class DeletedCredential(msgspec.Struct, frozen=True, kw_only=True):
     """The entries that may still be there."""
     key_name: str | None = None
     """The API key's name in the Upstash console, if the daemon created the key."""
+    grant_name: str | None = None
+    """The sign-in's name in the Upstash console, if an account was connected by the open sign-in."""
     email: str | None = None
     problem: str | None = None
     """Why the keyring could not be used."""

@@ -11,14 +11,16 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from upstash_helper import __version__
 from upstash_helper.protocol.errors import DiscoveryRefused, PeerVersion, VersionMismatch
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.protocol.lock import LOCK_FILE, AlreadyHeld, InstanceLock
 from upstash_helper.protocol.wire import Sensitive
-from upstash_helper.system import private_files
+from upstash_helper.system import disk_errors, open_files, private_files
 from upstash_helper.system.network_stack import network_stack
 
 API_VERSION: Final = 1
@@ -29,11 +31,22 @@ RESTART_COMMAND: Final = "upstash-helper restart"
 
 DISCOVERY_FILE: Final = "daemon.json"
 WAITING_FILE: Final = "waiting.json"
+RESERVE_FILE: Final = "daemon.reserve"
+"""A file of zeros. On a full disk, the discovery file takes its space."""
+_RESERVED_BYTES: Final = 4096
+"""A block of most file systems, and more than the discovery file has."""
 
 # These files have a few hundred bytes.
 _MAX_BYTES: Final = 16_384
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+class NotLoopback(ValueError):
+    """The address is not that of a server on this machine. ``str()`` is a sentence for the user."""
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(f"{base_url!r} is not the address of a daemon on this machine, such as http://127.0.0.1:3000.")
 
 
 # --- the discovery file -----------------------------------------------------------------------------------------------
@@ -120,7 +133,7 @@ def require_same_network(found: Discovery | Address, runtime: Path) -> None:
     """
     if found.network and found.network != network_stack():
         message = (
-            f"The daemon that announced itself in {runtime} runs on another machine or in a container, which share this"
+            f"The daemon that announced itself in {runtime} runs on another machine or in a container that shares this"
             " folder. It cannot be reached from here. To run a helper here as well, set UPSTASH_HELPER_HOME to another"
             " folder."
         )
@@ -140,11 +153,23 @@ def write(runtime: Path, discovery: Discovery) -> None:
     """
     Write the discovery file. A reader sees either the whole file or none, and other users cannot read it.
 
+    A full disk must not keep the daemon from being restarted, so a file of the same size is kept for that case.
+
     Raises:
         OSError: If the file cannot be written.
     """
     private_files.make_folder(runtime)
-    private_files.write(discovery_file(runtime), msgspec.json.encode(discovery))
+    content, reserve = msgspec.json.encode(discovery), runtime / RESERVE_FILE
+    try:
+        private_files.write(discovery_file(runtime), content)
+    except OSError as error:
+        if not disk_errors.is_full(error) or not reserve.exists():
+            raise
+        open_files.remove(reserve)
+        private_files.write(discovery_file(runtime), content)
+    with contextlib.suppress(OSError):
+        if not reserve.exists():
+            private_files.create(reserve, bytes(_RESERVED_BYTES))
 
 
 def write_all(runtimes: Iterable[Path], discovery: Discovery) -> None:
@@ -167,8 +192,21 @@ def write_all(runtimes: Iterable[Path], discovery: Discovery) -> None:
 
 
 def remove(runtime: Path) -> None:
-    """Remove the discovery file if it exists."""
-    discovery_file(runtime).unlink(missing_ok=True)
+    """Remove the discovery file if it exists. Its space remains reserved if there was none for the file of zeros."""
+    file, reserve = discovery_file(runtime), runtime / RESERVE_FILE
+    if reserve.exists():
+        open_files.remove(file)
+        return
+    try:
+        size = file.lstat().st_size
+        open_files.replace(file, reserve)
+    except FileNotFoundError:
+        return
+    try:
+        with open(reserve, "r+b", opener=private_files.opener) as stream:  # in place, which needs no space
+            stream.write(bytes(size))
+    except OSError:
+        open_files.remove(reserve)
 
 
 def remove_stale(runtime: Path) -> None:
@@ -219,10 +257,34 @@ def _read(path: Path, kind: type[_Record], restart_command: str) -> _Record | No
     try:
         head = msgspec.json.decode(content, type=_Head)
         _check_version(head, restart_command)
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
+        return _require_address(msgspec.json.decode(content, type=kind))
+    except (msgspec.MsgspecError, NotLoopback) as error:
         message = f"{path} is damaged, or another program wrote it. The daemon writes it again with: {restart_command}"
         raise DiscoveryRefused(message) from error
+
+
+def _require_address(found: _Record) -> _Record:
+    if isinstance(found, Discovery | Address):
+        loopback_address(found.base_url)
+    return found
+
+
+def loopback_address(base_url: str) -> tuple[str, int]:
+    """
+    Return the host and the port of a daemon's address, such as ``http://127.0.0.1:3000``.
+
+    Raises:
+        NotLoopback: If it is not the address of a server on this machine.
+    """
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:
+        raise NotLoopback(base_url) from None
+    is_plain = parts.scheme == "http" and parts.path in {"", "/"} and "@" not in parts.netloc
+    if not is_plain or parts.hostname not in LOOPBACK_HOSTS:
+        raise NotLoopback(base_url)
+    return parts.hostname, port or 80
 
 
 def _check_version(head: _Head, restart_command: str) -> None:
@@ -262,7 +324,7 @@ def write_waiting(runtime: Path, waiting: Waiting) -> None:
 
 def remove_waiting(runtime: Path) -> None:
     """Remove the waiting file if it exists."""
-    (runtime / WAITING_FILE).unlink(missing_ok=True)
+    open_files.remove(runtime / WAITING_FILE)
 
 
 def read_waiting(runtime: Path) -> Waiting | None:

@@ -20,7 +20,14 @@ ConnectionState = Literal[
     "keyring_unavailable",
     "port_conflict",
 ]
-ConnectionMethod = Literal["oauth", "api_key"]
+ConnectionMethod = Literal["oauth", "api_key", "grant"]
+"""
+``oauth``: the partner sign-in, after which the daemon created an API key. ``api_key``: an API key that the user
+entered. ``grant``: the open sign-in, without an API key.
+"""
+SignInFlow = Literal["open", "partner"]
+"""``open``: at Upstash's public authorization server. ``partner``: with an OAuth client ID that Upstash gave out."""
+AccountAccess = Literal["full", "read_only"]
 
 AttemptState = Literal["pending", "exchanging", "confirmation_required", "succeeded", "failed", "expired"]
 """``confirmation_required``: an app's sign-in would replace the connected account, and the user must decide."""
@@ -32,6 +39,7 @@ FailureReason = Literal[
     "unauthorized",  # Auth0: a rule of the tenant refused the user
     "invalid_request",  # the authorization server refused the request (also invalid_scope)
     "invalid_client",  # the authorization server does not know the client ID
+    "registration_lost",  # the authorization server no longer knows this installation, which registers again
     "invalid_grant",  # the code was used before, has expired, or belongs to another client
     "rate_limited",
     "server_error",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 LOCK_FILE: Final = "daemon.lock"
@@ -95,6 +95,29 @@ class InstanceLock:
             if time.monotonic() >= deadline:
                 raise AlreadyHeld
             time.sleep(_RETRY_SECONDS)
+
+
+def holder(file: Path) -> int | None:
+    """
+    Return the process that holds the lock in ``file``; None if there is none, or the system does not reveal it.
+
+    Only Linux does. There, the holder does not let other programs of the user list its open files, because of its
+    secrets (``system.core_dumps``), but who holds a lock is public. A process in another container is not revealed.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        status = file.stat()
+        lines = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in lines:
+        # Such as "3: FLOCK  ADVISORY  WRITE 4711 00:2c:1042 0 EOF" (proc_locks(5)). A waiting process has "->" first.
+        fields = line.split()
+        if fields[1:2] == ["FLOCK"] and fields[5:6] == [wanted] and int(fields[4]) > 0:
+            return int(fields[4])
+    return None
 
 
 if sys.platform == "win32":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.protocol.literals import (
         AttemptState,
+        ConnectionMethod,
         ConnectionState,
         FailureReason,
         IdentityKind,
@@ -57,13 +58,23 @@ class Message(NamedTuple):
         return Message(self.title.format(**values), self.detail.format(**values), steps)
 
 
+API_KEYS_URL: Final = "https://console.upstash.com/account/api"
+"""The page of the console on which API keys are created."""
+
 # --- next steps -------------------------------------------------------------------------------------------------------
 
 CONNECT: Final = Step("Connect an account", "upstash-helper connect")
+CONNECT_FULL: Final = Step(
+    "Connect again, and choose full access instead of read-only on Upstash's page", "upstash-helper connect --force"
+)
 CONNECT_AGAIN: Final = Step("Start the sign-in again, in the app or here", "upstash-helper connect")
-RECONNECT: Final = Step("Sign in again to create a new API key", "upstash-helper connect --force")
+RECONNECT: Final = Step("Sign in again", "upstash-helper connect --force")
 USE_API_KEY: Final = Step(
     "Connect without the sign-in: create an API key in the Upstash console (Account > Management API) and enter it",
+    "upstash-helper connect --api-key",
+)
+ENTER_API_KEY: Final = Step(
+    "Create an API key in the Upstash console (Account > Management API) and enter it",
     "upstash-helper connect --api-key",
 )
 PASTE_ADDRESS: Final = Step(
@@ -83,13 +94,13 @@ KEEP_ACCOUNT: Final = Step("To keep the account that is connected", "upstash-hel
 USE_OTHER_ACCOUNT: Final = Step("To use another account, sign in here", "upstash-helper connect --force")
 OPEN_DASHBOARD: Final = Step("Check the connection in the dashboard", "upstash-helper open")
 RUN_DOCTOR: Final = Step("Diagnose the problem", "upstash-helper doctor")
-SHOW_SETTINGS: Final = Step("Check the settings and where they come from", "upstash-helper config")
-SET_CLIENT_ID: Final = Step(
-    "Set client_id in config.toml or as UPSTASH_HELPER_CLIENT_ID and restart the helper. Upstash gives client IDs to "
-    "partners (partnerships@upstash.com)"
+SHOW_SETTINGS: Final = Step("Check the settings and where they come from", "upstash-helper config show")
+SET_SIGN_IN: Final = Step(
+    'To sign in instead, set sign_in = "auto" in config.toml, and issuer_url if api_url is not Upstash\'s, and restart '
+    "the helper"
 )
 LIST_APPS: Final = Step("List the apps", "upstash-helper apps list")
-LIST_BLOCKS: Final = Step("List the blocked apps", "upstash-helper approvals blocked")
+LIST_BLOCKS: Final = Step("List the blocked apps and sites", "upstash-helper approvals blocked")
 REQUEST_AGAIN: Final = Step("Request access again")
 TRY_AGAIN: Final = Step("Try again later")
 
@@ -111,12 +122,12 @@ CONNECTION: Final[dict[ConnectionState, Message]] = {
     ),
     "keyring_locked": Message(
         "The keyring is locked",
-        "Unlock it on this computer so that the helper can read your API key.",
+        "Unlock it on this computer so that the helper can read your account's credential.",
         (RUN_DOCTOR,),
     ),
     "keyring_unavailable": Message(
         "The keyring cannot be used",
-        "The helper keeps your API key in the system's keyring, and nowhere else unless you choose so.",
+        "The helper keeps your account's credential only in the system's keyring unless you choose otherwise.",
         (RUN_DOCTOR,),
     ),
     "port_conflict": Message(
@@ -125,7 +136,50 @@ CONNECTION: Final[dict[ConnectionState, Message]] = {
         (RUN_DOCTOR,),
     ),
 }
-"""The detail of a keyring or port problem is replaced by a specific one where the daemon knows more."""
+"""The detail of a keyring, port, or grant problem is replaced by a specific one where the daemon knows more."""
+CONNECTED: Final = "An account is connected"
+
+CA_USAGE: Final = {
+    "redis-py": 'redis.from_url(os.environ["REDIS_URL"], ssl_ca_certs=os.environ["REDIS_CA_FILE"])',
+    "ioredis": "new Redis(process.env.REDIS_URL, { tls: { ca: fs.readFileSync(process.env.REDIS_CA_FILE) } })",
+    "node-redis": (
+        "createClient({ url: process.env.REDIS_URL, "
+        "socket: { tls: true, ca: fs.readFileSync(process.env.REDIS_CA_FILE) } })"
+    ),
+    "Node.js": 'NODE_EXTRA_CA_CERTS="$REDIS_CA_FILE" node app.js',
+}
+"""How each client, or any program in Node.js without a change of its code, uses the variable ``REDIS_CA_FILE``."""
+"""The title of ``connected`` for an app that may not know which account that is."""
+READ_ONLY: Final = Message(
+    "Connected as {email}, read-only",
+    "You chose read-only access, so apps cannot create or change databases.",
+    (CONNECT_FULL,),
+)
+"""``connected``, with a grant for read-only access."""
+GRANT_ENDED: Final = Message(
+    "Your sign-in at Upstash has ended",
+    "It was revoked in the Upstash console, or has expired.",
+    (RECONNECT, USE_API_KEY),
+)
+"""``reconnect_required``, for a grant."""
+
+METHODS: Final[dict[ConnectionMethod, str]] = {
+    "grant": "Through Upstash's open sign-in",
+    "oauth": "Through Upstash's partner sign-in",
+    "api_key": "With an API key from the Upstash console",
+}
+"""How the account was connected."""
+
+READY: Final = Message(
+    "upstash-helper is ready: connect your account", "Apps on this computer can then use it with your permission."
+)
+"""The notification after the first start."""
+
+
+def how_to_connect(*, can_sign_in: bool) -> Step:
+    """Return how an account is connected now: by signing in, or with an API key where that is not possible."""
+    return CONNECT if can_sign_in else ENTER_API_KEY
+
 
 # --- a sign-in --------------------------------------------------------------------------------------------------------
 
@@ -133,11 +187,11 @@ ATTEMPTS: Final[dict[AttemptState, Message]] = {
     "pending": Message("Waiting for Upstash", "Finish the sign-in in the other window.", (PASTE_ADDRESS,)),
     "exchanging": Message(
         "Connecting your account",
-        "You are signed in to Upstash. The helper is creating its API key, which takes a few seconds.",
+        "You are signed in to Upstash. The helper is finishing the connection, which takes a few seconds.",
     ),
     "confirmation_required": Message(
         "Waiting for your decision",
-        "Another account is connected already. Decide in the dashboard, the tray menu, or a terminal which one to use. "
+        "Another account is already connected. Choose which one to use in the dashboard, the tray menu, or a terminal. "
         "Without an answer within five minutes, the connected account is kept.",
         (DECIDE, KEEP_ACCOUNT, REPLACE_ACCOUNT),
     ),
@@ -161,12 +215,12 @@ FAILURES: Final[dict[FailureReason, Message]] = {
     ),
     "confirmation_timeout": Message(
         "The decision took too long",
-        "Nobody decided within five minutes whether to replace the connected account, so it was kept.",
+        "You did not decide within five minutes whether to replace the connected account, so it was kept.",
         (CONNECT_AGAIN, USE_OTHER_ACCOUNT),
     ),
     "account_not_confirmed": Message(
         "Upstash did not confirm the account",
-        "The new API key does not belong to the connected account, which was kept.",
+        "The new credential does not belong to the account that the sign-in named. The connected account was kept.",
         (CONNECT_AGAIN, USE_OTHER_ACCOUNT),
     ),
     "login_required": Message(
@@ -193,6 +247,11 @@ FAILURES: Final[dict[FailureReason, Message]] = {
         "Upstash does not know this client ID",
         "Correct the setting client_id and restart the helper.",
         (SHOW_SETTINGS, USE_API_KEY),
+    ),
+    "registration_lost": Message(
+        "Upstash no longer recognizes this installation",
+        "The helper's registration with Upstash is gone. The next sign-in registers it again.",
+        (CONNECT_AGAIN, USE_API_KEY),
     ),
     "invalid_grant": Message(
         "The sign-in has expired",
@@ -244,17 +303,17 @@ FAILURES: Final[dict[FailureReason, Message]] = {
     ),
     "keyring_locked": Message(
         "Your keyring is locked",
-        "The API key could not be stored. Unlock the keyring before you try again.",
+        "The account's credential could not be stored. Unlock the keyring before you try again.",
         (CONNECT_AGAIN, RUN_DOCTOR),
     ),
     "keyring_unavailable": Message(
         "Your keyring cannot be used",
-        "The API key could not be stored safely on this computer.",
+        "The account's credential could not be stored safely on this computer.",
         (RUN_DOCTOR, CONNECT_AGAIN),
     ),
     "internal_error": Message(
         "The helper failed",
-        "The helper was stopped or failed while it stored the API key. See its log.",
+        "The helper was stopped or failed while it stored the account's credential. See its log.",
         (RUN_DOCTOR, CONNECT_AGAIN),
     ),
 }
@@ -262,8 +321,8 @@ FAILURES: Final[dict[FailureReason, Message]] = {
 
 REPLACEMENT: Final = Message(
     "Replace {replaces} with {email}?",
-    "A sign-in that was started by {app} is for another Upstash account. If you replace the connected account, all "
-    "apps on this computer use the new one. If you did not sign in there yourself, keep the account.",
+    "The sign-in that {app} started is for another Upstash account. If you replace the connected account, all apps on "
+    "this computer will use the new one. If you did not sign in to it yourself, keep the connected account.",
     (DECIDE,),
 )
 """The question whether the account of an app's sign-in replaces the connected one."""
@@ -285,6 +344,25 @@ NO_ATTEMPT: Final = Message(
 )
 """A redirect, or an address, that matches no attempt."""
 
+CUT_OFF: Final = (
+    "The address was cut off: it has a code (or an error), but no state, which comes after the &. Copy the complete "
+    "address. In a shell, put it in quotes, because an & outside quotes ends the command."
+)
+"""A redirect, or a pasted address, without its end."""
+
+CUT_OFF_PAGE: Final = Message("The address was cut off", CUT_OFF, (PASTE_ADDRESS, CONNECT_AGAIN))
+
+FORWARDED: Final = Message(
+    "The sign-in has reached the helper",
+    "The helper is finishing it. The app or the terminal in which you started it shows the result; this window can be "
+    "closed.",
+)
+FORWARDED_PORT: Final = (
+    "The browser has opened {host}, which is forwarded to the helper's port {port}, so it cannot show the helper's own "
+    "page. To avoid that, use the same port number on both sides, such as: ssh -L {port}:localhost:{port} HOST"
+)
+"""Parts of the page at a redirect through a forwarded port."""
+
 VIA_BRIDGE: Final = "The request came through the helper's bridge window."
 """Part of every prompt of such a request: the helper's window, and not the browser, has named the page."""
 
@@ -292,8 +370,8 @@ HINTS: Final[dict[str, Message]] = {
     "no_callback": Message(
         "The browser has not returned yet",
         "The browser has not returned yet. If you are still signing in, continue. If it shows an error or another "
-        "program's page at localhost instead, something on this computer interferes: a service worker or an extension "
-        "of another local app, or HSTS, which forces https.",
+        "program's page instead, something on this computer interferes: a service worker or an extension of another "
+        "local app, or HSTS, which forces https.",
         (FINISH_BY_HAND,),
     ),
     "https_forced": Message(
@@ -313,22 +391,27 @@ PROBLEMS: Final[dict[str, Message]] = {
     # the connection
     "not_connected": Message("No account connected", "No Upstash account is connected.", (CONNECT,)),
     "reconnect_required": Message(
-        "Upstash no longer accepts the API key", "Upstash rejected the stored API key.", (RECONNECT,)
+        "Connect the account again", "Upstash no longer accepts the connected account's credential.", (RECONNECT,)
+    ),
+    "read_only_access": Message(
+        "Read-only access",
+        "The account is connected with read-only access, so nothing was sent to Upstash.",
+        (CONNECT_FULL,),
+    ),
+    "access_renewed": Message(
+        "Send the request again",
+        "The helper had to renew its access to Upstash during this request, and cannot repeat it. Nothing was changed.",
+        (Step("Send it again"),),
     ),
     "needs_email": Message(
         "Email address missing", "The email address of the connected account is missing.", (ENTER_EMAIL,)
     ),
     "email_not_needed": Message("Email address not needed", "The email address of the account is already known."),
     "client_id_missing": Message(
-        "No OAuth client ID configured",
-        "No OAuth client ID is configured.",
-        (
-            SET_CLIENT_ID,
-            Step(
-                "Or create an API key in the Upstash console (Account > Management API) and enter it",
-                "upstash-helper connect --api-key",
-            ),
-        ),
+        "The settings do not allow a sign-in",
+        "The settings ask for the partner sign-in without a client_id, or they have an api_url other than Upstash's "
+        "without an issuer_url for it.",
+        (SET_SIGN_IN, ENTER_API_KEY),
     ),
     "port_conflict": Message(
         "Another program uses the callback port",
@@ -341,11 +424,11 @@ PROBLEMS: Final[dict[str, Message]] = {
         (Step("Start a new sign-in"),),
     ),
     "not_the_starter": Message(
-        "Sign-in of another app", "Only the app that started this sign-in, and the user, can cancel it."
+        "Sign-in of another app", "Only the user and the app that started this sign-in can cancel it."
     ),
     "nothing_to_confirm": Message(
         "Nothing to decide",
-        "This sign-in does not wait for a decision. It may have been decided elsewhere, or have ended.",
+        "This sign-in is not waiting for a decision. It may have been decided elsewhere or have ended.",
     ),
     "credential_refused": Message(
         "Credential rejected",
@@ -399,7 +482,7 @@ PROBLEMS: Final[dict[str, Message]] = {
     "invalid_json": Message("Invalid JSON", "The body is not valid JSON."),
     "path_not_allowed": Message(
         "Path not allowed",
-        "API keys cannot be created or read through the helper. It refuses every path and query with the word apikey.",
+        "API keys cannot be created or read through the helper. Paths and queries with the word apikey are refused.",
     ),
     "invalid_page_token": Message(
         "Invalid page token", "The page token was not issued by this helper.", (Step("Start with the first page"),)
@@ -442,7 +525,7 @@ PROBLEMS: Final[dict[str, Message]] = {
     # Upstash
     "database_not_found": Message("Database not found", "There is no such database."),
     "upstream_rejected": Message("Rejected by Upstash", "Upstash rejected the request."),
-    "upstream_forbidden": Message("Forbidden by Upstash", "Upstash does not allow this API key to do that."),
+    "upstream_forbidden": Message("Forbidden by Upstash", "Upstash does not allow the connected account to do that."),
     "upstream_conflict": Message("Conflict at Upstash", "The request conflicts with the current state at Upstash."),
     "upstream_rate_limited": Message("Too many requests to Upstash", "Upstash limits the number of requests."),
     "upstream_unavailable": Message("Upstash unavailable", "Upstash could not be reached or failed.", (TRY_AGAIN,)),
@@ -502,7 +585,7 @@ SITES: Final[dict[SiteKind, Message]] = {
     "loopback": Message(
         "every page on this computer",
         "This includes localhost, its subdomains, 127.0.0.1, and [::1] on every port, and so the pages that you run or "
-        "develop here yourself.",
+        "develop yourself.",
     ),
     "programs": Message(
         "every program",
@@ -525,22 +608,21 @@ UNKNOWN_PROGRAM: Final = "a program that the system cannot identify"
 PROGRAM_WARNINGS: Final[dict[ProgramWarning, Message]] = {
     "sandboxed": Message(
         "inside a container or sandbox",
-        "The program runs inside a container or sandbox. There, another file can be at this path.",
+        "The program runs inside a container or sandbox, where a different file can be at this path.",
     ),
     "deleted": Message("deleted file", "The program's file was deleted, so you can no longer check what it is."),
-    "replaced": Message("replaced file", "Another file is at this path now. The program runs the one before it."),
+    "replaced": Message("replaced file", "A different file is at this path now. The program runs the earlier one."),
     "unprintable": Message(
         "unprintable characters in its path",
-        "The program's path contains characters that cannot be seen, shown here as \\x or \\u with their codes, or it "
-        "is too long to be shown.",
+        "The program's path contains invisible characters, shown here as \\x or \\u codes, or is too long to be shown.",
     ),
     "shared": Message(
         "one of several programs",
-        "Several processes hold the connection of this request. Each of them may have sent it.",
+        "Several processes share the connection of this request. Any of them may have sent it.",
     ),
     "unsearched": Message(
         "perhaps one of several programs",
-        "There was no time to search all processes. Others may hold the connection of this request, too.",
+        "There was not enough time to check all processes. Others may share the connection of this request.",
     ),
 }
 """
@@ -590,5 +672,6 @@ def not_recorded(problem: str, *, survives_restart: bool) -> str:
         survives_restart: Whether the change is still in effect if the helper is restarted before it is written.
     """
     problem = problem.replace(", then try again.", ".")
-    until = "" if survives_restart else " Until then, a restart of the helper undoes it."
-    return f"This is done, but it could not be saved yet. {problem} The helper saves it as soon as it can.{until}"
+    until = "" if survives_restart else " Until then, restarting the helper undoes it."
+    done = "This has taken effect, but could not be saved yet."
+    return f"{done} {problem} The helper will save it as soon as it can.{until}"

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from upstash_helper.protocol import discovery
-from upstash_helper.system import private_files
+from upstash_helper.system import open_files, private_files
 
 FILE: Final = "activation.json"
 _MAX_BYTES: Final = 16_384
@@ -63,4 +63,4 @@ def read(state: Path) -> WakeNote | None:
 
 def remove(state: Path) -> None:
     """Remove the note, if there is one."""
-    (state / FILE).unlink(missing_ok=True)
+    open_files.remove(state / FILE)

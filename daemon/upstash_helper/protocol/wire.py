@@ -7,12 +7,13 @@ from them. Requests with unknown fields are rejected, so that a misspelled field
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from upstash_helper.protocol.literals import (
+    AccountAccess,
     AttemptState,
     ConnectionMethod,
     ConnectionState,
@@ -23,10 +24,11 @@ from upstash_helper.protocol.literals import (
     ListenerUse,
     Plan,
     Platform,
+    SignInFlow,
     StartedBy,
     TrayState,
 )
-from upstash_helper.system.validation import ALLOWED
+from upstash_helper.system.allowed import ALLOWED
 
 DatabaseName = Annotated[
     str,
@@ -48,10 +50,13 @@ RegionId = Annotated[
         extra={ALLOWED: "the ID of a region, such as us-east-1, in lower case"},
     ),
 ]
-_EMAIL_ADDRESS: Final = "an email address, such as ann@example.com"
-ONE_WORD: Final = "one word of ASCII characters, without spaces"
-EmailAddress = Annotated[
-    str, Meta(min_length=3, max_length=254, pattern=r"^[^\s:@]+@[^\s:@]+$", extra={ALLOWED: _EMAIL_ADDRESS})
+PastedEmail = Annotated[
+    str,
+    Meta(
+        max_length=1024,
+        description="An email address, as it was copied: white space, quotes, and invisible characters around it are "
+        "removed. If the rest is not an email address, the request is refused with the reason.",
+    ),
 ]
 Budget = Annotated[int, Meta(ge=0, le=1_000_000, description="Monthly budget in US dollars.")]
 
@@ -65,14 +70,14 @@ class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Recorded(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
-    """The response to a change that takes effect at once and is written down afterwards."""
+    """The response to a change that takes effect at once and is saved afterwards."""
 
     recorded: Annotated[
         bool,
         Meta(
             description=(
-                "Absent or true: it is written down. False: it has taken effect, and will be written down as soon as "
-                "the disk allows it."
+                "False: the change has taken effect, but is not saved yet; it will be as soon as the disk allows it. "
+                "Absent or true: it is saved."
             )
         ),
     ] = True
@@ -125,10 +130,12 @@ class Account(ResponseBody, frozen=True, kw_only=True):
     """The connected Upstash account."""
 
     email: str
+    team_id: Annotated[str | None, Meta(description="The team that is connected; null: the personal account.")] = None
+    team_role: str | None = None
 
 
 class CredentialStoreStatus(ResponseBody, frozen=True, kw_only=True):
-    """The store of the API key, and its state."""
+    """The store of the credential, and its state."""
 
     kind: Annotated[str, Meta(examples=["Secret Service"])]
     state: CredentialStoreState
@@ -146,9 +153,13 @@ class Replacement(ResponseBody, frozen=True, kw_only=True):
     """The question whether the account of an app's sign-in replaces the connected one. For the owner only."""
 
     title: Annotated[str, Meta(description="The question.")]
-    detail: Annotated[str, Meta(description="Who asks, and what follows, in sentences for a person.")]
-    replaces: Annotated[str | None, Meta(description="Email address of the connected account, if it is known.")]
-    email: Annotated[str | None, Meta(description="Email address of the new account, if it is known.")]
+    detail: Annotated[
+        str, Meta(description="Who asks, and what a replacement would change, in sentences for a person.")
+    ]
+    replaces: Annotated[
+        str | None, Meta(description="The connected account, if it is known: its email address, and the team.")
+    ]
+    email: Annotated[str | None, Meta(description="The new account, if it is known: its email address, and the team.")]
     requested_by: Annotated[str, Meta(description="The verified identity of the app that started the sign-in.")]
     claimed_name: Annotated[str, Meta(description="The name that the app gives itself.")]
 
@@ -180,14 +191,21 @@ class StartedAttempt(Attempt, frozen=True, kw_only=True, omit_defaults=True):
     authorization_url: Annotated[
         str,
         Meta(
-            description="The URL at which the user signs in. It is enough to finish or fail the sign-in, so only "
-            "the caller that started the attempt gets it, while it is `pending`. Absent for a caller that joins."
+            description="The URL at which the user signs in, while the attempt is `pending`. Any program that has it "
+            "can finish the sign-in or make it fail, so it is absent for a caller that joins the attempt."
+        ),
+    ] = ""
+    link: Annotated[
+        str,
+        Meta(
+            description="A one-time link to `authorization_url` for starting a browser, if the owner requested it and "
+            "it is possible. It may be on a command line: it works once, for half a minute, and only for this user."
         ),
     ] = ""
     browser_opened: Annotated[bool, Meta(description="Whether the daemon opened the user's browser.")] = False
     browser_retry_after: Annotated[
         int | UnsetType,
-        Meta(description="Seconds after which the daemon opens a browser for this app again, if it did not do so now."),
+        Meta(description="Seconds until the daemon opens a browser for this app again, if it did not do so now."),
     ] = UNSET
     joined: Annotated[bool, Meta(description="Whether a pending attempt was joined.")] = False
 
@@ -202,12 +220,30 @@ class Connection(ResponseBody, frozen=True, kw_only=True):
     ] = UNSET
     next_steps: Annotated[tuple[NextStep, ...], Meta(description="What the user can do, the most helpful first.")] = ()
     account: Account | None = None
+    access: Annotated[
+        AccountAccess | None,
+        Meta(description="What Upstash allows. `read_only`: changes are refused. Null: not known, as for an API key."),
+    ] = None
     method: ConnectionMethod | None = None
+    sign_in: Annotated[
+        SignInFlow | None,
+        Meta(description="The sign-in that connecting starts. Null: none is possible, only an API key can be used."),
+    ] = None
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
     api_key_name: Annotated[str | None, Meta(description="The key's name in the Upstash console.")] = None
+    grant_name: Annotated[
+        str | None,
+        Meta(description="For the owner: the sign-in's name in the Upstash console (Account > OAuth Clients)."),
+    ] = None
     attempt: Annotated[Attempt | None, Meta(description="The pending attempt, or the last one.")] = None
     credential_store: CredentialStoreStatus | None = None
-    already_connected: Annotated[bool, Meta(description="A connect had nothing to do.")] = False
+    already_connected: Annotated[
+        bool, Meta(description="An account was connected already, so no sign-in was started.")
+    ] = False
+    can_sign_in: Annotated[
+        bool,
+        Meta(description="Whether a sign-in can be started; if not, `detail` has the reason."),
+    ] = True
 
 
 class Connect(RequestBody, frozen=True, kw_only=True):
@@ -240,8 +276,15 @@ class PastedAddress(RequestBody, frozen=True, kw_only=True):
 class ApiKey(RequestBody, frozen=True, kw_only=True):
     """An API key that the user created in the Upstash console."""
 
-    email: EmailAddress
-    api_key: Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+$", extra={ALLOWED: ONE_WORD})]
+    email: PastedEmail
+    api_key: Annotated[
+        str,
+        Meta(
+            max_length=1024,
+            description="As it was copied: white space, quotes, invisible characters, and the name of a variable "
+            "around it are removed. If the rest is not an API key, the request is refused with the reason.",
+        ),
+    ]
 
     def __repr__(self) -> str:
         return "ApiKey(…)"
@@ -250,7 +293,7 @@ class ApiKey(RequestBody, frozen=True, kw_only=True):
 class Email(RequestBody, frozen=True, kw_only=True):
     """The account's email address, if the sign-in did not provide it."""
 
-    email: EmailAddress
+    email: PastedEmail
 
 
 class Disconnected(Recorded, frozen=True, kw_only=True):
@@ -259,6 +302,13 @@ class Disconnected(Recorded, frozen=True, kw_only=True):
     api_key_name: Annotated[
         str | None, Meta(description="The API key to delete in the Upstash console, since Upstash has no API for that.")
     ]
+    grant_name: Annotated[
+        str | None,
+        Meta(
+            description="The sign-in that Upstash was asked to revoke, by its name in the console (Account > OAuth "
+            "Clients)."
+        ),
+    ] = None
     detail: str
 
 
@@ -323,6 +373,16 @@ class DatabaseCredentials(Sensitive, frozen=True, kw_only=True):
     rest_token: str
     read_only_rest_token: str
     env: Annotated[dict[str, str], Meta(description="Variables for a `.env` file.")]
+    ca_file: Annotated[
+        str | None,
+        Meta(
+            description="The certificate file that Redis clients must trust, for a database with TLS in a sandbox on "
+            "this machine; null otherwise. It is also `REDIS_CA_FILE` in `env`."
+        ),
+    ] = None
+    ca_usage: Annotated[
+        dict[str, str], Meta(description="How Redis clients use `REDIS_CA_FILE`, by client. Empty without `ca_file`.")
+    ] = {}
 
 
 class CreateDatabase(RequestBody, frozen=True, kw_only=True):
@@ -335,7 +395,7 @@ class CreateDatabase(RequestBody, frozen=True, kw_only=True):
     plan: Plan | None = None
     budget: Budget | None = None
     eviction: bool | None = None
-    tls: bool | None = None
+    tls: Annotated[bool | None, Meta(description="Require TLS. In a sandbox, the default is false.")] = None
 
 
 class ChangeDatabase(RequestBody, frozen=True, kw_only=True):
@@ -415,6 +475,21 @@ class TrayStatus(ResponseBody, frozen=True, kw_only=True):
     since: Annotated[str | None, Meta(description="RFC 3339, UTC.")] = None
 
 
+class Network(ResponseBody, frozen=True, kw_only=True):
+    """How the daemon connects to Upstash, which depends on the environment in which it was started."""
+
+    proxy: Annotated[
+        str | None, Meta(description="The HTTP proxy, without its user and password; null if there is none.")
+    ] = None
+    proxy_source: Annotated[
+        str | None, Meta(description="The setting or variable that names it; without `proxy`, one that cannot be used.")
+    ] = None
+    no_proxy: Annotated[str | None, Meta(description="The hosts that are contacted directly, as they are set.")] = None
+    ca_file: Annotated[str | None, Meta(description="The file with certificates that are trusted, if one is set.")] = (
+        None
+    )
+
+
 class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     """State of the daemon, for its owner."""
 
@@ -438,6 +513,12 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
         StartedBy,
         Meta(description="What started it: a connection to its socket, a service manager, or a command of the user."),
     ] = "user"
+    open_browser: Annotated[
+        bool, Meta(description="Whether connecting opens the user's browser unless the caller says otherwise.")
+    ] = True
+    network: Annotated[
+        Network | None, Meta(description="How it connects to Upstash; null if the system does not say in time.")
+    ] = None
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -16,8 +16,8 @@ from upstash_helper.protocol.literals import (
     Scope,
     SiteKind,
 )
-from upstash_helper.protocol.wire import ONE_WORD, Recorded, RequestBody, ResponseBody, Sensitive
-from upstash_helper.system.validation import ALLOWED
+from upstash_helper.protocol.wire import Recorded, RequestBody, ResponseBody, Sensitive
+from upstash_helper.system.allowed import ALLOWED, ONE_WORD
 
 Timestamp = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
@@ -56,7 +56,7 @@ class Identity(ResponseBody, frozen=True, kw_only=True):
     ] = ()
     others: Annotated[
         tuple[str, ...],
-        Meta(description="Other programs that hold the same connection and may have sent the request, for display."),
+        Meta(description="Other programs that share the connection and may have sent the request, for display."),
     ] = ()
 
 
@@ -121,7 +121,8 @@ class RequestedScope(ResponseBody, frozen=True, kw_only=True):
     scope: Scope
     meaning: Annotated[str, Meta(description="What the scope allows, in plain language.")]
     strong: Annotated[
-        bool, Meta(description="It can destroy, spend, or reveal something: ask a second time before it is granted.")
+        bool,
+        Meta(description="Whether it can destroy, spend, or reveal something: if so, ask twice before granting it."),
     ] = True  # a daemon of an earlier version does not say
 
 
@@ -144,9 +145,9 @@ class Pairing(Recorded, frozen=True, kw_only=True):
     reason: str
     state: PairingState
     all_databases_meaning: Annotated[
-        str | None, Meta(description="What the option `all_databases` would add, which is strong; null if nothing.")
+        str | None, Meta(description="What the option `all_databases` would add (also strong); null if nothing.")
     ]
-    site: Annotated[Site | None, Meta(description="What can be blocked together with the app; null: nothing.")] = None
+    site: Annotated[Site | None, Meta(description="What can be blocked together with the app; null if nothing.")] = None
     created_at: Timestamp
     expires_at: Timestamp
     via_bridge: Annotated[
@@ -282,9 +283,32 @@ class DashboardTicket(Sensitive, frozen=True, kw_only=True, omit_defaults=True):
             examples=["http://127.81.203.9:40123/#ticket=…"],
         ),
     ] = None
+    link: Annotated[
+        str | None,
+        Meta(
+            description="A one-time link to the same for starting a browser, if it was requested and is possible. It "
+            "may be on a command line: it works once, for half a minute, and only for this user.",
+            examples=["http://127.81.203.9:40123/links/…"],
+        ),
+    ] = None
     expires_at: Timestamp
     recorded: Annotated[bool, Meta(description="False if the audit entry could not be written yet.")] = True
     notice: Annotated[str, Meta(description="With `recorded: false`: what to tell the user, in sentences.")] = ""
+
+
+class ShowDashboard(RequestBody, frozen=True, kw_only=True):
+    """What the result page of a sign-in asks the daemon to show in the user's browser."""
+
+    section: Annotated[
+        Literal["overview", "connect", "key"],
+        Meta(description="`connect`: with the question whether to sign in; `key`: with the dialog for an API key."),
+    ] = "overview"
+
+
+class DashboardShown(ResponseBody, frozen=True, kw_only=True):
+    """Whether the user's browser was started. The page gets no address: who sees it may be an app."""
+
+    opened: bool
 
 
 class BeginSession(RequestBody, frozen=True, kw_only=True):

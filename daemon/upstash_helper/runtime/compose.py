@@ -6,7 +6,10 @@ What belongs to the machine is passed in as ``Machine``, so that tests can compo
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +20,8 @@ from upstash_helper.api.guard.middleware import Guard
 from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
 from upstash_helper.api.pages.callback import NoCallers, SignInPagesResource, create_callback_app
+from upstash_helper.api.pages.links import LinksResource
+from upstash_helper.api.pages.pages_address import PagesAddress
 from upstash_helper.api.pages.static import BridgeResource, FilesResource
 from upstash_helper.api.resources.apps import AppsResource
 from upstash_helper.api.resources.connection import ConnectionResource
@@ -31,9 +36,12 @@ from upstash_helper.api.server.connections import Counts
 from upstash_helper.broker.account.api_key import ApiKeySignIn
 from upstash_helper.broker.account.connection import Connection
 from upstash_helper.broker.account.credential_cache import CredentialCache
-from upstash_helper.broker.account.sign_in import SignIn
+from upstash_helper.broker.account.grant_sign_in import GrantSignIn
+from upstash_helper.broker.account.grants import Grants
+from upstash_helper.broker.account.sign_in import KeySignIn
 from upstash_helper.broker.apps.approvals import Approvals
 from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
+from upstash_helper.broker.apps.one_time_links import LinkedBrowser, OneTimeLinks
 from upstash_helper.broker.apps.pairing_limits import PairingRateLimiter
 from upstash_helper.broker.apps.pairing_queue import PairingQueue
 from upstash_helper.broker.apps.pairings import Pairings
@@ -49,27 +57,32 @@ from upstash_helper.broker.idle import IdleCheck
 from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.broker.trays import TrayAwareNotifier, Trays
 from upstash_helper.protocol.pages_origin import new_name
+from upstash_helper.system.network_stack import has_wsl_kernel
 from upstash_helper.system.public_suffixes import ListedSuffixes
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp import web
 
     from upstash_helper.api.guard.policy import LazyCallers
     from upstash_helper.api.server.routes import Route
+    from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
+        AuthorizationServer,
         Browser,
         CallbackAddress,
         Clock,
         CredentialStore,
+        GrantServer,
         Notifier,
         Peers,
+        Registrations,
         Tombstones,
     )
     from upstash_helper.protocol import literals, wire
+    from upstash_helper.runtime.network import NetworkReader
     from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.settings.config import Profile, Settings
     from upstash_helper.upstream.http_client import HttpClient
@@ -90,8 +103,22 @@ class Machine:
     callback: CallbackAddress
     numeric: NumericAddress
     listeners: Callable[[], tuple[wire.Listener, ...]]
+    registrations: Registrations
+    client_name: str
+    """The name to register as an OAuth client; the Upstash console lists it."""
     started_by: literals.StartedBy = "user"
     tombstones: Tombstones = field(default_factory=NoTombstones)
+    arguments_are_public: bool = sys.platform not in {"darwin", "win32"}
+    """
+    Whether other users can read the arguments of a process, such as the browser's. On Windows they need the right to
+    open the process, which only its user and administrators have. On macOS, the browser does not get an address as an
+    argument (see ``system.browser``).
+    """
+    in_wsl: bool = field(default_factory=has_wsl_kernel)
+    """
+    Whether the user's browser is usually one of Windows, outside of this system: it reaches no loopback address but
+    127.0.0.1, and in WSL's mirrored mode, its connections have no user here.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +130,10 @@ class Daemon:
     """The application of the callback port, if it is not the API's port."""
     tokens: Tokens
     routes: tuple[Route, ...]
-    pages_origin: str
-    """The origin of the owner's pages, new at every start."""
+    pages_origin: Callable[[], str]
+    """Returns the origin of the owner's pages, which is new at every start, and after ``rename_pages``."""
+    rename_pages: Callable[[], None]
+    """To be called when another program may have received requests to that origin."""
     counts: Counts
     """The counts of connections, updated by the server."""
     background: Background
@@ -113,6 +142,8 @@ class Daemon:
     """Knows what would be lost if the daemon exited."""
     events: EventBus
     """Knows how many event streams are open."""
+    connection: Connection
+    """The connection to an account."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -139,6 +170,8 @@ class Broker:
     pending: PendingWrites
     trays: Trays
     sessions: DashboardSessions
+    links: OneTimeLinks
+    sites: Sites
     idle_check: IdleCheck
 
 
@@ -151,39 +184,66 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         profile: The profile and its settings.
         stop: Set when a client requests through the API that the daemon stop.
     """
+    from upstash_helper.system.trust import tls_context
     from upstash_helper.upstream.http_client import HttpClient
 
     settings, counts = profile.settings, Counts()
-    address = ServerAddress(port=machine.port, pages_name=new_name())
-    http = HttpClient(clock=machine.clock)
+    # What the user has set counts for both. Where nothing is set, so does the environment, as for curl.
+    tls = functools.partial(tls_context, settings.certificates)
+    http = HttpClient(clock=machine.clock, tls=tls, proxies=settings.proxies)
     # Passed-through requests have their own connections, and each app its own circuit breaker, so that responses that
     # an app reads slowly, and failures that it provokes, do not affect other apps or the daemon's own requests.
-    apps_http = HttpClient(clock=machine.clock, breaker="caller")
+    apps_http = HttpClient(clock=machine.clock, tls=tls, proxies=settings.proxies, breaker="caller")
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
     tokens = Tokens(broker.apps, broker.sessions)
+    guard = _guard(machine, broker, ServerAddress(port=machine.port, pages_name=new_name()), tokens)
+    machine.numeric.on_change = guard.serve_pages_at
+    address = PagesAddress(
+        origin=guard.pages_origin,
+        numeric=machine.numeric,
+        listeners=machine.listeners,
+        sessions=broker.sessions,
+        links=broker.links,
+        can_link=lambda: not machine.arguments_are_public or machine.peers.identifies_users(),
+        reaches_numbers=not machine.in_wsl,
+    )
+    broker.links.origin = address.of_links
 
     resources = (
         _daemon_resource(
             machine, profile, broker, counts=counts, stop=stop, description=lambda: _describe(routes, machine.port)
         ),
-        SignInPagesResource(connection=broker.connection, pages_origin=address.pages_origin),
+        SignInPagesResource(
+            connection=broker.connection,
+            pages_origin=guard.pages_origin,
+            redirect_path="/callback" if settings.flow == "open" else "/",
+        ),
         FilesResource(),
-        ProofResource(tokens=tokens, pairings=broker.pairings),
-        BridgeResource(pages_origin=address.pages_origin),
+        ProofResource(tokens=tokens, pairings=broker.pairings, listeners=machine.listeners),
+        LinksResource(
+            links=broker.links,
+            peers=machine.peers,
+            # The guard has refused other users of this Linux. An unknown one is a program of Windows.
+            checks_user=machine.arguments_are_public and not machine.in_wsl,
+        ),
+        BridgeResource(pages_origin=guard.pages_origin),
         ConnectionResource(
             connection=broker.connection,
             api_key_sign_in=broker.api_key_sign_in,
             credentials=broker.credentials,
+            links=broker.links,
             open_browser=settings.open_browser,
-            hosts=ServerAddress(port=settings.port).hosts,
+            redirects=_redirects(machine, settings),
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
         DashboardResource(
             sessions=broker.sessions,
-            pages_origin=address.pages_origin,
-            numeric=machine.numeric,
-            listeners=machine.listeners,
+            links=broker.links,
+            address=address,
+            flow=broker.connection.flow,
+            browser=LinkedBrowser(machine.browser, broker.links) if settings.open_browser else None,
+            sites=broker.sites,
             clock=machine.clock,
         ),
         AppsResource(apps=broker.apps, audit=broker.audit),
@@ -192,13 +252,11 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     )
     routes = [route for resource in resources for route in resource.routes()]
 
-    guard = _guard(machine, broker, address, tokens)
-    machine.numeric.on_change = guard.serve_pages_at
     app = create_app(routes, guard=guard)
     callback_app = None
     if settings.port_policy == "on-demand":
         callback_guard = _guard(machine, broker, ServerAddress(port=settings.port, has_api=False), NoCallers())
-        callback_app = create_callback_app(broker.connection, pages_origin=address.pages_origin, guard=callback_guard)
+        callback_app = create_callback_app(broker.connection, pages_origin=guard.pages_origin, guard=callback_guard)
 
     async def end_streams(_: web.Application) -> None:
         broker.connection.flow.close()
@@ -221,11 +279,13 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         callback_app=callback_app,
         tokens=tokens,
         routes=tuple(routes),
-        pages_origin=address.pages_origin,
+        pages_origin=guard.pages_origin,
+        rename_pages=guard.rename_pages,
         counts=counts,
         background=broker.background,
         idle_check=broker.idle_check,
         events=broker.events,
+        connection=broker.connection,
     )
 
 
@@ -244,20 +304,14 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
 def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http: HttpClient, counts: Counts) -> Broker:
     from upstash_helper.upstream.api_keys import ApiKeyIssuer
     from upstash_helper.upstream.developer_api import DeveloperApi
-    from upstash_helper.upstream.oauth import OAuth
     from upstash_helper.upstream.pass_through import DeveloperApiPassThrough
 
     clock, ledger, trays = machine.clock, machine.ledger, Trays()
     events, background, sessions = EventBus(), Background(), DashboardSessions(clock=machine.clock)
+    sessions.on_end = events.end_session
+    links = OneTimeLinks(clock=clock)
+    sites = Sites(suffixes=ListedSuffixes())
     api = DeveloperApi(http=http, api_url=settings.api_url, rest_url=settings.rest_url)
-    server = (
-        None
-        if settings.client_id is None
-        else OAuth(
-            http=http, auth_url=settings.auth_url, client_id=settings.client_id, redirect_uri=settings.redirect_uri
-        )
-    )
-
     credentials = CredentialCache(store=machine.store, clock=clock, tombstones=machine.tombstones)
     keys = ApiKeyIssuer(http=http, api_url=settings.api_url)
     pending = PendingWrites(ledger=ledger, tombstones=machine.tombstones, background=background, clock=clock)
@@ -266,17 +320,29 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         records=ledger.apps, audit=audit, pending=pending, events=events, background=background, clock=clock
     )
     notifier = TrayAwareNotifier(machine.notifier, trays)
-    sign_in = SignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
+    turn = asyncio.Lock()
+    open_server = _open_sign_in(machine, settings, http)
+    # Also with another sign-in configured: an account may still be connected by a grant.
+    grants = Grants(server=open_server, credentials=credentials, turn=turn, background=background, clock=clock)
+    server: AuthorizationServer | None = open_server if settings.flow == "open" else _partner_sign_in(settings, http)
+    sign_in: SignIn = (
+        GrantSignIn(server=open_server, credentials=credentials, grants=grants, background=background, clock=clock)
+        if settings.flow == "open"
+        else KeySignIn(server=server, keys=keys, api=api, credentials=credentials, background=background, clock=clock)
+    )
     connection = Connection(
         credentials=credentials,
         server=server,
         sign_in=sign_in,
+        grants=grants,
+        turn=turn,
         callback=machine.callback,
         check=api.list,
         tls_hellos=lambda: counts.tls,
-        browser=machine.browser,
+        browser=LinkedBrowser(machine.browser, links),
         notifier=notifier,
         has_access=apps.has_access,
+        sites=sites,
         events=events,
         background=background,
         clock=clock,
@@ -293,7 +359,8 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
     )
 
     connection.on_account_left = apps.exchanges.end_all
-    rate_limiter, sites = PairingRateLimiter(clock=clock), Sites(suffixes=ListedSuffixes())
+    apps.on_access_end = connection.flow.access_ended
+    rate_limiter = PairingRateLimiter(clock=clock)
     queue = PairingQueue(
         records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
     )
@@ -315,11 +382,18 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         credentials=credentials,
         connection=connection,
         api_key_sign_in=ApiKeySignIn(
-            connection=connection, credentials=credentials, api=api, background=background, clock=clock
+            connection=connection,
+            credentials=credentials,
+            grants=grants,
+            api=api,
+            background=background,
+            clock=clock,
         ),
         databases=databases,
         create=create,
-        read_credentials=ReadCredentials(databases=databases, journal=ledger.creates),
+        read_credentials=ReadCredentials(
+            connection=connection, databases=databases, journal=ledger.creates, exchanges=apps.exchanges
+        ),
         pass_through=PassThrough(
             connection=connection, api=pass_through_api, databases=databases, exchanges=apps.exchanges
         ),
@@ -330,14 +404,41 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         pending=pending,
         trays=trays,
         sessions=sessions,
+        links=links,
+        sites=sites,
         idle_check=IdleCheck(
             flow=connection.flow,
             queue=queue,
             sessions=sessions,
+            links=links,
             credentials=credentials,
             background=background,
             pending=pending,
         ),
+    )
+
+
+def _open_sign_in(machine: Machine, settings: Settings, http: HttpClient) -> GrantServer:
+    from upstash_helper.upstream.open_sign_in import OpenSignIn
+
+    return OpenSignIn(
+        http=http,
+        issuer_url=settings.issuer_url,
+        api_url=settings.api_url,
+        redirect_uri=f"http://127.0.0.1:{machine.port}/callback",
+        client_name=machine.client_name,
+        registrations=machine.registrations,
+        clock=machine.clock,
+    )
+
+
+def _partner_sign_in(settings: Settings, http: HttpClient) -> AuthorizationServer | None:
+    from upstash_helper.upstream.oauth import OAuth
+
+    if settings.flow != "partner" or settings.client_id is None:
+        return None
+    return OAuth(
+        http=http, auth_url=settings.auth_url, client_id=settings.client_id, redirect_uri=settings.redirect_uri
     )
 
 
@@ -360,6 +461,8 @@ def _daemon_resource(
         auth_url=profile.settings.auth_url,
         api_url=profile.settings.api_url,
         started_by=machine.started_by,
+        open_browser=profile.settings.open_browser,
+        network=_network_of(profile.settings),
     )
     return DaemonResource(
         about=about,
@@ -372,6 +475,24 @@ def _daemon_resource(
         stop=stop,
         description=description,
     )
+
+
+def _network_of(settings: Settings) -> Callable[[], Awaitable[wire.Network | None]]:
+    @functools.cache
+    def reader() -> NetworkReader:
+        # Only the owner's status needs it.
+        from upstash_helper.runtime.network import NetworkReader
+
+        return NetworkReader(settings, os.environ)
+
+    return lambda: reader().read()
+
+
+def _redirects(machine: Machine, settings: Settings) -> tuple[str, ...]:
+    """Return where a redirect may arrive, without the scheme; the first one is shown to users."""
+    if settings.flow == "open":
+        return tuple(f"{host}/callback" for host in reversed(ServerAddress(port=machine.port).shared_hosts))
+    return tuple(f"{host}/" for host in ServerAddress(port=settings.port).shared_hosts)
 
 
 def _describe(routes: list[Route], port: int) -> bytes:

@@ -17,8 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol import wire
-from upstash_helper.system import own_daemons
-from upstash_helper.system.ports import holder
+from upstash_helper.system.ports import HIDDEN, has_listener, holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +36,9 @@ once, the event loop would do nothing else for that time. See also ``api.server.
 """
 RECHECK_SECONDS: Final = 1.0
 """The minimum time between two attempts to bind a missing address."""
+RELEASE_SECONDS: Final = 10.0
+"""How long to wait for a port that no program listens on, and that is still in use."""
+_RELEASE_POLL_SECONDS: Final = 0.1
 
 _SETTLE_ITERATIONS: Final = 16
 """
@@ -70,10 +72,41 @@ def open_listeners(port: int, *, explain: Callable[[int, OSError], str] | None =
         PortBusy: If it cannot be opened on ``127.0.0.1``. A missing or taken ``::1`` is a state, not an error.
     """
     try:
-        required = bind(V4, port)
+        required = bind_when_released(V4, port)
     except OSError as error:
         raise PortBusy((explain or _explain)(port, error)) from error
     return Listeners(required)
+
+
+def bind_when_released(host: str, port: int, *, seconds: float = RELEASE_SECONDS) -> socket.socket:
+    """
+    Return a listening socket. If the address is in use although no running program listens there, wait until it is
+    released.
+
+    A port can be held for a moment after its process has ended. Where addresses are exclusive (Windows), connections
+    that the process had accepted hold it until the other side has closed them, too (Microsoft's "Using SO_REUSEADDR and
+    SO_EXCLUSIVEADDRUSE").
+
+    Args:
+        host: The address.
+        port: The port.
+        seconds: How long to wait at most.
+
+    Raises:
+        OSError: If the address cannot be bound.
+    """
+    deadline = time.monotonic() + seconds
+    reported = False
+    while True:
+        try:
+            return bind(host, port)
+        except OSError as error:
+            if not is_in_use(error) or time.monotonic() >= deadline or has_listener(port):
+                raise
+        if not reported:
+            logger.info("port_not_released", extra={"port": port})
+            reported = True
+        time.sleep(_RELEASE_POLL_SECONDS)
 
 
 def open_first_free(ports: Sequence[int]) -> Listeners:
@@ -131,6 +164,8 @@ class Listeners:
         self._protocol: Callable[[], asyncio.BaseProtocol] | None = None
         self._servers: list[asyncio.Server] = []
         self._starting: set[asyncio.Task[None]] = set()
+        self.on_recovered: Callable[[], None] = lambda: None
+        """Called when ::1 is bound after the start. Another program may have had it until then."""
         self._recheck()
         if self._state == "taken":
             self._holder = holder(V6, self.port)
@@ -234,6 +269,7 @@ class Listeners:
             self._state = "absent" if error.errno in _ABSENT else "taken"
             return
         self._state, self._holder = "listening", None
+        self.on_recovered()
         if self._protocol is not None:
             # The kernel queues connections from now on, so none is lost until the loop accepts them.
             task = asyncio.get_running_loop().create_task(self._accept(self._other))
@@ -278,9 +314,15 @@ def describe_bind_error(port: int, error: OSError) -> str:
     """Describe why ``port`` cannot be bound on 127.0.0.1. Takes some milliseconds, like ``holder``."""
     if _needs_privileges(error):
         return f"Port {port} requires administrator privileges."
-    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+    if is_in_use(error):
         return f"Port {port} on {V4} is in use by {holder(V4, port)}."
     return f"Port {port} on {V4} cannot be opened: {error.strerror}."
+
+
+def is_in_use(error: OSError) -> bool:
+    """Return whether an address cannot be bound because another socket has it."""
+    # Windows reports EACCES if the other one is exclusive.
+    return error.errno == errno.EADDRINUSE or (error.errno == errno.EACCES and not _needs_privileges(error))
 
 
 def _needs_privileges(error: OSError) -> bool:
@@ -294,13 +336,17 @@ def _explain(port: int, error: OSError) -> str:
             f"{reason.removesuffix('.')}, which starts the helper on demand, with any request or with 'upstash-helper "
             f"start'. To release the port: systemctl --user stop upstash-helper.socket"
         )
-    in_use = error.errno in {errno.EADDRINUSE, errno.EACCES} and not _needs_privileges(error)
-    own = own_daemons.explain([port]) if in_use else None
-    if own is not None:
-        return (
-            f"{reason} {own} Stop it first, use the same profile and folders, or choose another port with the setting "
-            f"'port', UPSTASH_HELPER_PORT, or --port."
-        )
+    in_use = is_in_use(error)
+    if in_use:
+        from upstash_helper.system import own_daemons
+
+        own = own_daemons.explain([port])
+        if own is not None:
+            reason = reason.replace(f" by {HIDDEN}", "")
+            return (
+                f"{reason} {own} Stop it first, use the same profile and folders, or choose another port with the "
+                f"setting 'port', UPSTASH_HELPER_PORT, or --port."
+            )
     advice = " Stop that program, or choose another port" if in_use else " Choose another port"
     return (
         f"{reason}{advice} with the setting 'port', UPSTASH_HELPER_PORT, or --port. Sign-ins then end at "

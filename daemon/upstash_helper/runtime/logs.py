@@ -8,6 +8,7 @@ Redacting is a second line of defense, for messages of libraries.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -15,20 +16,24 @@ import time
 import traceback
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
-from upstash_helper.system import private_files
+from upstash_helper.system import console, open_files, private_files
 from upstash_helper.system.redaction import redact_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 1_000_000
 KEPT: Final = 2
 """Old files besides the current one."""
+_RETRY_SECONDS: Final = 60.0
+"""How long the file grows beyond its size after it could not be rotated."""
 
 WINDOW_SECONDS: Final = 60.0
 USUAL_BUDGET: Final = 120
@@ -125,16 +130,56 @@ class TextLines(logging.Formatter):
 
 
 class LogFile(RotatingFileHandler):
-    """The log file and its predecessors, all with mode 0600."""
+    """
+    The log file and its predecessors, all with mode 0600.
 
-    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
+    On Windows, a file that another program has open cannot be renamed. Then the log continues in the same file, and is
+    rotated later.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        kept: int = KEPT,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """
         Raises:
             OSError: If the file or its folder cannot be created, or the file is a symbolic link.
         """
         private_files.make_folder(path.parent)
         self._reported = False
+        self._now = now
+        self._rotate_from = 0.0
         super().__init__(path, maxBytes=max_bytes, backupCount=kept, encoding="utf-8")
+
+    def shouldRollover(self, record: logging.LogRecord) -> int:  # noqa: N802 - logging's name
+        """Return whether the file is full, and can be expected to be rotated."""
+        return int(self._now() >= self._rotate_from and super().shouldRollover(record))
+
+    def doRollover(self) -> None:  # noqa: N802 - logging's name
+        """Rename the file and its predecessors, and begin an empty one."""
+        stream, self.stream = self.stream, None  # opened by the next line that is written, if it cannot be opened now
+        try:
+            if stream is not None:
+                stream.close()
+            self._rename()
+        except OSError as error:
+            self._rotate_from = self._now() + _RETRY_SECONDS
+            self.stream = self._open()
+            logger.info("log_not_rotated", extra={"reason": error.strerror})
+        else:
+            self.stream = self._open()
+
+    def _rename(self) -> None:
+        # Nothing is tried again: it would hold up the daemon, and the file may be open for hours.
+        current = Path(self.baseFilename)
+        files = [current, *(current.with_name(f"{current.name}.{number}") for number in range(1, self.backupCount + 1))]
+        for source, target in reversed(list(itertools.pairwise(files))):
+            if source.exists():
+                open_files.replace(source, target, seconds=0.0)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name and signature
         """Report once that the log cannot be written. The daemon keeps running."""
@@ -182,7 +227,7 @@ def _targets(path: Path, stderr: TextIO) -> list[logging.Handler]:
     else:
         targets[0].setFormatter(JsonLines())
     journal = _is_journal(stderr)
-    if journal or stderr.isatty():
+    if journal or console.is_terminal(stderr):
         stream = logging.StreamHandler(stderr)
         stream.setFormatter(TextLines(journal=journal))
         targets.append(stream)

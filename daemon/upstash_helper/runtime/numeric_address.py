@@ -52,27 +52,40 @@ class NumericAddress:
             if self._host is not None:
                 return self._host
             protocol = self._listeners.protocol
-            listening = _listen()
+            listening = None if protocol is None else _listen()
             if protocol is None or listening is None:
                 return None
             address, port = listening.getsockname()[:2]
-            self._host = f"{address}:{port}"
-            self.on_change(self._host)
-            self._server = await asyncio.get_running_loop().create_server(
-                protocol, sock=listening, backlog=ACCEPTED_AT_ONCE
-            )
-            listening.listen(QUEUE)  # asyncio has set it to the number of connections that are accepted at once
-            self._check_later(self._host, in_use)
+            host = self._host = f"{address}:{port}"
+            self.on_change(host)
+            try:
+                await self._serve(protocol, listening)
+            except BaseException:
+                self.close()
+                listening.close()
+                raise
+            self._check_later(host, in_use)
             logger.info("numeric_address_opened")
             return self._host
 
+    async def _serve(self, protocol: Callable[[], asyncio.BaseProtocol], listening: socket.socket) -> None:
+        # Started in a second step, so that it can be closed if this is canceled.
+        self._server = await asyncio.get_running_loop().create_server(
+            protocol, sock=listening, backlog=ACCEPTED_AT_ONCE, start_serving=False
+        )
+        await self._server.start_serving()
+        if self._server is not None:  # not closed meanwhile
+            listening.listen(QUEUE)  # asyncio has set it to the number of connections that are accepted at once
+
     def close(self) -> None:
         """Close it, if it is open. Open connections stay open, and get no further responses from the pages."""
+        if self._host is None:
+            return
         server, self._server, self._host = self._server, None, None
         if server is not None:
             server.close()
-            self.on_change(None)
-            logger.info("numeric_address_closed")
+        self.on_change(None)
+        logger.info("numeric_address_closed")
 
     def _check_later(self, host: str, in_use: Callable[[str], bool]) -> None:
         self._clock.call_at(self._clock.monotonic() + CHECK_SECONDS, lambda: self._check(host, in_use))

@@ -12,12 +12,14 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from upstash_helper.protocol import discovery
-from upstash_helper.protocol.lock import AlreadyHeld, InstanceLock
+from upstash_helper.protocol.lock import LOCK_FILE, TRAY_LOCK_FILE, AlreadyHeld, InstanceLock
+from upstash_helper.system import open_files
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
     from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
 
     from upstash_helper.settings.config import Profile
 
@@ -102,11 +104,15 @@ def single_instance(profile: Profile) -> Iterator[None]:
     """
     # Always in the same order, so that of two daemons that start at the same time one gets all of them.
     runtimes = sorted(profile.folders.runtimes)
+    former = profile.folders.former_runtimes
     lock = InstanceLock(*runtimes)
     try:
+        if any(map(discovery.is_running, former)):
+            raise AlreadyHeld
         lock.acquire()
     except AlreadyHeld:
-        pid = next((pid for runtime in runtimes if (pid := discovery.read_pid(runtime)) is not None), None)
+        known = (pid for runtime in (*former, *runtimes) if (pid := discovery.read_pid(runtime)) is not None)
+        pid = next(known, None)
         process = "" if pid is None else f" as process {pid}"
         detail = f"The helper is already running{process} (profile {profile.name}). See: upstash-helper status"
         raise AlreadyRunning(detail, pid) from None
@@ -118,20 +124,48 @@ def single_instance(profile: Profile) -> Iterator[None]:
             discovery.remove_waiting(runtime)
         with contextlib.suppress(OSError):
             # Earlier versions stored a pending sign-in here, with its code verifier.
-            (runtime / "sign-in.json").unlink(missing_ok=True)
+            open_files.remove(runtime / "sign-in.json")
+    for folder in former:
+        if folder.is_dir():
+            _empty(folder)
     try:
         yield
     finally:
         lock.release()
 
 
+def _empty(former: Path) -> None:
+    """Remove what daemons and trays of earlier versions have left in a folder, and the folder if it is empty then."""
+    announced = (discovery.DISCOVERY_FILE, discovery.RESERVE_FILE, discovery.WAITING_FILE)
+    files = [former / name for name in (*announced, LOCK_FILE, "sign-in.json")]
+    with contextlib.suppress(AlreadyHeld, OSError):
+        with InstanceLock(former, timeout=0.0, file=TRAY_LOCK_FILE):
+            pass
+        files.append(former / TRAY_LOCK_FILE)
+    with contextlib.suppress(OSError):
+        if not any(open_files.read_bytes(former / "tombstones")):  # otherwise they are still needed
+            files.append(former / "tombstones")
+    for path in (*files, *former.glob("*.html")):  # pages that open a browser
+        with contextlib.suppress(OSError):
+            open_files.remove(path)
+    for folder in (former, former.parent, former.parent.parent):
+        if folder.name not in {"Temp", "TemporaryItems"}:
+            with contextlib.suppress(OSError):  # it has other files
+                folder.rmdir()
+
+
 # --- resources --------------------------------------------------------------------------------------------------------
 
 
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files, as far as the hard limit allows, to fit the maximum number of connections."""
+def raise_descriptor_limit() -> int:
+    """
+    Raise the soft limit of open files, as far as the hard limit allows, to fit the maximum number of connections.
+
+    Returns:
+        The limit, or a lower number that is enough.
+    """
     if sys.platform == "win32":
-        return
+        return _DESCRIPTORS
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -139,6 +173,11 @@ def raise_descriptor_limit() -> None:
     if soft != resource.RLIM_INFINITY and soft < limit:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            soft = limit
+    if soft != resource.RLIM_INFINITY and soft < _DESCRIPTORS:
+        logger.warning("few_descriptors", extra={"limit": soft})
+        return soft
+    return _DESCRIPTORS
 
 
 def end_threads(executor: ThreadPoolExecutor) -> None:

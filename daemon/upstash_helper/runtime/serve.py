@@ -11,6 +11,7 @@ import contextlib
 import functools
 import logging
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -79,7 +80,7 @@ def run_daemon(
         stack.enter_context(single_instance(profile))
         stack.enter_context(logs.log_to(folders.log_file, level=settings.log_level))
         logger.info("starting", extra={"version": __version__, "profile": profile.name, "port": settings.port})
-        process.raise_descriptor_limit()
+        descriptors = process.raise_descriptor_limit()
         try:
             listeners = passed.listeners(settings.api_ports) if passed else _open(settings)
         except PortBusy as error:
@@ -99,7 +100,7 @@ def run_daemon(
 
             from upstash_helper.api.server import connections  # noqa: F401
             from upstash_helper.runtime import compose  # noqa: F401
-        asyncio.run(_run(profile, listeners, activated=activated))
+        asyncio.run(_run(profile, listeners, activated=activated, descriptors=descriptors))
 
 
 async def serve(
@@ -191,7 +192,8 @@ async def _clean_up(runner: web.AppRunner, listeners: Listeners) -> None:
         logger.error("stop_failed", extra={"error": type(error).__name__})
 
 
-async def _run(profile: Profile, listeners: Listeners, *, activated: bool) -> None:
+async def _run(profile: Profile, listeners: Listeners, *, activated: bool, descriptors: int) -> None:
+    from upstash_helper.api.server.connections import Limits
     from upstash_helper.runtime.compose import compose
 
     loop = asyncio.get_running_loop()
@@ -201,17 +203,36 @@ async def _run(profile: Profile, listeners: Listeners, *, activated: bool) -> No
     stop = asyncio.Event()
     callback_port = _callback_port(profile.settings, listeners)
 
-    def announced() -> AbstractContextManager[None]:
-        return _announced(profile, daemon, listeners.port, activated=activated)
+    @contextlib.contextmanager
+    def announced() -> Iterator[None]:
+        with _announced(profile, daemon, listeners.port, activated=activated):
+            marker = profile.folders.welcome_file
+            if profile.settings.notifications and not marker.exists():
+                # Imported late: only the first start of a profile needs it.
+                from upstash_helper.runtime.welcome import welcome
+
+                daemon.background.start(welcome(daemon.connection, machine.notifier, marker=marker))
+            yield
 
     with set_on_signal(stop, before_exit=lambda: _remove_discovery(profile)):
         try:
-            daemon = compose(_this_machine(profile, listeners, callback_port, activated=activated), profile, stop=stop)
+            machine = _this_machine(profile, listeners, callback_port, activated=activated)
+            daemon = compose(machine, profile, stop=stop)
+            listeners.on_recovered = daemon.rename_pages
             idle = _idle_exit(profile, daemon, stop, activated=activated)
             async with contextlib.AsyncExitStack() as stack:
                 if callback_port is not None and daemon.callback_app is not None:
                     await stack.enter_async_context(callback_port.served_by(daemon.callback_app, counts=daemon.counts))
-                await serve(daemon.app, listeners, stop=stop, counts=daemon.counts, announced=announced, idle=idle)
+                limits = Limits().within(descriptors)
+                await serve(
+                    daemon.app,
+                    listeners,
+                    stop=stop,
+                    limits=limits,
+                    counts=daemon.counts,
+                    announced=announced,
+                    idle=idle,
+                )
         finally:
             process.end_threads(executor)
 
@@ -315,8 +336,10 @@ def _this_machine(
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
+    from upstash_helper.storage.registrations import RegistrationFile
     from upstash_helper.storage.tombstones import TombstoneFile
-    from upstash_helper.system.clock_and_browser import SystemBrowser, SystemClock
+    from upstash_helper.system.clock import SystemClock
+    from upstash_helper.system.default_browser import SystemBrowser
     from upstash_helper.system.notifications import DesktopNotifier, SilentNotifier
     from upstash_helper.system.peers import SystemPeers
 
@@ -334,10 +357,17 @@ def _this_machine(
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),
-        # The runtime folder is in memory on most systems, so it can be written when the disk is read-only.
-        tombstones=TombstoneFile(folders.tombstone_file, folders.runtime / folders.tombstone_file.name),
+        tombstones=TombstoneFile(*folders.tombstone_files),
+        registrations=RegistrationFile(folders.registration_file),
+        client_name=_client_name(profile.name),
         started_by="socket" if activated else "service" if started_by_manager() else "user",
     )
+
+
+def _client_name(profile: str) -> str:
+    """Return the name by which the user recognizes this installation in the Upstash console."""
+    host = "".join(filter(str.isprintable, socket.gethostname()))[:64] or "this computer"
+    return f"upstash-helper ({host})" if profile == "default" else f"upstash-helper ({host}, profile {profile})"
 
 
 def _store(profile: Profile) -> CredentialStore:

@@ -39,6 +39,11 @@ from upstash_helper.system import console
     metavar="ID",
     help="OAuth client ID. Default: the last one used, initially upstash-helper-sandbox.",
 )
+@click.option(
+    "--no-pkce",
+    is_flag=True,
+    help="Accept a partner sign-in without PKCE, as in the integration guideline.",
+)
 @click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.version_option(__version__, prog_name="upstash-helper sandbox")
 def main(
@@ -48,10 +53,11 @@ def main(
     redirect_uris: tuple[str, ...],
     client_id: str | None,
     *,
+    no_pkce: bool,
     stop_with_parent: bool,
 ) -> None:
     """
-    Run a local Upstash: sign-in, Developer API, and real databases with their REST API.
+    Run a local Upstash: sign-in, Developer API, console, and real databases with their REST API.
 
     Nothing leaves this machine, and nothing costs money. When the sandbox is ready, it prints one line of JSON with all
     its URLs, and runs until Ctrl-C. Accounts, API keys, and databases are kept for the next start.
@@ -62,7 +68,14 @@ def main(
         from upstash_helper.system import signals
 
         signals.stop_with_parent()
-    options = Options(data=data, host=host, port=port, redirect_uris=redirect_uris, client_id=client_id)
+    options = Options(
+        data=data,
+        host=host,
+        port=port,
+        redirect_uris=redirect_uris,
+        client_id=client_id,
+        require_pkce=not no_pkce,
+    )
     sys.exit(run(options))
 
 

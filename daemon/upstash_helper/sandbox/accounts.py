@@ -24,19 +24,28 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost")
 _UNKNOWN_ACCOUNT_HASH = "scrypt$00$00"
 
 
-class Account(msgspec.Struct, frozen=True):
-    """A user who has signed up."""
+class Owner(msgspec.Struct, frozen=True):
+    """What databases and indexes belong to: an account, or a team, whose email is that of the user who acts for it."""
 
     id: str
     email: str
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """The account and the API key that a Developer API request is authenticated with."""
+class Account(Owner, frozen=True):
+    """A user who has signed up."""
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a Developer API request is authenticated as, and what it may do."""
 
     account: Account
-    key_name: str
+    owner: Owner
+    """The account, or the team that it acts for."""
+    source: str
+    """What the request is authenticated with, in the audit log's words."""
     read_only: bool
+    grant_id: str | None = None
+    """The grant of the access token; None for an API key."""
 
 
 class Accounts:
@@ -127,7 +136,10 @@ class Accounts:
             " WHERE k.hash = ? AND a.email = ?",
             (digest(api_key), email),
         ).fetchone()
-        return Caller(Account(row[0], row[1]), row[2], bool(row[3])) if row else None
+        if row is None:
+            return None
+        account = Account(row[0], row[1])
+        return Caller(account=account, owner=account, source=f"API_KEY - {row[2]}", read_only=bool(row[3]))
 
 
 def digest(token: str) -> bytes:

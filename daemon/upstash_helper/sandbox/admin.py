@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -12,8 +12,11 @@ from upstash_helper.sandbox.accounts import Account, Accounts
 from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.faults import Fault, FaultInjector
+from upstash_helper.sandbox.oauth.grants import Grants
 from upstash_helper.sandbox.oauth.settings import OAuthSettings
+from upstash_helper.sandbox.oauth.store import OAuthStore
 from upstash_helper.sandbox.responses import error_response, invalid_values, json_response, read_json
+from upstash_helper.sandbox.teams import AssignableRole, Teams
 from upstash_helper.system import validation
 
 if TYPE_CHECKING:
@@ -36,6 +39,24 @@ class KeyChange(msgspec.Struct, forbid_unknown_fields=True):
     revoke: bool = False
 
 
+class NewTeam(msgspec.Struct, forbid_unknown_fields=True):
+    """A team to create."""
+
+    email: str
+    """The owner's."""
+    team_name: str
+    members: dict[str, AssignableRole] = {}
+    """The roles of the other members, by email."""
+
+
+class GrantChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What happens to a grant."""
+
+    id: str
+    action: Literal["revoke", "expire"]
+    """``expire``: its access tokens expire; the refresh token stays valid."""
+
+
 class AdminApi:
     """The endpoints below the admin path. Each requires the admin token as a bearer token."""
 
@@ -45,6 +66,9 @@ class AdminApi:
         path: str,
         token: str,
         accounts: Accounts,
+        teams: Teams,
+        grants: Grants,
+        clients: OAuthStore,
         faults: FaultInjector,
         settings: OAuthSettings,
         audit_log: AuditLog,
@@ -52,8 +76,12 @@ class AdminApi:
         self._path = path
         self._token = token
         self._accounts = accounts
+        self._teams = teams
+        self._grants = grants
+        self._clients = clients
         self._faults = faults
         self._settings = settings
+        self._defaults = msgspec.structs.asdict(settings)
         self._audit_log = audit_log
 
     def routes(self) -> list[web.RouteDef]:
@@ -62,6 +90,12 @@ class AdminApi:
             ("POST", "accounts", self.add_account),
             ("GET", "api-keys", self.list_keys),
             ("POST", "api-keys", self.change_key),
+            ("GET", "teams", self.list_teams),
+            ("POST", "teams", self.add_team),
+            ("GET", "grants", self.list_grants),
+            ("POST", "grants", self.change_grant),
+            ("GET", "clients", self.list_clients),
+            ("DELETE", "clients/{id}", self.remove_client),
             ("GET", "settings", self.show_settings),
             ("POST", "settings", self.change_settings),
             ("PUT", "settings", self.replace_settings),
@@ -97,6 +131,44 @@ class AdminApi:
         self._audit_log.add(account, action, source="CONSOLE", entity=change.name, ip=request.remote)
         return json_response(result)
 
+    async def list_teams(self, request: web.Request) -> web.StreamResponse:
+        """List the teams of an account."""
+        return json_response(self._teams.list(self._account(request.query.get("email", ""))))
+
+    async def add_team(self, request: web.Request) -> web.StreamResponse:
+        """Create a team."""
+        body = await read_json(request, NewTeam)
+        team = self._teams.create(self._account(body.email), body.team_name)
+        for email, role in body.members.items():
+            self._teams.add_member(team, email, role)
+        return json_response(team)
+
+    async def list_grants(self, request: web.Request) -> web.StreamResponse:
+        """List the issuer's grants: all, or those of an account."""
+        email = request.query.get("email")
+        return json_response(self._grants.all() if email is None else self._grants.of_account(self._account(email).id))
+
+    async def change_grant(self, request: web.Request) -> web.StreamResponse:
+        """Revoke a grant, as the user would in the console, or let its access tokens expire."""
+        change = await read_json(request, GrantChange)
+        if change.id not in {grant.id for grant in self._grants.all()}:
+            raise RequestError(404, "no grant with this ID exists")
+        if change.action == "revoke":
+            self._grants.revoke(change.id)
+        else:
+            self._grants.expire_access_tokens(change.id)
+        return json_response("OK")
+
+    async def list_clients(self, _request: web.Request) -> web.StreamResponse:
+        """List the clients that have registered at the issuer."""
+        return json_response(self._clients.clients())
+
+    async def remove_client(self, request: web.Request) -> web.StreamResponse:
+        """Delete a client of the issuer with its grants, so that it must register again."""
+        if not self._clients.remove_client(request.match_info["id"]):
+            raise RequestError(404, "no client with this ID exists")
+        return json_response("OK")
+
     async def show_settings(self, _request: web.Request) -> web.StreamResponse:
         """Return all settings."""
         return json_response(self._settings)
@@ -106,8 +178,8 @@ class AdminApi:
         return await self._set(request, msgspec.structs.asdict(self._settings))
 
     async def replace_settings(self, request: web.Request) -> web.StreamResponse:
-        """Change some settings and reset the others to their defaults."""
-        return await self._set(request, {})
+        """Change some settings and reset the others to what they were at the start."""
+        return await self._set(request, self._defaults)
 
     async def _set(self, request: web.Request, others: dict[str, Any]) -> web.StreamResponse:
         changes = await read_json(request, dict[str, Any])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import hdrs, web
@@ -11,17 +12,33 @@ from aiohttp import hdrs, web
 from upstash_helper.sandbox.accounts import Accounts
 from upstash_helper.sandbox.admin import AdminApi
 from upstash_helper.sandbox.audit import AuditLog
-from upstash_helper.sandbox.developer_api.account_api import AccountApi, BasicAuth
+from upstash_helper.sandbox.cors import allow_any_origin
+from upstash_helper.sandbox.developer_api.account_api import AccountApi
+from upstash_helper.sandbox.developer_api.authentication import Authentication
+from upstash_helper.sandbox.developer_api.not_implemented import name_what_is_missing
+from upstash_helper.sandbox.developer_api.qstash_api import QStashApi
 from upstash_helper.sandbox.developer_api.redis_api import RedisApi
-from upstash_helper.sandbox.faults import FaultInjector
+from upstash_helper.sandbox.developer_api.search_api import SearchApi
+from upstash_helper.sandbox.developer_api.teams_api import TeamsApi
+from upstash_helper.sandbox.developer_api.vector_api import VectorApi
+from upstash_helper.sandbox.faults import FaultInjector, Listener
 from upstash_helper.sandbox.folder import Folder
+from upstash_helper.sandbox.indexes import Indexes, IndexRecord, VectorRecord
+from upstash_helper.sandbox.oauth import endpoints, open_endpoints
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
-from upstash_helper.sandbox.oauth.endpoints import OAuthApi
+from upstash_helper.sandbox.oauth.consent import ConsentPages
+from upstash_helper.sandbox.oauth.console import Console
+from upstash_helper.sandbox.oauth.grants import Grants
 from upstash_helper.sandbox.oauth.jwt import TokenSigner
+from upstash_helper.sandbox.oauth.open_validator import OpenValidator
+from upstash_helper.sandbox.oauth.registration import Registration
+from upstash_helper.sandbox.oauth.sessions import Sessions
 from upstash_helper.sandbox.oauth.settings import OAuthSettings
 from upstash_helper.sandbox.oauth.sign_in import SignInPages
 from upstash_helper.sandbox.oauth.store import OAuthStore
-from upstash_helper.sandbox.oauth.validator import Validator
+from upstash_helper.sandbox.oauth.token_endpoints import TokenEndpoints
+from upstash_helper.sandbox.oauth.validator import PartnerValidator
+from upstash_helper.sandbox.qstash import QStashUsers
 from upstash_helper.sandbox.redis.backend import Backend
 from upstash_helper.sandbox.redis.backups import Backups
 from upstash_helper.sandbox.redis.databases import Databases
@@ -29,9 +46,17 @@ from upstash_helper.sandbox.redis.records import DatabaseRecords
 from upstash_helper.sandbox.redis.rest import RestApi, errors_as_rest
 from upstash_helper.sandbox.responses import MAX_BODY_BYTES, errors_as_json
 from upstash_helper.sandbox.store import KeyValues
+from upstash_helper.sandbox.teams import Teams
 
 MAX_COMMAND_BYTES = 10 * 1024 * 1024
 """Of one request to the REST API: ``db_max_request_size`` of the Developer API."""
+
+
+class Endpoints(Protocol):
+    """A group of endpoints."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
 
 
 class AdminAccess(msgspec.Struct, frozen=True):
@@ -44,23 +69,84 @@ class AdminAccess(msgspec.Struct, frozen=True):
         return "AdminAccess(…)"
 
 
+class Origins(msgspec.Struct, frozen=True):
+    """Scheme, host, and port of the listeners whose URLs appear in responses."""
+
+    api: str
+    issuer: str
+
+
 class Applications(msgspec.Struct, frozen=True):
-    """The two HTTP applications to serve, and the components that the process starts and stops."""
+    """The HTTP applications to serve, and the components that the process starts and stops."""
 
     api: web.Application
     rest: web.Application
+    issuer: web.Application
     databases: Databases
-    oauth: OAuthStore
+    partner_clients: OAuthStore
+
+
+class _Services:
+    """The components that several endpoints use."""
+
+    def __init__(self, connection: sqlite3.Connection, settings: OAuthSettings, origins: Origins) -> None:
+        self.settings = settings
+        self.origins = origins
+        self.faults = FaultInjector()
+        self.accounts = Accounts(connection)
+        self.audit_log = AuditLog(connection)
+        self.teams = Teams(connection)
+        self.qstash_users = QStashUsers(connection)
+        self.grants = Grants(connection)
+        self.vector_indexes = Indexes(connection, "vector", VectorRecord)
+        self.search_indexes = Indexes(connection, "search", IndexRecord)
+        self.signer = TokenSigner(KeyValues(connection))
+        self.partner_store = OAuthStore(connection, "partner")
+        self.issuer_store = OAuthStore(connection, "open")
+        common: dict[str, Any] = {"accounts": self.accounts, "signer": self.signer, "settings": settings}
+        self.partner = AuthorizationServer(
+            validator=PartnerValidator(issuer=f"{origins.api}/", store=self.partner_store, **common),
+            store=self.partner_store,
+        )
+        self.issuer = AuthorizationServer(
+            validator=OpenValidator(
+                issuer=origins.issuer, store=self.issuer_store, grants=self.grants, teams=self.teams, **common
+            ),
+            store=self.issuer_store,
+        )
+
+    def token_endpoints(self, server: AuthorizationServer) -> TokenEndpoints:
+        """Return the endpoints for tokens of one authorization server."""
+        return TokenEndpoints(server=server, accounts=self.accounts, signer=self.signer, settings=self.settings)
+
+    def application(
+        self, listener: Listener, cross_origin: Collection[str], *endpoints: Endpoints, ignore: str | None = None
+    ) -> web.Application:
+        """
+        Return the application of one listener.
+
+        Args:
+            listener: The listener, for faults and the request log.
+            cross_origin: The paths that pages of every origin may use.
+            endpoints: The endpoints.
+            ignore: Requests below this path are neither logged nor affected by faults.
+        """
+        middlewares = [self.faults.middleware(listener, ignore=ignore), allow_any_origin(cross_origin), errors_as_json]
+        app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
+        for endpoint in endpoints:
+            app.add_routes(endpoint.routes())
+        return app
 
 
 def compose(
     *,
     connection: sqlite3.Connection,
     folder: Folder,
-    origin: str,
+    origins: Origins,
     host: str,
     backend: Backend,
     admin: AdminAccess,
+    settings: OAuthSettings,
     report: Callable[[str], None],
 ) -> Applications:
     """
@@ -69,52 +155,83 @@ def compose(
     Args:
         connection: The store.
         folder: The data folder.
-        origin: Scheme, host, and port of the sign-in and Developer API.
+        origins: Where the sandbox listens.
         host: The address that databases listen on.
         backend: Creates the databases' servers.
         admin: The path and token of the admin API.
+        settings: The settings at the start.
         report: Shows a message to the person who runs the sandbox.
     """
-    accounts, audit_log = Accounts(connection), AuditLog(connection)
-    records, oauth_store = DatabaseRecords(connection), OAuthStore(connection)
-    settings, faults, signer = OAuthSettings(), FaultInjector(), TokenSigner(KeyValues(connection))
+    services = _Services(connection, settings, origins)
+    records = DatabaseRecords(connection)
     databases = Databases(host=host, folder=folder, records=records, new_server=backend.new_server, report=report)
-    issuer = f"{origin}/"
-    validator = Validator(issuer=issuer, accounts=accounts, store=oauth_store, signer=signer, settings=settings)
-    server = AuthorizationServer(issuer=issuer, validator=validator, store=oauth_store, settings=settings)
-    auth = BasicAuth(accounts)
-    endpoints = (
-        SignInPages(origin=origin, server=server, accounts=accounts),
-        OAuthApi(
-            origin=origin, server=server, accounts=accounts, signer=signer, audit_log=audit_log, settings=settings
+    api = _api(services, databases, Backups(databases=databases, records=records), host, admin)
+    api.middlewares.append(name_what_is_missing)
+    rest = web.Application(
+        middlewares=[services.faults.middleware("rest"), errors_as_rest], client_max_size=MAX_COMMAND_BYTES
+    )
+    rest.add_routes(RestApi(databases).routes())
+    issuer = _issuer(services)
+    for app in (api, rest, issuer):
+        app.on_response_prepare.append(_hide_versions)
+    return Applications(api, rest, issuer, databases, services.partner_store)
+
+
+def _api(services: _Services, databases: Databases, backups: Backups, host: str, admin: AdminAccess) -> web.Application:
+    """Return the partners' authorization server and the Developer API."""
+    s = services
+    auth = Authentication(accounts=s.accounts, issuer=s.issuer, grants=s.grants, teams=s.teams)
+    return s.application(
+        "api",
+        endpoints.CROSS_ORIGIN,
+        SignInPages(origin=s.origins.api, server=s.partner, accounts=s.accounts),
+        endpoints.OAuthApi(
+            origin=s.origins.api,
+            endpoints=s.token_endpoints(s.partner),
+            accounts=s.accounts,
+            audit_log=s.audit_log,
+            settings=s.settings,
         ),
-        AccountApi(auth=auth, audit_log=audit_log),
-        RedisApi(
-            host=host,
+        QStashApi(auth=auth, users=s.qstash_users, teams=s.teams, audit_log=s.audit_log),
+        AccountApi(auth=auth, audit_log=s.audit_log, teams=s.teams, settings=s.settings),
+        TeamsApi(
             auth=auth,
+            teams=s.teams,
+            grants=s.grants,
             databases=databases,
-            backups=Backups(databases=databases, records=records),
-            audit_log=audit_log,
+            indexes=(s.vector_indexes, s.search_indexes),
+            audit_log=s.audit_log,
         ),
+        RedisApi(host=host, auth=auth, databases=databases, backups=backups, teams=s.teams, audit_log=s.audit_log),
+        VectorApi(auth=auth, indexes=s.vector_indexes, teams=s.teams, audit_log=s.audit_log),
+        SearchApi(auth=auth, indexes=s.search_indexes, teams=s.teams, audit_log=s.audit_log),
         AdminApi(
             path=admin.path,
             token=admin.token,
-            accounts=accounts,
-            faults=faults,
-            settings=settings,
-            audit_log=audit_log,
+            accounts=s.accounts,
+            teams=s.teams,
+            grants=s.grants,
+            clients=s.issuer_store,
+            faults=s.faults,
+            settings=s.settings,
+            audit_log=s.audit_log,
         ),
+        ignore=admin.path,
     )
-    api = web.Application(
-        middlewares=[faults.middleware("api", ignore=admin.path), errors_as_json], client_max_size=MAX_BODY_BYTES
+
+
+def _issuer(services: _Services) -> web.Application:
+    """Return the open authorization server with its console."""
+    s, origin = services, services.origins.issuer
+    sessions = Sessions(s.accounts)
+    return s.application(
+        "issuer",
+        open_endpoints.CROSS_ORIGIN,
+        open_endpoints.OpenOAuthApi(origin=origin, endpoints=s.token_endpoints(s.issuer), settings=s.settings),
+        Registration(store=s.issuer_store, settings=s.settings),
+        ConsentPages(origin=origin, server=s.issuer, accounts=s.accounts, teams=s.teams, sessions=sessions),
+        Console(origin=origin, accounts=s.accounts, grants=s.grants, sessions=sessions, audit_log=s.audit_log),
     )
-    for endpoint in endpoints:
-        api.add_routes(endpoint.routes())
-    rest = web.Application(middlewares=[faults.middleware("rest"), errors_as_rest], client_max_size=MAX_COMMAND_BYTES)
-    rest.add_routes(RestApi(databases).routes())
-    for app in (api, rest):
-        app.on_response_prepare.append(_hide_versions)
-    return Applications(api, rest, databases, oauth_store)
 
 
 async def _hide_versions(_request: web.Request, response: web.StreamResponse) -> None:

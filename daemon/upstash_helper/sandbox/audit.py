@@ -8,7 +8,7 @@ import uuid
 
 import msgspec
 
-from upstash_helper.sandbox.accounts import Account
+from upstash_helper.sandbox.accounts import Owner
 
 RETENTION_SECONDS = 180 * 86_400
 MAX_LISTED_ENTRIES = 1000
@@ -33,6 +33,29 @@ ACTIONS = (
     "Disable Daily Backup",
     "Create API Key",
     "Revoke API Key",
+    "Move To Team",
+    "Create Team",
+    "Delete Team",
+    "Add Team Member",
+    "Remove Team Member",
+    "Revoke OAuth Client",
+    "Reset QStash Token",
+    "Set QStash Plan",
+    "Update QStash Budget",
+    "Enable QStash Production Pack",
+    "Disable QStash Production Pack",
+    "Move QStash To Team",
+    "Create Vector Index",
+    "Delete Vector Index",
+    "Rename Vector Index",
+    "Reset Vector Index Passwords",
+    "Set Vector Index Plan",
+    "Transfer Vector Index",
+    "Create Search Index",
+    "Delete Search Index",
+    "Rename Search Index",
+    "Reset Search Index Passwords",
+    "Transfer Search Index",
 )
 
 
@@ -62,25 +85,23 @@ class AuditLog:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def add(
-        self, account: Account, action: str, *, source: str, entity: str, ip: str | None, other: str = "NA"
-    ) -> None:
+    def add(self, owner: Owner, action: str, *, source: str, entity: str, ip: str | None, other: str = "NA") -> None:
         """
         Log an action.
 
         Args:
-            account: The account that acted.
+            owner: The account that acted, or the team that it acted for.
             action: One of ``ACTIONS``.
-            source: How the account was authenticated, for instance ``API_KEY - name``.
-            entity: The name of the database or API key that it was applied to.
+            source: How the user was authenticated, for instance ``API_KEY - name``.
+            entity: The name of the database, index, API key, team, or app that it was applied to.
             ip: The client's address.
             other: The name of a second entity, such as the backup.
         """
         now = int(time.time())
         entry = AuditEntry(
             log_id=str(uuid.uuid4()),
-            customer_id=account.email,
-            actor=account.email,
+            customer_id=owner.email,
+            actor=owner.email,
             timestamp=now,
             action=ACTIONS.index(action) + 1,
             action_string=action,
@@ -91,12 +112,12 @@ class AuditLog:
             ttl=now + RETENTION_SECONDS,
         )
         self._connection.execute(
-            "INSERT INTO audit (account_id, record) VALUES (?, ?)", (account.id, msgspec.json.encode(entry))
+            "INSERT INTO audit (account_id, record) VALUES (?, ?)", (owner.id, msgspec.json.encode(entry))
         )
 
-    def list(self, account: Account) -> list[AuditEntry]:
-        """Return the account's entries, newest first."""
+    def list(self, owner: Owner) -> list[AuditEntry]:
+        """Return the entries of an account or team, newest first."""
         rows = self._connection.execute(
-            "SELECT record FROM audit WHERE account_id = ? ORDER BY id DESC LIMIT ?", (account.id, MAX_LISTED_ENTRIES)
+            "SELECT record FROM audit WHERE account_id = ? ORDER BY id DESC LIMIT ?", (owner.id, MAX_LISTED_ENTRIES)
         )
         return [msgspec.json.decode(record, type=AuditEntry) for (record,) in rows]

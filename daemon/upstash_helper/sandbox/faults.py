@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 import time
 from collections import deque
 from fnmatch import fnmatchcase
@@ -14,11 +12,13 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from upstash_helper.system import connection_reset
+
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-Listener = Literal["api", "rest"]
-"""Sign-in and Developer API, or the databases' REST API."""
+Listener = Literal["api", "rest", "issuer"]
+"""Partners' sign-in and Developer API, the databases' REST API, or the issuer of the open sign-in."""
 MAX_LOGGED_REQUESTS = 10_000
 
 HeaderText = Annotated[str, Meta(pattern=r"^[^\r\n\x00]*$")]
@@ -114,7 +114,7 @@ class FaultInjector:
             if ignore is not None and request.path.startswith(ignore):
                 return await handler(request)
             # In the REST API the rest of the path is the command's arguments: user data, possibly a password.
-            path = request.path if listener == "api" else "/" + request.path[1:].partition("/")[0]
+            path = request.path if listener != "rest" else "/" + request.path[1:].partition("/")[0]
             entry = LoggedRequest(listener=listener, method=request.method, path=path, time=time.time())
             self._requests.append(entry)
             fault = self._take(listener, request.method, request.path)
@@ -164,10 +164,7 @@ def _fake_response(fault: Fault) -> web.Response:
 
 def _reset(request: web.Request) -> web.Response:
     if request.transport is not None:
-        connection: socket.socket = request.transport.get_extra_info("socket")
-        # With a linger time of zero, closing sends RST instead of FIN.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
+        connection_reset.reset(request.transport)
     return web.Response()
 
 

@@ -38,7 +38,7 @@ class Folder:
         except OSError as error:
             message = f"Cannot use the data folder {root}: {error.strerror}. Choose another one with --data."
             raise StartupError(message) from error
-        self.sockets = self._create_socket_folder()
+        self._sockets: Path | None = None
 
     @property
     def databases(self) -> Path:
@@ -68,11 +68,23 @@ class Folder:
         """Return the Unix socket of one database's server."""
         return self.sockets / database_id[:13]
 
+    @property
+    def sockets(self) -> Path:
+        """
+        The folder of Unix sockets, which is created when it is first needed. fakeredis, and so Windows, needs none.
+
+        Raises:
+            StartupError: If there is no place for it.
+        """
+        if self._sockets is None:
+            self._sockets = self._create_socket_folder()
+        return self._sockets
+
     def remove_socket_folder(self) -> None:
         """Remove the socket folder if it is outside the data folder. It stays if a socket is left in it."""
-        if self.sockets.parent != self.root:
+        if self._sockets is not None and self._sockets.parent != self.root:
             with contextlib.suppress(OSError):
-                self.sockets.rmdir()
+                self._sockets.rmdir()
 
     def _create_socket_folder(self) -> Path:
         """

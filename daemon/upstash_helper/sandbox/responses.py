@@ -69,11 +69,12 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except RequestError as error:
         return error_response(error.status, error.message)
-    except ServerError as error:
+    except (ServerError, ConnectionError) as error:  # if the connection is lost, nobody receives this
         return error_response(503, str(error))
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return error_response(error.status, (error.text or error.reason).removeprefix(f"{error.status}: "), allow)
+        too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
+        return error_response(error.status, "the request body is too large" if too_large else error.reason, allow)
     except Exception:
         # A bug. The message could contain data from the request, so only the route and the traceback are logged.
         log.exception("%s %s failed", request.method, request.match_info.route.resource)

@@ -16,13 +16,15 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from aiohttp import web
 
-from upstash_helper.sandbox.app import AdminAccess, Applications, compose
+from upstash_helper.sandbox import connections
+from upstash_helper.sandbox.app import AdminAccess, Origins, compose
 from upstash_helper.sandbox.errors import StartupError
 from upstash_helper.sandbox.folder import Folder, default_root
+from upstash_helper.sandbox.oauth.settings import OAuthSettings
+from upstash_helper.sandbox.oauth.store import RegisteredClient
 from upstash_helper.sandbox.redis.backend import choose_backend
-from upstash_helper.sandbox.redis.servers import free_ports
+from upstash_helper.sandbox.redis.servers import ports_to_try
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
 from upstash_helper.sandbox.store import KeyValues, open_store
 from upstash_helper.system import console
@@ -41,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     port: int | None = None
     redirect_uris: tuple[str, ...] = ()
     client_id: str | None = None
+    require_pkce: bool = True
 
 
 class Ready(msgspec.Struct, kw_only=True):
@@ -49,6 +52,7 @@ class Ready(msgspec.Struct, kw_only=True):
     auth_url: str
     api_url: str
     rest_url: str
+    issuer_url: str
     client_id: str
     redirect_uris: list[str]
     admin_url: str
@@ -78,7 +82,11 @@ async def _serve(options: Options) -> None:
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(set_on_signal(stop))
-        folder = Folder((options.data.expanduser() if options.data else default_root()).absolute())
+        try:
+            root = (options.data.expanduser() if options.data else default_root()).absolute()
+        except RuntimeError:  # from both, for a user without a home folder
+            raise StartupError("Your home folder is unknown. Choose a folder with --data, or set HOME.") from None
+        folder = Folder(root)
         connection = open_store(folder.store)
         stack.callback(folder.remove_socket_folder)
         stack.callback(connection.close)
@@ -86,6 +94,7 @@ async def _serve(options: Options) -> None:
 
         api_socket = stack.enter_context(_listen_for_api(options, values))
         rest_socket = stack.enter_context(_listen_on_last_port(options.host, values, "rest_port"))
+        issuer_socket = stack.enter_context(_listen_on_last_port(options.host, values, "issuer_port"))
         client_id, redirect_uris = _oauth_client(options, values)
 
         authority = CertificateAuthority(folder, options.host)
@@ -93,26 +102,33 @@ async def _serve(options: Options) -> None:
         if backend.note:
             _report(backend.note)
         admin = AdminAccess(token=secrets.token_urlsafe(32))
-        origin, rest_url = _url(api_socket), _url(rest_socket)
+        origin, rest_url, issuer_url = _url(api_socket), _url(rest_socket), _url(issuer_socket)
         apps = compose(
             connection=connection,
             folder=folder,
-            origin=origin,
+            origins=Origins(api=origin, issuer=issuer_url),
             host=options.host,
             backend=backend,
             admin=admin,
+            settings=OAuthSettings(require_pkce=options.require_pkce),
             report=_report,
         )
-        apps.oauth.register_client(client_id, redirect_uris)
+        apps.partner_clients.register_client(
+            RegisteredClient(id=client_id, redirect_uris=redirect_uris, name=client_id)
+        )
 
         stack.push_async_callback(apps.databases.stop)
         certificate, _ = await asyncio.gather(asyncio.to_thread(authority.ensure), apps.databases.start())
-        await _serve_http(stack, apps, api_socket, rest_socket)
+        # Cancelling an API handler could leave a database half created. A REST command (BLPOP) can block forever.
+        await connections.serve(stack, apps.api, api_socket, cancels=False)
+        await connections.serve(stack, apps.rest, rest_socket, cancels=True)
+        await connections.serve(stack, apps.issuer, issuer_socket, cancels=False)
 
         ready = Ready(
             auth_url=origin,
             api_url=origin,
             rest_url=rest_url,
+            issuer_url=issuer_url,
             client_id=client_id,
             redirect_uris=redirect_uris,
             admin_url=origin + admin.path,
@@ -126,25 +142,6 @@ async def _serve(options: Options) -> None:
         gc.freeze()
         await stop.wait()
         _report("Stopping.")
-
-
-async def _serve_http(
-    stack: AsyncExitStack, apps: Applications, api_socket: socket.socket, rest_socket: socket.socket
-) -> None:
-    for app, listener in ((apps.api, api_socket), (apps.rest, rest_socket)):
-        # Cancelling an API handler could leave a database half created. A REST command, such as BLPOP, can block
-        # forever, so its handler is cancelled when the client disconnects.
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=0.5,
-            keepalive_timeout=15,
-            handler_cancellation=app is apps.rest,
-        )
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listener).start()
 
 
 def _announce(ready: Ready) -> None:
@@ -186,7 +183,7 @@ def _listen_on_last_port(host: str, values: KeyValues, name: str, default: int |
     """Listen on the port of the last start, or on another one if it is in use."""
     stored = values.get(name)
     preferred = int(stored) if stored else default
-    for port in [*([preferred] if preferred else []), *free_ports(host)]:
+    for port in ports_to_try(host, preferred):
         try:
             listener = _listen(host, port)
         except OSError:

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from upstash_helper.service import managed_files, quoting
+from upstash_helper.service import launchd, managed_files, quoting
 from upstash_helper.service.executable import this_program, without_console
+from upstash_helper.service.executor import CommandRunner, run
 from upstash_helper.service.templating import fill
-from upstash_helper.settings.profiles import DEFAULT_PROFILE
-from upstash_helper.system import private_files
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, home_folder
+from upstash_helper.system import open_files, private_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,8 +45,22 @@ class Autostart(Protocol):
         """
 
 
-def autostart_here(profile: str, *, environ: Mapping[str, str] | None = None) -> Autostart:
-    """Return the setting of ``profile`` on this system."""
+def autostart_here(
+    profile: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    platform: str = sys.platform,
+    user_home: Path | None = None,
+) -> Autostart:
+    """
+    Return the setting of ``profile``.
+
+    Args:
+        profile: The profile's name.
+        environ: The environment; by default that of this process.
+        platform: Like ``sys.platform``.
+        user_home: The user's home folder, where macOS keeps agents.
+    """
     environ = os.environ if environ is None else environ
     if environ.get("UPSTASH_HELPER_HOME"):
         return NoAutostart()  # the variable is not set at login
@@ -54,8 +69,8 @@ def autostart_here(profile: str, *, environ: Mapping[str, str] | None = None) ->
         from upstash_helper.service.registry import RunKey
 
         return RunKey(tray_name(profile), subprocess.list2cmdline(command))
-    if sys.platform == "darwin":
-        return LaunchAgent(Path.home() / "Library" / "LaunchAgents", tray_label(profile), command)
+    if platform == "darwin":
+        return LaunchAgent((user_home or home_folder()) / "Library" / "LaunchAgents", tray_label(profile), command)
     return DesktopAutostart(config_home(environ) / "autostart", tray_name(profile), command)
 
 
@@ -80,6 +95,13 @@ def tray_label(profile: str) -> str:
     return f"io.upstash-helper.{tray_name(profile)}"
 
 
+def own_uid() -> int:
+    """Return the user's ID; 0 on Windows, which has none."""
+    if sys.platform == "win32":
+        return 0
+    return os.getuid()
+
+
 def config_home(environ: Mapping[str, str]) -> Path:
     """Return ``XDG_CONFIG_HOME``, or its default."""
     return _base(environ, "XDG_CONFIG_HOME", Path(".config"))
@@ -93,7 +115,7 @@ def data_home(environ: Mapping[str, str]) -> Path:
 def _base(environ: Mapping[str, str], variable: str, default: Path) -> Path:
     # https://specifications.freedesktop.org/basedir-spec/latest/: relative paths must be ignored.
     value = Path(environ.get(variable, ""))
-    return value if value.is_absolute() else Path.home() / default
+    return value if value.is_absolute() else home_folder() / default
 
 
 class NoAutostart:
@@ -135,12 +157,12 @@ class DesktopAutostart:
 
     def enable(self) -> None:
         """Write the entry. It replaces one that is disabled, or that names a Python that no longer exists."""
-        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_files.make_folder(self.file.parent)
         private_files.write(self.file, self.content().encode())
 
     def disable(self) -> None:
         """Remove the entry."""
-        self.file.unlink(missing_ok=True)
+        open_files.remove(self.file)
 
     def content(self) -> str:
         """Return the entry's content."""
@@ -156,35 +178,39 @@ class DesktopAutostart:
 class LaunchAgent:
     """macOS: launchd.plist(5)."""
 
-    def __init__(self, folder: Path, label: str, command: Sequence[str]) -> None:
+    def __init__(self, folder: Path, label: str, command: Sequence[str], *, runner: CommandRunner = run) -> None:
         """
         Args:
             folder: ``~/Library/LaunchAgents``.
             label: The agent's label.
             command: The command to start.
+            runner: Runs launchd's commands.
         """
         self.file: Final = folder / f"{label}.plist"
         self._label = label
         self._command = command
+        self._runner = runner
 
     def state(self) -> bool | None:
-        """Return whether the agent exists and is not disabled."""
+        """Return whether the agent exists, and is disabled neither in its file nor by launchd."""
         import plistlib
 
         try:
             agent = plistlib.loads(self.file.read_bytes())
         except (OSError, ValueError, plistlib.InvalidFileException):
             return False
-        return isinstance(agent, dict) and bool(agent.get("RunAtLoad")) and not agent.get("Disabled")
+        starts = isinstance(agent, dict) and bool(agent.get("RunAtLoad")) and not agent.get("Disabled")
+        return starts and self._label not in (launchd.disabled(own_uid(), self._runner) or ())
 
     def enable(self) -> None:
-        """Write the agent. It is not loaded now, because a tray is already running."""
-        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Write the agent, and let launchd start it. It is not loaded now, because a tray is already running."""
+        private_files.make_folder(self.file.parent)
         private_files.write(self.file, self.content())
+        self._runner(launchd.enable(own_uid(), self._label, "").argv, environment={})
 
     def disable(self) -> None:
         """Remove the agent."""
-        self.file.unlink(missing_ok=True)
+        open_files.remove(self.file)
 
     def content(self) -> bytes:
         """Return the agent's property list."""

@@ -13,10 +13,12 @@ from typing import Final, Literal
 
 from upstash_helper import __version__
 from upstash_helper.protocol import discovery
-from upstash_helper.service import executable, tray_process
-from upstash_helper.service.autostart import config_home, data_home
+from upstash_helper.service import executable, launchd, tray_process
+from upstash_helper.service.autostart import config_home, data_home, own_uid
+from upstash_helper.service.executor import CommandRunner, run
 from upstash_helper.settings.config import Profile, load_profile
-from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders, home_folder
+from upstash_helper.system.wsl import is_wsl
 
 _CONNECT_SECONDS: Final = 5.0
 
@@ -45,7 +47,7 @@ class InstallContext:
     version: str = __version__
     root: Path | None = None
     """``UPSTASH_HELPER_HOME``."""
-    home: Path = field(default_factory=Path.home)
+    home: Path = field(default_factory=home_folder)
     config_home: Path
     data_home: Path
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +58,8 @@ class InstallContext:
     """Whether the user's systemd manager is reachable."""
     ipv6: bool = True
     """Whether this machine has the address ``::1``."""
+    wsl: bool = False
+    """Whether this is the Windows Subsystem for Linux, which usually has no desktop that starts anything."""
     unreachable: bool = False
     """Whether the machine runs systemd, but the user's manager is not reachable."""
     superuser: bool = False
@@ -65,7 +69,9 @@ class InstallContext:
     tray: Literal["wanted", "unwanted", "missing"] = "wanted"
     """``missing``: its packages are not installed."""
     display: bool = False
-    """Whether an icon can be shown on a desktop now."""
+    """Whether an icon can be shown on a desktop now. On macOS, the daemon also starts only on a desktop."""
+    turned_off: frozenset[str] = frozenset()
+    """macOS: the labels of agents that launchd does not start, because the user turned them off."""
     daemon_running: bool = False
     tray_running: bool = False
     documents: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +104,8 @@ def detect_context(
     tray: bool = True,
     documents: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
+    platform: Platform | None = None,
+    runner: CommandRunner = run,
 ) -> InstallContext:
     """
     Detect the context on this machine.
@@ -107,16 +115,20 @@ def detect_context(
         tray: Whether the tray should be installed.
         documents: The texts of completion scripts and man pages, by their paths relative to ``XDG_DATA_HOME``.
         environ: The environment; by default that of this process.
+        platform: The system; by default this one.
+        runner: Runs commands of the service manager.
 
     Raises:
         SettingsError: If a setting is invalid.
     """
     environ = os.environ if environ is None else environ
+    platform = this_platform() if platform is None else platform
     target = service_profile(profile, environ)
-    runtime_dir = _runtime_dir(environ)
+    runtime_dir = _runtime_dir(environ, platform)
     systemd = _is_systemd_reachable(runtime_dir)
+    uid = own_uid()
     return InstallContext(
-        platform="win32" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux",
+        platform=platform,
         profile=target.name,
         program=executable.without_console(executable.this_program()),
         folders=target.folders,
@@ -124,20 +136,27 @@ def detect_context(
         root=target.root,
         config_home=config_home(environ),
         data_home=data_home(environ),
-        environment=_environment(target, environ),
+        environment=_environment(target, environ, platform),
         runtime_dir=runtime_dir,
         systemd=systemd,
-        unreachable=_is_systemd_booted() and not systemd,
+        wsl=is_wsl(environ),
+        unreachable=platform == "linux" and _is_systemd_booted() and not systemd,
         superuser=sys.platform != "win32" and os.geteuid() == 0,
         ipv6=_has_ipv6(),
-        uid=own_uid(),
+        uid=uid,
         user="\\".join(filter(None, (environ.get("USERDOMAIN"), environ.get("USERNAME")))),
         tray=_tray_state(wanted=tray),
-        display=sys.platform != "linux" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
+        display=_has_display(environ, platform, uid, runner),
+        turned_off=(launchd.disabled(uid, runner) or frozenset()) if platform == "darwin" else frozenset(),
         daemon_running=discovery.is_running(target.folders.runtime),
-        tray_running=tray_process.is_running(*target.folders.runtimes),
+        tray_running=tray_process.is_running(*target.folders.tray_runtimes),
         documents=documents or {},
     )
+
+
+def this_platform() -> Platform:
+    """Return this system. Unix systems without a service manager of their own are treated like Linux."""
+    return "win32" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux"
 
 
 def service_profile(profile: str | None, environ: Mapping[str, str]) -> Profile:
@@ -157,19 +176,18 @@ def transient_settings(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in lasting)
 
 
-def own_uid() -> int:
-    """Return the user's ID; 0 on Windows, which has none."""
-    if sys.platform == "win32":
-        return 0
-    return os.getuid()
+def _has_display(environ: Mapping[str, str], platform: Platform, uid: int, runner: CommandRunner) -> bool:
+    if platform == "darwin":
+        return launchd.has_desktop_session(uid, runner)
+    return platform == "win32" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
-def _environment(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
+def _environment(profile: Profile, environ: Mapping[str, str], platform: Platform) -> dict[str, str]:
     if profile.root is not None:
         return {f"{ENV_PREFIX}HOME": str(profile.root)}
-    if sys.platform != "linux":
+    if platform != "linux":
         return {}
-    home = Path.home()
+    home = home_folder()
     return {
         name: environ[name]
         for name, default in _XDG_DEFAULTS.items()
@@ -177,15 +195,15 @@ def _environment(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]
     }
 
 
-def _runtime_dir(environ: Mapping[str, str]) -> Path | None:
-    if sys.platform != "linux":
+def _runtime_dir(environ: Mapping[str, str], platform: Platform) -> Path | None:
+    if sys.platform == "win32" or platform != "linux":
         return None
     # After `su`, or in a cron job, the variable is not set although the manager runs.
     return Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
 
 
 def _is_systemd_reachable(runtime_dir: Path | None) -> bool:
-    if sys.platform != "linux" or runtime_dir is None or shutil.which("systemctl") is None:
+    if sys.platform == "win32" or runtime_dir is None or shutil.which("systemctl") is None:
         return False
     # The manager's private socket, which systemctl uses if there is no bus. It still exists after the manager exits.
     with socket.socket(socket.AF_UNIX) as probe:

@@ -6,17 +6,19 @@ import html
 import os
 import re
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from upstash_helper.service import linux, macos, managed_files, quoting, windows
-from upstash_helper.service.autostart import config_home
-from upstash_helper.service.context import own_uid
-from upstash_helper.service.executor import CommandResult, CommandRunner, run
-from upstash_helper.service.plan import Manager, ServiceError
-from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders
+from upstash_helper.service import launchd, linux, macos, managed_files, quoting, windows
+from upstash_helper.service.autostart import config_home, own_uid
+from upstash_helper.service.context import Platform, this_platform
+from upstash_helper.service.executor import CommandResult, CommandRunner, execute, failure, run
+from upstash_helper.service.plan import Manager
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders, HomeUnknown, home_folder, root_of
+from upstash_helper.system import open_files
 
 _PROPERTIES: Final = ("ActiveState", "SubState", "Result", "MainPID", "UnitFileState", "ActiveEnterTimestamp", "Listen")
 
@@ -33,10 +35,16 @@ class Installed:
     environment: Mapping[str, str]
     """Variables that the manager's commands need."""
     runner: CommandRunner = run
+    sleep: Callable[[float], None] = time.sleep
 
     @property
     def starts(self) -> bool:
-        """Whether its manager can start it on request. A desktop reads autostart entries only at login."""
+        """
+        Whether its manager can start it on request. A desktop reads autostart entries only at login, and launchd starts
+        agents only in the user's desktop session.
+        """
+        if self.manager == "launchd":
+            return launchd.has_desktop_session(own_uid(), self.runner)
         return self.manager != "xdg-autostart"
 
     def start(self) -> None:
@@ -54,10 +62,7 @@ class Installed:
             # This also starts the socket, unless another program uses the port.
             self._call("systemctl", "--user", "start", self.service)
         elif self.manager == "launchd":
-            domain = _domain()
-            if self._call("launchctl", "print", f"{domain}/{self.name}", may_fail=True).code:
-                self._call("launchctl", "bootstrap", domain, str(self.files[0]))
-            self._call("launchctl", "kickstart", f"{domain}/{self.name}")
+            self._start_agent()
         elif self.manager == "task-scheduler":
             self._call("schtasks", "/Run", "/TN", self.name)
 
@@ -77,10 +82,31 @@ class Installed:
             states = [self.properties(unit).get("UnitFileState") for unit in self._units]
             return None if not all(states) else all(state == "enabled" for state in states)
         if self.manager == "launchd":
-            return self._call("launchctl", "print", f"{_domain()}/{self.name}", may_fail=True).code == 0
+            labels = launchd.disabled(own_uid(), self.runner)
+            return None if labels is None else self.name not in labels
         if self.manager == "task-scheduler":
             return self._call("schtasks", "/Query", "/TN", self.name, may_fail=True).code == 0
         return True
+
+    def state(self) -> launchd.State | None:
+        """Return the state of a launchd agent; None for the other managers."""
+        return launchd.state(own_uid(), self.name, self.runner) if self.manager == "launchd" else None
+
+    def _start_agent(self) -> None:
+        uid = own_uid()
+        service = f"{launchd.domain(uid)}/{self.name}"
+        if self._call(*launchd.show(service), may_fail=True).code == 0:
+            # -k: an instance that is still exiting would count as running, and no other one would be started.
+            started = self._call("launchctl", "kickstart", "-k", service, may_fail=True)
+            if started.code not in {0, launchd.IN_PROGRESS}:
+                raise failure(f"launchctl kickstart -k {service}", started, launchd.ADVICE)
+            return
+        # Loading it starts it.
+        why = "Start the daemon."
+        for command in (launchd.enable(uid, self.name, why), launchd.load(uid, self.name, self.files[0], why=why)):
+            result = execute(command, runner=self.runner, environment=self.environment, sleep=self.sleep)
+            if result.code and not command.may_fail:
+                raise failure(" ".join(command.argv), result, command.advice)
 
     def properties(self, unit: str) -> dict[str, str]:
         """Return properties of a unit (``systemctl show``). Empty if systemd cannot be reached."""
@@ -119,13 +145,18 @@ class Installed:
     def _call(self, *argv: str, may_fail: bool = False) -> CommandResult:
         result = self.runner(argv, environment=self.environment)
         if result.code and not may_fail:
-            message = f"`{' '.join(argv)}` failed with code {result.code}: {result.output or 'no output.'}"
-            raise ServiceError(message, code="command_failed")
+            raise failure(" ".join(argv), result, {})
         return result
 
 
 def find(
-    profile: str, folders: Folders, *, environ: Mapping[str, str] | None = None, runner: CommandRunner = run
+    profile: str,
+    folders: Folders,
+    *,
+    environ: Mapping[str, str] | None = None,
+    runner: CommandRunner = run,
+    platform: Platform | None = None,
+    user_home: Path | None = None,
 ) -> Installed | None:
     """
     Return the service of a profile, or None if it is not installed for this ``UPSTASH_HELPER_HOME``.
@@ -135,26 +166,32 @@ def find(
         folders: The profile's folders.
         environ: The environment; by default that of this process.
         runner: Runs commands.
+        platform: The system; by default this one.
+        user_home: The user's home folder, where macOS keeps agents.
     """
     environ = os.environ if environ is None else environ
-    home = environ.get(f"{ENV_PREFIX}HOME")
-    home_id = managed_files.home_id(Path(home).expanduser().absolute() if home else None)
-    for manager, name, files in _candidates(profile, folders, environ):
+    platform = this_platform() if platform is None else platform
+    home_id = managed_files.home_id(root_of(environ))
+    try:
+        candidates = _candidates(profile, folders, environ, platform, user_home)
+    except HomeUnknown:
+        return None
+    for manager, name, files in candidates:
         if any(_belongs_to(path, home_id) for path in files):
-            environment = _manager_environment(environ)
+            environment = _manager_environment(environ, platform)
             return Installed(manager=manager, name=name, files=files, environment=environment, runner=runner)
     return None
 
 
 def _candidates(
-    profile: str, folders: Folders, environ: Mapping[str, str]
+    profile: str, folders: Folders, environ: Mapping[str, str], platform: Platform, user_home: Path | None
 ) -> list[tuple[Manager, str, tuple[Path, ...]]]:
     name = "upstash-helper" if profile == DEFAULT_PROFILE else f"upstash-helper-{profile}"
-    if sys.platform == "win32":
+    if platform == "win32":
         return [("task-scheduler", name, (windows.task_definition(folders),))]
-    if sys.platform == "darwin":
+    if platform == "darwin":
         label = macos.label(profile)
-        return [("launchd", label, (macos.agent_folder(Path.home()) / f"{label}.plist",))]
+        return [("launchd", label, (macos.agent_folder(user_home or home_folder()) / f"{label}.plist",))]
     home = config_home(environ)
     units = linux.unit_folder(home)
     return [
@@ -171,14 +208,10 @@ def _belongs_to(path: Path, home_id: str) -> bool:
     return state.is_managed and state.home_id == home_id
 
 
-def _manager_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    if sys.platform != "linux" or environ.get("XDG_RUNTIME_DIR"):
+def _manager_environment(environ: Mapping[str, str], platform: Platform) -> dict[str, str]:
+    if sys.platform == "win32" or platform != "linux" or environ.get("XDG_RUNTIME_DIR"):
         return {}
     return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"}
-
-
-def _domain() -> str:
-    return f"gui/{own_uid()}"
 
 
 # --- the command in an installed file ---
@@ -194,7 +227,7 @@ def command_in(file: Path) -> tuple[str, ...]:
     Raises:
         OSError: If the file cannot be read.
     """
-    content = file.read_bytes()
+    content = open_files.read_bytes(file)
     text = managed_files.decode(content) or ""
     match file.suffix:
         case ".service":

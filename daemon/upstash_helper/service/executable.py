@@ -64,10 +64,17 @@ def _temporary_place(path: Path, environ: Mapping[str, str]) -> str | None:
         return "uv's cache, which may be cleared at any time"
     if ".cache" in parts and "pipx" in parts:
         return "pipx's cache, which is cleared after some days"
-    temporary = (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm", environ.get("XDG_RUNTIME_DIR"))  # noqa: S108
+    temporary = (_temporary_folder(), "/tmp", "/var/tmp", "/dev/shm", environ.get("XDG_RUNTIME_DIR"))  # noqa: S108
     if any(_within(path, folder) for folder in temporary):
         return "a folder for temporary files, which the system clears"
     return None
+
+
+def _temporary_folder() -> str | None:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # nothing can be written, as in a container with --read-only
+        return None
 
 
 def _within(path: Path, folder: str | None) -> bool:

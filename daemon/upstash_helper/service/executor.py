@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import shlex
 import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from upstash_helper.service import managed_files, registry
 from upstash_helper.service.plan import Command, File, Plan, ServiceError
-from upstash_helper.system import private_files
+from upstash_helper.system import bounded_run, open_files, private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +24,13 @@ Action = Literal["write", "replace", "run", "stop", "remove", "back-up"]
 
 COMMAND_SECONDS: Final = 120.0
 """A command of a service manager may wait for the daemon, which has a minute to start."""
+SETTLE_SECONDS: Final = 30.0
+"""How long a service manager may take to carry out a command: the daemon has 15 seconds to exit, and launchd waits."""
+_POLL_SECONDS: Final = 0.5
+# Programs of Windows that write text to a pipe, such as schtasks, use the code page of consoles.
+_ENCODING: Final = "oem" if sys.platform == "win32" else locale.getencoding()
+_AS_ROOT: Final = "Try re-running the command as root for richer errors."
+"""launchctl's last line, which must not be followed: the agents belong to the user."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,15 +63,59 @@ def run(argv: Sequence[str], *, environment: Mapping[str, str], waits: bool = Tr
             subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
             return CommandResult(0, "")
-        completed = subprocess.run(
-            argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=COMMAND_SECONDS, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return CommandResult(124, f"It did not finish within {COMMAND_SECONDS:.0f} seconds.")
+        # A service manager's command may start the daemon, which stays.
+        result = bounded_run.run(argv, seconds=COMMAND_SECONDS, environ=environ, descendants_live=True)
     except OSError as error:
         return CommandResult(127, f"{argv[0]}: {error.strerror}")
-    return CommandResult(completed.returncode, (completed.stderr.strip() or completed.stdout.strip()))
+    if result.code is None:
+        return CommandResult(124, f"It did not finish within {COMMAND_SECONDS:.0f} seconds.")
+    # What a command that succeeds reports is on standard output; standard error may have a warning.
+    streams = (result.err, result.out) if result.code else (result.out, result.err)
+    output = (each.decode(_ENCODING, errors="replace").strip() for each in streams)
+    return CommandResult(result.code, next(filter(None, output), ""))
+
+
+def execute(
+    command: Command,
+    *,
+    runner: CommandRunner,
+    environment: Mapping[str, str],
+    sleep: Callable[[float], None] = time.sleep,
+) -> CommandResult:
+    """
+    Run a command, again while the service manager is still carrying out an earlier one, and wait until it has taken
+    effect. Both take at most ``SETTLE_SECONDS``.
+
+    Args:
+        command: The command.
+        runner: Runs commands.
+        environment: Additional variables.
+        sleep: Waits for a number of seconds.
+    """
+    attempts = int(SETTLE_SECONDS / _POLL_SECONDS)
+    result = runner(command.argv, environment=environment, waits=command.waits)
+    for _ in range(attempts):
+        if result.code not in command.retry_codes:
+            break
+        sleep(_POLL_SECONDS)
+        result = runner(command.argv, environment=environment, waits=command.waits)
+    if result.code in command.retry_codes and command.unless:
+        # Another program, or a login, may have done the same in the meantime.
+        done = runner(command.unless, environment=environment)
+        result = done if done.code == 0 else result
+    if command.until_fails:
+        for _ in range(attempts):
+            if runner(command.until_fails, environment=environment).code:
+                break
+            sleep(_POLL_SECONDS)
+    return result
+
+
+def failure(line: str, result: CommandResult, advice: Mapping[int, str]) -> ServiceError:
+    """Return the error for a command that failed."""
+    output = result.output.removesuffix(_AS_ROOT).strip() or "no output."
+    parts = (f"`{line}` failed with code {result.code}: {output}", advice.get(result.code, ""))
+    return ServiceError(". ".join(part.rstrip(".") for part in parts if part) + ".", code="command_failed")
 
 
 class Executor:
@@ -74,6 +128,7 @@ class Executor:
         dry: bool = False,
         runner: CommandRunner = run,
         stop_daemon: Callable[[], object] = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """
         Args:
@@ -81,13 +136,17 @@ class Executor:
             dry: Change nothing, and only determine the steps.
             runner: Runs commands.
             stop_daemon: Stops a daemon that was not started by the service manager.
+            sleep: Waits for a number of seconds.
         """
         self.plan: Final = plan
         self.steps: Final[list[Step]] = []
+        self.started: Final[list[Command]] = []
+        """The commands that are meant to keep running. Whether they still run is not checked here."""
         self.notes = list(plan.notes)
         self.dry = dry
         self._run = runner
         self._stop_daemon = stop_daemon
+        self._sleep = sleep
 
     def stop_daemon(self) -> None:
         """Stop a daemon that was not started by the service manager."""
@@ -99,7 +158,7 @@ class Executor:
         backup = managed_files.backup_path(path)
         self.steps.append(Step(action="back-up", what=str(backup), why=f"Keep the previous content of {path.name}."))
         if not self.dry:
-            path.replace(backup)
+            open_files.replace(path, backup)
 
     def remove(self, path: Path, why: str) -> None:
         """
@@ -162,10 +221,15 @@ class Executor:
         self.steps.append(Step(action="run", what=line, why=command.why))
         if self.dry:
             return
-        result = self._run(command.argv, environment=self.plan.environment, waits=command.waits)
-        if result.code and not command.may_fail:
-            message = f"`{line}` failed with code {result.code}: {result.output or 'no output.'}"
-            raise ServiceError(message, code="command_failed")
+        result = execute(command, runner=self._run, environment=self.plan.environment, sleep=self._sleep)
+        if not command.waits:
+            self.started.append(command)
+        if result.code and not (command.may_fail and not self._remains(command)):
+            raise failure(line, result, command.advice)
+
+    def _remains(self, command: Command) -> bool:
+        """Return whether what a command has failed to remove is still there."""
+        return bool(command.remains) and self._run(command.remains, environment=self.plan.environment).code == 0
 
 
 class Installer(Executor):
@@ -192,6 +256,10 @@ class Installer(Executor):
         outdated = [file for file in self.plan.files if self._is_outdated(file)]
         leftovers = [path for path in self.plan.leftovers if self.is_own(path)]
         changed = bool(leftovers) or any(file.kind == "service" for file in outdated)
+        services = [file for file in outdated if file.kind == "service"]
+        if services:
+            upgraded = any(file.path.exists() for file in services)
+            self.notes += self.plan.upgrade_notes if upgraded else self.plan.first_notes
         if changed:
             self.commands(self.plan.before_install, changed=True)
             self.stop_daemon()
@@ -221,7 +289,7 @@ class Installer(Executor):
         state = self.inspect(file.path)
         if state.ownership == "absent":
             return True
-        if file.path.is_file() and not file.path.is_symlink() and file.path.read_bytes() == file.content:
+        if file.path.is_file() and not file.path.is_symlink() and open_files.read_bytes(file.path) == file.content:
             return False
         if state.is_managed and file.kind == "service" and state.home_id != self.plan.home_id:
             message = (
@@ -253,7 +321,7 @@ class Installer(Executor):
         if self.dry:
             return
         try:
-            file.path.parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(file.path.parent)
             private_files.write(file.path, file.content)
         except OSError as error:
             message = f"Cannot write {file.path}: {error.strerror}. Fix this and run install again."

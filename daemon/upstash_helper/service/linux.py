@@ -26,6 +26,11 @@ NO_SYSTEMD: Final = (
     "systemd is not available for this user, so the daemon starts with the desktop, not on the first request, and is "
     "not restarted after a crash."
 )
+NO_SYSTEMD_IN_WSL: Final = (
+    "This WSL distribution does not run systemd, so nothing starts the daemon automatically. Start it with: "
+    "upstash-helper start. To start it on the first request instead, add the lines [boot] and systemd=true to "
+    "/etc/wsl.conf, run wsl --shutdown in Windows, open a new terminal, and run install again."
+)
 TRAY_NEEDS_DEFAULT_HOME: Final = (
     "The tray icon is not installed because UPSTASH_HELPER_HOME is set. Start it manually: upstash-helper tray"
 )
@@ -213,7 +218,7 @@ def _with_autostart(context: InstallContext) -> Plan:
         other_services=_siblings(context),
         document_patterns=document_patterns(context),
         notes=(
-            NO_SYSTEMD,
+            NO_SYSTEMD_IN_WSL if context.wsl else NO_SYSTEMD,
             *notes,
         ),
     )

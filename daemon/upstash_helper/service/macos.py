@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from upstash_helper.service import managed_files
+from upstash_helper.service import launchd, managed_files
 from upstash_helper.service.autostart import LaunchAgent, tray_command, tray_label
 from upstash_helper.service.linux import TRAY_MISSING, TRAY_NEEDS_DEFAULT_HOME, document_patterns, documents, tray_now
-from upstash_helper.service.plan import Command, File, Plan
+from upstash_helper.service.plan import File, Plan
 from upstash_helper.service.quoting import xml_strings, xml_text
 from upstash_helper.service.templating import fill
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
+from upstash_helper.system import keychain
+from upstash_helper.system.notifications import SCRIPT_EDITOR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from upstash_helper.service.context import InstallContext
+
+
+KEYCHAIN: Final = (
+    "macOS may ask whether Python may use the entry upstash-helper in your keychain, because it trusts each version of "
+    f"Python separately. If it does, {keychain.ALLOW}."
+)
 
 
 def label(profile: str) -> str:
@@ -31,7 +39,7 @@ def agent_folder(home: Path) -> Path:
 def plan(context: InstallContext) -> Plan:
     """Return the plan for macOS."""
     daemon, icon = label(context.profile), tray_label(context.profile)
-    domain = f"gui/{context.uid}"
+    domain = launchd.domain(context.uid)
     agents = agent_folder(context.home)
     file = agents / f"{daemon}.plist"
     home_id = managed_files.home_id(context.root)
@@ -40,7 +48,7 @@ def plan(context: InstallContext) -> Plan:
         {
             "VERSION": context.version,
             "LABEL": xml_text(daemon),
-            "OUTPUT": xml_text(str(context.folders.logs / "start.log")),
+            "OUTPUT": xml_text(str(context.folders.start_log)),
         },
         lines={
             "PROGRAM_ARGUMENTS": xml_strings(context.daemon),
@@ -55,30 +63,29 @@ def plan(context: InstallContext) -> Plan:
         )
     ]
     after = [
-        Command(argv=("launchctl", "enable", f"{domain}/{daemon}"), why="Allow the daemon to start.", when="changed"),
-        Command(
-            argv=("launchctl", "bootstrap", domain, str(file)),
-            why="Start the daemon now.",
-            when="changed",
-            unless=("launchctl", "print", f"{domain}/{daemon}"),
+        launchd.enable(
+            context.uid, daemon, "Allow the daemon to start.", changed_only=daemon not in context.turned_off
         ),
+        launchd.load(context.uid, daemon, file, why="Start the daemon now.", changed_only=True),
     ]
-    notes: tuple[str, ...] = ()
+    notes = []
+    if not context.display:
+        start = " ".join(("upstash-helper", *context.arguments, "start"))
+        notes.append(
+            f"{launchd.NO_DESKTOP} It starts when you log in there. Until then, start the daemon with: {start}"
+        )
     if context.tray == "missing":
-        notes = (TRAY_MISSING,)
+        notes.append(TRAY_MISSING)
     elif context.tray == "wanted" and context.root is not None:
-        notes = (TRAY_NEEDS_DEFAULT_HOME,)
+        notes.append(TRAY_NEEDS_DEFAULT_HOME)
     elif context.tray == "wanted":
         agent = LaunchAgent(agents, icon, tray_command(context.program, context.profile))
         why = "Show the menu bar icon at login."
         files.append(File(path=agent.file, content=agent.content(), why=why, kind="tray"))
-        after.append(
-            Command(
-                argv=("launchctl", "bootstrap", domain, str(agent.file)),
-                why="Show the menu bar icon now.",
-                unless=("launchctl", "print", f"{domain}/{icon}"),
-            )
-        )
+        if icon in context.turned_off:
+            notes.append(f"The menu bar icon stays turned off. Turn it on with: launchctl enable {domain}/{icon}")
+        else:
+            after.append(launchd.load(context.uid, icon, agent.file, why="Show the menu bar icon now."))
         if context.tray_running:
             after.append(tray_now(context))
     return Plan(
@@ -87,20 +94,23 @@ def plan(context: InstallContext) -> Plan:
         home_id=home_id,
         files=(*files, *documents(context)),
         folders=(context.folders.logs,),
-        before_install=(_bootout(f"{domain}/{daemon}", "Stop the running daemon before its agent changes."),),
-        after_install=tuple(after),
+        before_install=(launchd.unload(f"{domain}/{daemon}", "Stop the running daemon before its agent changes."),)
+        if context.display
+        else (),
+        # Otherwise there is no domain to load the agents into. launchd loads all agents of the folder at login.
+        after_install=tuple(after) if context.display else (),
         before_uninstall=(
-            _bootout(f"{domain}/{daemon}", "Stop the daemon."),
-            _bootout(f"{domain}/{icon}", "Remove the menu bar icon."),
-        ),
+            launchd.unload(f"{domain}/{daemon}", "Stop the daemon."),
+            launchd.unload(f"{domain}/{icon}", "Remove the menu bar icon."),
+        )
+        if context.display
+        else (),
         other_services=((agents, "io.upstash-helper.daemon*.plist"),),
         document_patterns=document_patterns(context),
-        notes=notes,
+        notes=tuple(notes),
+        first_notes=(f"Notifications of access requests: {SCRIPT_EDITOR[0].lower()}{SCRIPT_EDITOR[1:]}",),
+        upgrade_notes=(KEYCHAIN,),
     )
-
-
-def _bootout(service: str, why: str) -> Command:
-    return Command(argv=("launchctl", "bootout", service), why=why, may_fail=True)
 
 
 def _environment_entries(context: InstallContext) -> list[str]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from upstash_helper.system import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def inspect(path: Path) -> FileState:
     if path.is_symlink():
         return FileState("foreign")
     try:
-        content = path.read_bytes()
+        content = open_files.read_bytes(path)
     except FileNotFoundError:
         return FileState("absent")
     text = decode(content)
@@ -154,9 +155,9 @@ def remove(path: Path) -> None:
         OSError: If it cannot be removed.
     """
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        open_files.remove_tree(path)
     else:
-        path.unlink()
+        open_files.remove(path, missing_ok=False)
 
 
 def remove_empty_folders(plan: Plan) -> None:

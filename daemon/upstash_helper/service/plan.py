@@ -56,8 +56,16 @@ class Command:
     """``changed``: only if a file of the service was written or removed."""
     may_fail: bool = False
     """It fails if there is nothing to do."""
+    remains: tuple[str, ...] = ()
+    """A command that exits with 0 if what this one removes is still there, so that a failure of this one matters."""
     waits: bool = True
     """False: it keeps running after the plan is done."""
+    until_fails: tuple[str, ...] = ()
+    """A command that fails once this one has taken effect: launchd returns before a service has stopped."""
+    retry_codes: frozenset[int] = frozenset()
+    """The exit codes with which it fails while an earlier command is still being carried out."""
+    advice: Mapping[int, str] = field(default_factory=dict)
+    """What to do if it fails with these exit codes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +98,7 @@ class Plan:
     """Variables that the commands need."""
     notes: tuple[str, ...] = ()
     """Messages for the user about what is not done, and why."""
+    first_notes: tuple[str, ...] = ()
+    """Messages for the user after a first installation."""
+    upgrade_notes: tuple[str, ...] = ()
+    """Messages for the user if files of an earlier installation are replaced."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from upstash_helper.service import executable, linux, macos, windows
 from upstash_helper.service.plan import Plan, ServiceError
+from upstash_helper.system import open_files
 
 if TYPE_CHECKING:
     from upstash_helper.service.context import InstallContext
@@ -31,7 +32,7 @@ def whole_plan(context: InstallContext) -> Plan:
 def is_outdated(context: InstallContext) -> bool:
     """Return whether the installed service differs from what install would write: its version, port, or program."""
     files = [file for file in plan(context).files if file.kind == "service"]
-    return any(not file.path.is_file() or file.path.read_bytes() != file.content for file in files)
+    return any(not file.path.is_file() or open_files.read_bytes(file.path) != file.content for file in files)
 
 
 def install_error(context: InstallContext) -> ServiceError | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from upstash_helper.protocol.deleted_credential import DeletedCredential
 from upstash_helper.service import managed_files
 from upstash_helper.service.plan import ServiceError
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders
+from upstash_helper.system import bounded_run
 
 PROFILES: Final = "profiles"
 """The folder of other profiles, in each folder of the default profile."""
@@ -36,7 +36,7 @@ def profile_paths(folders: Folders, *, profile: str, root: Path | None) -> list[
         root: ``UPSTASH_HELPER_HOME``.
     """
     paths: list[Path] = []
-    for folder in (folders.config, folders.state, folders.logs, *folders.runtimes):
+    for folder in _all(folders):
         if not folder.is_dir() or any(folder.is_relative_to(path) for path in paths):
             continue
         content = sorted(folder.iterdir())
@@ -50,16 +50,18 @@ def profile_paths(folders: Folders, *, profile: str, root: Path | None) -> list[
     return paths
 
 
+def _all(folders: Folders) -> tuple[Path, ...]:
+    return (folders.config, folders.state, folders.logs, *folders.runtimes, *folders.former_runtimes)
+
+
 def delete_credential(profile: str) -> DeletedCredential:
     """Delete the credential in a separate process: only the daemon's modules have access to the keyring."""
     command = [sys.executable, "-P", "-m", "upstash_helper.storage.credentials.delete_credential", profile]
     try:
-        completed = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DELETE_SECONDS, check=False
-        )
-        return msgspec.json.decode(completed.stdout, type=DeletedCredential)
-    except subprocess.TimeoutExpired:
-        return DeletedCredential(problem=f"The keyring did not respond within {_DELETE_SECONDS:.0f} seconds.")
+        result = bounded_run.run(command, seconds=_DELETE_SECONDS)
+        if result.code is None:
+            return DeletedCredential(problem=f"The keyring did not respond within {_DELETE_SECONDS:.0f} seconds.")
+        return msgspec.json.decode(result.out, type=DeletedCredential)
     except (OSError, msgspec.MsgspecError):
         return DeletedCredential(problem="The process that deletes the credential failed.")
 
@@ -78,7 +80,7 @@ def remove(paths: list[Path], *, folders: Folders) -> None:
         except OSError as error:
             message = f"Cannot remove {error.filename or path}: {error.strerror}. Fix this and purge again."
             raise ServiceError(message, code="not_removed") from error
-    for folder in (folders.config, folders.state, folders.logs, *folders.runtimes):
+    for folder in _all(folders):
         for parent in (folder, folder.parent, folder.parent.parent):
             if parent.name in {PROFILES, "upstash-helper"} and parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()

@@ -82,6 +82,7 @@ def plan(context: InstallContext) -> Plan:
                 argv=(*_task("/Delete", context), "/F"),
                 why="No longer start the daemon at login.",
                 may_fail=True,
+                remains=_task("/Query", context),
             ),
         ),
         notes=(TRAY_MISSING,) if context.tray == "missing" else (),

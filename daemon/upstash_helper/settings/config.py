@@ -8,11 +8,11 @@ is silently ignored is worse than none.
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import os
-import tomllib
+import re
+import sys
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -20,13 +20,15 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from upstash_helper.protocol.literals import LOOPBACK_HOSTS
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS, SignInFlow
 from upstash_helper.settings.profiles import ENV_PREFIX, Folders, SettingsError, locate, root_of
-from upstash_helper.system import text, validation
-from upstash_helper.system.validation import ALLOWED
+from upstash_helper.system import open_files, text
+from upstash_helper.system.allowed import ALLOWED, ONE_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from upstash_helper.system.proxies import ProxySettings
 
 # Variables with the prefix that select the profile and are not settings.
 _ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
@@ -41,18 +43,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The settings of the daemon."""
 
     client_id: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=256,
-                pattern=r"^[\x21-\x7e]+$",
-                extra={ALLOWED: "one word of ASCII characters, without spaces"},
-            ),
-        ]
-        | None
+        Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$", extra={ALLOWED: ONE_WORD})] | None
     ) = None
-    """OAuth client ID from Upstash (partnerships@upstash.com). Without one, connect with an API key."""
+    """OAuth client ID for the partner sign-in, from Upstash (partnerships@upstash.com). Most users need none."""
+    sign_in: Literal["auto", "open", "partner"] = "auto"
+    """``open``: at Upstash's public sign-in. ``partner``: with ``client_id``. ``auto``: with it if there is one."""
     port: Annotated[int, Meta(ge=1, le=65535)] = 3000
     """Loopback port. Must match the redirect URI registered with Upstash, ``http://localhost:3000``."""
     port_policy: Literal["always", "on-demand"] = "always"
@@ -68,13 +63,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     credential_store: Literal["keyring", "file", "memory"] = "keyring"
     """``keyring``; ``file``: plaintext, readable only by this user; ``memory``: lost when the daemon stops."""
     auth_url: Annotated[str, Meta(max_length=512)] = "https://auth.upstash.com"
-    """URL of the authorization server."""
+    """URL of the partner sign-in's authorization server."""
+    issuer_url: Annotated[str, Meta(max_length=512)] = "https://clerk.upstash.com"
+    """Issuer of the open sign-in, which describes its endpoints (RFC 8414)."""
     api_url: Annotated[str, Meta(max_length=512)] = "https://api.upstash.com"
     """URL of the Developer API, without ``/v2``."""
     rest_url: Annotated[str, Meta(max_length=512)] = "https://{host}"
     """REST URL of a database. ``{host}`` is replaced with the database's host."""
+    https_proxy: Annotated[str, Meta(max_length=1024)] | None = None
+    """HTTP proxy for connections to Upstash. Default: ``HTTPS_PROXY``, where the daemon is started, or the system's."""
+    no_proxy: Annotated[str, Meta(max_length=4096)] | None = None
+    """Hosts that need no proxy, separated by commas; a name includes its subdomains. Default: ``NO_PROXY``."""
+    ca_file: Annotated[str, Meta(max_length=4096)] | None = None
+    """Certificates (PEM) to trust in addition to the system's, such as that of a proxy that inspects TLS."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Level of the log file."""
+
+    def __repr__(self) -> str:
+        # A proxy's address may have a password.
+        return f"Settings(port={self.port}, …)"
+
+    @property
+    def proxies(self) -> ProxySettings:
+        """The settings that select a proxy."""
+        from upstash_helper.system.proxies import ProxySettings
+
+        return ProxySettings(self.https_proxy, self.no_proxy)
+
+    @property
+    def certificates(self) -> Path | None:
+        """The path of ``ca_file``."""
+        return None if self.ca_file is None else Path(self.ca_file)
 
     @property
     def api_ports(self) -> tuple[int, ...]:
@@ -86,9 +105,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return tuple(port for port in API_PORTS if port != self.port)
 
     @property
+    def flow(self) -> SignInFlow | None:
+        """
+        The sign-in that a connect uses; None if none is possible.
+
+        Tokens of Upstash's own issuer are never sent to another API: a daemon that uses a sandbox needs its issuer.
+        """
+        if self.sign_in != "open" and self.client_id is not None:
+            return "partner"
+        # By the host: the same issuer can be written in several ways.
+        own = Settings()
+        fits = _host(self.api_url) == _host(own.api_url) or _host(self.issuer_url) != _host(own.issuer_url)
+        return "open" if self.sign_in != "partner" and fits else None
+
+    @property
     def redirect_uri(self) -> str:
         """
-        The OAuth redirect URI.
+        The redirect URI of the partner sign-in.
 
         Without a trailing slash, as Upstash registers it: the comparison is exact (RFC 6749, section 3.1.2.3).
         """
@@ -131,6 +164,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         """The file of ``credential_store = "file"``. One file for each API URL, as in the keyring."""
         if self.settings.api_url == Settings().api_url:
             return self.folders.state / "credential.json"
+        import hashlib
+
         digest = hashlib.sha256(self.settings.api_url.encode()).hexdigest()[:8]
         return self.folders.state / f"credential-{digest}.json"
 
@@ -180,6 +215,11 @@ def load_profile(
     )
 
 
+def _host(url: str) -> str | None:
+    host = urlsplit(url).hostname
+    return None if host is None else host.rstrip(".")
+
+
 def _check_ports(settings: Settings, sources: Mapping[str, str]) -> None:
     """Reject an ``api_port`` that would have no effect, or that is the callback port."""
     if settings.api_port is None:
@@ -217,15 +257,27 @@ def read_toml(path: Path) -> dict[str, object]:
         SettingsError: If it is not TOML in UTF-8.
         OSError: If it cannot be read.
     """
+    content = open_files.read_bytes(path)
+    # Imported here: most users have no such file.
+    import tomllib
+
     try:
-        return tomllib.loads(text.decode_utf8(path.read_bytes()))
+        return tomllib.loads(text.decode_utf8(content))
     except text.NotUtf8 as error:
         message = f"{path} {error}"
     except tomllib.TOMLDecodeError as error:
-        message = f"{path}: not valid TOML: {error}. Fix that line, or move the file away."
+        message = f"{path}: not valid TOML: see {_place(error)}. Fix it, or move the file away."
+    except ValueError:
+        message = f"{path}: not valid TOML: it has a number with too many digits. Fix it, or move the file away."
     except RecursionError:
         message = f"{path}: not valid TOML: it is nested too deeply. Fix it, or move the file away."
     raise SettingsError(message)
+
+
+def _place(error: ValueError) -> str:
+    """Return where the error is. The rest of the parser's text may quote keys, or characters that cannot be shown."""
+    found = re.search(r"\(at (line \d+, column \d+)\)", str(error))
+    return found[1] if found else "its end"
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
@@ -241,8 +293,13 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
 
 def _checked(where: str, key: str, value: object) -> object:
     """Return ``value`` converted to its setting's type. Text from a variable or a flag is converted leniently."""
+    # Imported here: without a file, a variable, and a flag there is nothing to check.
+    from upstash_helper.system import validation
+
     kinds = typing.get_type_hints(Settings, include_extras=True)
     if key not in kinds:
+        import difflib
+
         close = difflib.get_close_matches(key, kinds, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else f" Known settings: {', '.join(sorted(kinds))}."
         message = f"{where}: unknown setting {key!r}.{hint}"
@@ -263,7 +320,35 @@ def _checked(where: str, key: str, value: object) -> object:
         raise SettingsError(message)
     if key.endswith("_url"):
         _check_url(where, key, str(converted))
+    if converted is not None and key in _NETWORK_PROBLEM:
+        problem = _NETWORK_PROBLEM[key](str(converted), where)
+        if problem:
+            message = f"{where}: setting {key!r}: {problem}"
+            raise SettingsError(message)
     return converted
+
+
+def _https_proxy_problem(proxy: str, where: str) -> str | None:
+    """Return why it cannot be used. The value, which may have a password, is not part of it."""
+    from upstash_helper.system.proxies import has_password, proxy_problem
+
+    problem = proxy_problem(proxy.strip())
+    if problem:
+        return f"it {problem}."
+    if where == "flag" and has_password(proxy.strip()):
+        return "every user could read its password in the list of processes. Set it in config.toml instead."
+    return None
+
+
+def _ca_file_problem(path: str, _where: str) -> str | None:
+    example = r"C:\certificates\company.pem" if sys.platform == "win32" else "/etc/ssl/company.pem"
+    return None if Path(path).is_absolute() else f"expected an absolute path, such as {example}."
+
+
+_NETWORK_PROBLEM: Final[dict[str, Callable[[str, str], str | None]]] = {
+    "https_proxy": _https_proxy_problem,
+    "ca_file": _ca_file_problem,
+}
 
 
 def _check_url(where: str, key: str, url: str) -> None:
@@ -284,6 +369,8 @@ def _url_problem(key: str, url: str) -> str | None:
         _ = parts.port
     except ValueError:
         return "not a URL."
+    if not url.isprintable() or re.search(r"\s", url):  # which urlsplit removes, or leaves in the host
+        return "must not contain spaces, line breaks, or other characters that cannot be seen."
     if not host or parts.username or parts.query or parts.fragment:
         return "expected a URL such as https://host, without user, query, or fragment."
     if parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS):

@@ -22,15 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from platformdirs import PlatformDirs
+    from platformdirs.api import PlatformDirsABC
 
 DEFAULT_PROFILE: Final = "default"
 ENV_PREFIX: Final = "UPSTASH_HELPER_"
+
+START_LOG: Final = "start.log"
+TRAY_LOG: Final = "tray.log"
+"""In the log folder: error messages of the daemon and of the tray if they run without a terminal."""
 
 _PROFILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 class SettingsError(Exception):
     """A setting is invalid. ``str()`` names its source, the key, the problem, and the allowed values."""
+
+
+class HomeUnknown(SettingsError):
+    """The user has no home folder: HOME is not set, and the system does not know the user, as in some containers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your home folder is unknown: HOME is not set to an absolute path, and the system has no entry for your"
+            " user. Set HOME, or set UPSTASH_HELPER_HOME to the folder for all files of the helper."
+        )
 
 
 class FolderRefused(SettingsError):
@@ -43,15 +58,25 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
     config: Path
     state: Path
     runtime: Path
-    """Where the daemon and its clients meet: below the state folder, whatever the environment of either of them."""
+    """Where clients find the daemon: below the state folder, whatever the environment of either of them."""
     logs: Path
     other_runtimes: tuple[Path, ...] = ()
-    """Where earlier versions met, which depends on the environment. The daemon is found there as well."""
+    """Where clients of earlier versions look, which depends on the environment. The daemon is found there as well."""
+    former_runtimes: tuple[Path, ...] = ()
+    """
+    macOS and Windows: where earlier versions announced themselves, in folders for temporary files, which the system
+    clears. The daemon empties them. One of an earlier version that is still running there can be stopped.
+    """
 
     @property
     def runtimes(self) -> tuple[Path, ...]:
         """All folders in which the daemon announces itself, and holds its lock."""
         return (self.runtime, *self.other_runtimes)
+
+    @property
+    def tray_runtimes(self) -> tuple[Path, ...]:
+        """All folders in which a tray holds its lock, also one of an earlier version."""
+        return (*self.runtimes, *(folder for folder in self.former_runtimes if folder.is_dir()))
 
     @property
     def config_file(self) -> Path:
@@ -64,14 +89,35 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "ledger.db"
 
     @property
-    def tombstone_file(self) -> Path:
-        """What was taken away while the ledger or the keyring could not be written."""
-        return self.state / "tombstones"
+    def tombstone_files(self) -> tuple[Path, ...]:
+        """
+        Revocations and the like that were made while the ledger or the keyring could not be written, in the order in
+        which the files are tried. The runtime folder of a session is in memory, so it can be written when the disk is
+        read-only. Those of earlier versions come last.
+        """
+        current = tuple(folder / "tombstones" for folder in (self.state, *self.runtimes))
+        earlier = (folder / "tombstones" for folder in self.former_runtimes)
+        return (*current, *(file for file in earlier if file.exists()))
+
+    @property
+    def registration_file(self) -> Path:
+        """This installation's registrations as an OAuth client."""
+        return self.state / "registrations.json"
+
+    @property
+    def welcome_file(self) -> Path:
+        """Exists once the user has been told that the helper is ready."""
+        return self.state / "welcomed"
 
     @property
     def log_file(self) -> Path:
         """The daemon's log file."""
         return self.logs / "upstash-helper.log"
+
+    @property
+    def start_log(self) -> Path:
+        """The output of a daemon in the background: before its log is open, and why it has ended."""
+        return self.logs / START_LOG
 
 
 def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, Folders]:
@@ -79,7 +125,7 @@ def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = No
     Return the profile's name and folders, without reading the settings.
 
     Raises:
-        SettingsError: If the name is invalid.
+        SettingsError: If the name is invalid, or the user's home folder is needed and unknown.
     """
     environ = os.environ if environ is None else environ
     name = profile or environ.get(f"{ENV_PREFIX}PROFILE") or DEFAULT_PROFILE
@@ -105,15 +151,33 @@ def _folders(environ: Mapping[str, str], below: Path) -> Folders:
     from platformdirs import PlatformDirs
 
     dirs = PlatformDirs("upstash-helper", appauthor=False)
+    try:
+        if sys.platform != "linux":
+            return folders_of(dirs, below, former=dirs.user_runtime_path)
+        return folders_of(dirs, below, other=_sessions_runtime(dirs, environ) or dirs.user_state_path / "run")
+    except RuntimeError:
+        raise HomeUnknown from None
+
+
+def folders_of(dirs: PlatformDirsABC, below: Path, *, other: Path | None = None, former: Path | None = None) -> Folders:
+    """
+    Return the folders of a profile.
+
+    Args:
+        dirs: The folders of programs on this system.
+        below: The profile's part of each path.
+        other: The folder where the daemon is also found; see ``Folders.other_runtimes``.
+        former: The folder where it was found earlier; see ``Folders.former_runtimes``.
+    """
     state = dirs.user_state_path
     runtime = state / below / "run"
-    earlier = (_sessions_runtime(dirs, environ) or state / "run") / below
     return Folders(
         config=dirs.user_config_path / below,
         state=state / below,
         runtime=runtime,
         logs=dirs.user_log_path / below,
-        other_runtimes=() if earlier == runtime else (earlier,),
+        other_runtimes=() if other is None or other / below == runtime else (other / below,),
+        former_runtimes=() if former is None else (former / below,),
     )
 
 
@@ -151,34 +215,71 @@ def _refuse_others_files(folder: Path) -> None:
     if owner:
         message = (
             f"This command runs as root, but {existing} belongs to the user with ID {owner}. Run it as that user,"
-            " without sudo. For a helper of root, use: sudo -H"
+            " without sudo. To run a helper for root, use: sudo -H"
         )
         raise FolderRefused(message)
 
 
 def root_of(environ: Mapping[str, str]) -> Path | None:
-    """Return ``UPSTASH_HELPER_HOME``, the root of all folders; None if it is not set."""
+    """
+    Return ``UPSTASH_HELPER_HOME``, the root of all folders; None if it is not set.
+
+    Raises:
+        HomeUnknown: If it begins with ``~``, and that is unknown.
+    """
     home = environ.get(f"{ENV_PREFIX}HOME")
-    return Path(home).expanduser().absolute() if home else None
+    try:
+        return Path(home).expanduser().absolute() if home else None
+    except RuntimeError:
+        raise HomeUnknown from None
+
+
+def home_folder() -> Path:
+    """
+    Return the user's home folder.
+
+    Raises:
+        HomeUnknown: If there is none.
+    """
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise HomeUnknown from None
 
 
 def _sessions_runtime(dirs: PlatformDirs, environ: Mapping[str, str]) -> Path | None:
     """
-    Return where earlier versions met: the runtime folder of the session; None if there is none that can be trusted.
+    Return where clients of earlier versions look on Linux: the session's runtime folder; None if none can be trusted.
 
     If XDG_RUNTIME_DIR is not set, or belongs to another user (after ``su``), platformdirs returns a folder below /tmp,
-    which another user could have created first. If one has, platformdirs raises PermissionError.
+    which another user could have created first. If one has, platformdirs raises PermissionError. Where nothing can be
+    written, as in a container with ``--read-only``, there is no such folder, and it raises FileNotFoundError.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a missing folder is handled here
             runtime = dirs.user_runtime_path
-    except PermissionError:
+    except OSError:
         return None
     given = environ.get("XDG_RUNTIME_DIR")
-    if sys.platform != "linux" or runtime.is_relative_to("/run") or (given and runtime.is_relative_to(given)):
+    if runtime.is_relative_to("/run") or (given and runtime.is_relative_to(given)):
         return runtime
     return None
+
+
+def open_output(profile: str | None, name: str) -> int:
+    """
+    Open a file in the log folder of a profile for the output of a program, and return its descriptor.
+
+    Raises:
+        OSError: If that is not possible, or the folder is not safe to use.
+    """
+    try:
+        folder = locate(profile=profile)[1].logs
+        secure_folder(folder)
+    except SettingsError as error:
+        raise OSError(str(error)) from error
+    return private_files.opener(str(folder / name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
 
 def secure_folder(folder: Path) -> None:

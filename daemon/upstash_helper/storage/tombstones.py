@@ -1,16 +1,17 @@
 """
-Tombstones: what was taken away while the ledger or the keyring could not be written, for the next start of the daemon.
+Tombstones: revocations that could not be written to the ledger or the keyring, for the next start of the daemon.
 
-The file has its final size from the beginning and is changed in place, so that it can be written on a full disk. A
-second file, in a folder that is usually in memory, is used if the first cannot be written because its disk is
-read-only. A file system that never overwrites data in place may need free space nevertheless; ``add`` reports that.
+Here, a revocation is also a denial, a block, or a disconnect.
+
+The file has its final size from the beginning and is changed in place, so that it can be written on a full disk.
+Another one, such as in a folder in memory, is used if the first cannot be written because its disk is read-only. A file
+system that never overwrites data in place may need free space nevertheless; ``add`` reports that.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
@@ -90,10 +91,13 @@ class TombstoneFile:
 
     def _remove(self, record: bytes, _: Call) -> None:
         for path in self._paths:
-            if not path.exists():
+            try:
+                with _opened(path) as file:
+                    _replace(file, _records(file.read(_SIZE)), record, _FREE)
+            except FileNotFoundError:
                 continue
-            with _opened(path) as file:
-                _replace(file, _records(file.read(_SIZE)), record, _FREE)
+            except (OSError, private_files.NotPrivate) as error:
+                _log.info("tombstone_not_removed", extra={"file": path.name, "error": type(error).__name__})
 
 
 class _Names:
@@ -133,5 +137,5 @@ def _replace(file: BinaryIO, records: list[bytes], old: bytes, new: bytes) -> bo
         return False
     file.seek(records.index(old) * _RECORD)
     file.write(new)
-    os.fsync(file.fileno())
+    private_files.sync(file.fileno())
     return True

@@ -13,7 +13,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TextIO, cast
 
 BROKEN_PIPE: Final = 141
@@ -50,13 +50,16 @@ class OutputFailed(Exception):
             error: Why.
         """
         closed = error.errno == errno.EBADF
-        reason = "it is closed" if closed else (error.strerror or type(error).__name__)
+        reason = "it is closed" if closed else (error.strerror or "unknown error")
         super().__init__(f"The result cannot be written to standard output: {reason}.")
-        # Windows reports EINVAL for a pipe whose reader has gone.
-        windows = sys.platform == "win32" and error.errno == errno.EINVAL
-        self.reader_gone: Final = isinstance(error, BrokenPipeError) or windows
+        self.reader_gone: Final = is_closed_pipe(error)
         """Whether a pipe's reader has gone (``| head``), which is not an error."""
         self.exit_code: Final = BROKEN_PIPE if self.reader_gone else _FAILED
+
+
+def is_closed_pipe(error: OSError, *, platform: str = sys.platform) -> bool:
+    """Return whether the reader of a pipe has gone. Windows reports EINVAL for that, or EPIPE, or ERROR_NO_DATA."""
+    return isinstance(error, BrokenPipeError) or (platform == "win32" and error.errno == errno.EINVAL)
 
 
 def prepare() -> None:
@@ -80,6 +83,56 @@ def prepare() -> None:
     closed = missing[1] and not _has_no_console()
     sys.stdout = _prepared(sys.stdout, sys.__stdout__, _Output, closed=closed)
     sys.stderr = _prepared(sys.stderr, sys.__stderr__, _Diagnostics, closed=False)
+
+
+def is_terminal(stream: TextIO | None, *, has_console: Callable[[int], bool] | None = None) -> bool:
+    """
+    Return whether a person is at the other end of a stream. Never raises.
+
+    Args:
+        stream: A standard stream; None: it is closed.
+        has_console: Returns whether a file descriptor is a console. By default Windows' answer: ``isatty`` there is
+            true for every character device, including the null device ``NUL`` and serial ports. Elsewhere, ``isatty``
+            asks the driver, and is false for ``/dev/null``.
+    """
+    try:
+        if stream is None or not stream.isatty():
+            return False
+        return (has_console or _has_console)(stream.fileno())
+    except (OSError, ValueError):  # it has been closed
+        return False
+
+
+if sys.platform == "win32":
+
+    def _has_console(descriptor: int) -> bool:
+        # GetConsoleMode in Microsoft's Console API.
+        import ctypes
+        import msvcrt
+        from ctypes import wintypes
+
+        handle = wintypes.HANDLE(msvcrt.get_osfhandle(descriptor))
+        return bool(ctypes.WinDLL("kernel32").GetConsoleMode(handle, ctypes.byref(wintypes.DWORD())))
+
+else:
+
+    def _has_console(descriptor: int) -> bool:
+        return os.isatty(descriptor)
+
+
+def write_missing_stderr_to(open_file: Callable[[], int]) -> None:
+    """
+    If this process was started without standard error, as Task Scheduler starts ``pythonw``, write it to a file.
+
+    Otherwise nobody would see why a program has ended: it prints an error message or a traceback there.
+
+    Args:
+        open_file: Opens the file for writing, and returns its descriptor. If it fails, nothing changes.
+    """
+    raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
+    if isinstance(raw, _Diagnostics) and raw.discarded:
+        with contextlib.suppress(OSError):
+            sys.stderr = _text_on(_Diagnostics(open_file(), "w"), "utf-8", line_buffering=True)
 
 
 def exit_code_of(failure: OutputFailed) -> int:
@@ -115,6 +168,17 @@ def write_utf8(data: bytes, *, to_stderr: bool = False) -> None:
     stream.flush()
 
 
+@contextlib.contextmanager
+def unix_lines() -> Iterator[None]:
+    """Write lines to stdout with LF on Windows, too."""
+    reconfigure = getattr(sys.stdout, "reconfigure", lambda **_: None)  # a program may have put another stream there
+    reconfigure(newline="\n")
+    try:
+        yield
+    finally:
+        reconfigure(newline=None)
+
+
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +207,9 @@ class _Output(io.FileIO):
 class _Diagnostics(io.FileIO):
     """Standard error. What cannot be written is dropped."""
 
+    discarded = False
+    """Whether it is the null device in place of a stream that is missing."""
+
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
         """Write ``data`` if that is possible."""
         try:
@@ -168,6 +235,8 @@ def _prepared(
 ) -> TextIO:
     if stream is None:
         raw = kind(os.open(os.devnull, os.O_WRONLY), "w")
+        if isinstance(raw, _Diagnostics):
+            raw.discarded = True
         if closed and isinstance(raw, _Output):
             raw.failed = OSError(errno.EBADF, os.strerror(errno.EBADF))
         return _text_on(raw, "utf-8", line_buffering=True)
@@ -183,7 +252,7 @@ def _prepared(
     with contextlib.suppress(OSError, ValueError):
         stream.flush()
     raw = kind(stream.fileno(), "w", closefd=False)
-    by_line = stream.isatty() or raw_now is buffer or kind is _Diagnostics
+    by_line = is_terminal(stream) or raw_now is buffer or kind is _Diagnostics
     return _text_on(raw, stream.encoding or "ascii", line_buffering=by_line)
 
 

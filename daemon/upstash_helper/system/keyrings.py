@@ -6,6 +6,9 @@ any package can register a backend that stores secrets in plaintext (``keyrings.
 allow-list are used, by name.
 
 All calls may block, for as long as the keyring waits for its user; ``blocking_call.Worker`` runs them with a deadline.
+
+For the Secret Service, the library only reports whether it is available: it opens a new connection to the bus for every
+call, and then KeePassXC asks its user every time. ``secret_service`` keeps one.
 """
 
 from __future__ import annotations
@@ -14,13 +17,27 @@ import configparser
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from upstash_helper.system.session_bus import find_session_bus
+from upstash_helper.system import clock, keychain
+from upstash_helper.system.blocking_call import Abandoned
+from upstash_helper.system.keyring_errors import (
+    KeyringError,
+    KeyringLocked,
+    KeyringUnavailable,
+    NotAllowed,
+    NotDeleted,
+    NotReplaced,
+    NotText,
+    UntrustedKeyring,
+    Waiting,
+    explain,
+    not_allowed,
+    warn,
+)
+from upstash_helper.system.session_bus import find_session_bus, session_bus_address
 from upstash_helper.system.text import NotUtf8, decode_utf8
 
 if TYPE_CHECKING:
@@ -29,6 +46,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
     from upstash_helper.system.blocking_call import Call
+    from upstash_helper.system.secret_service import SecretService
 
 SECRET_SERVICE: Final = "keyring.backends.SecretService.Keyring"  # noqa: S105 - a class name
 _LIBSECRET: Final = "keyring.backends.libsecret.Keyring"
@@ -41,7 +59,7 @@ TRUSTED: Final[Mapping[str, str]] = MappingProxyType(
         SECRET_SERVICE: "Secret Service",
         _LIBSECRET: "Secret Service",
         _KWALLET: "KWallet",
-        _KEYCHAIN: "macOS Keychain",
+        _KEYCHAIN: keychain.KIND,
         _CREDENTIAL_MANAGER: "Windows Credential Manager",
     }
 )
@@ -57,42 +75,6 @@ UNLOCK_SECONDS: Final = 120.0
 
 # Other programs may have stored entries of the same name, and some backends delete only the first.
 _DELETIONS: Final = 3
-
-# errSecInteractionNotAllowed (Security.framework, SecBase.h): locked, and the user cannot be prompted, as over SSH.
-_INTERACTION_NOT_ALLOWED: Final = -25308
-
-DEFAULT_COLLECTION: Final = "/org/freedesktop/secrets/aliases/default"
-
-State = Literal["absent", "locked", "open"]
-
-
-class KeyringError(Exception):
-    """The keyring could not be used. ``str()`` explains it and suggests a fix; it never quotes an entry."""
-
-
-class KeyringLocked(KeyringError):
-    """The user has not unlocked the keyring."""
-
-
-class KeyringUnavailable(KeyringError):
-    """There is no trusted keyring, or it does not work."""
-
-
-class NoKeyringYet(KeyringUnavailable):
-    """The Secret Service runs, and has no default collection: the user has not created a keyring."""
-
-
-class NotDeleted(KeyringUnavailable):
-    """The entry could not be deleted."""
-
-
-class UntrustedKeyring(KeyringUnavailable):
-    """The user has configured a backend that is not on the allow-list."""
-
-
-class NotText(KeyringUnavailable):
-    """The entry holds something other than text, so this program did not store it."""
-
 
 # --- which backend ----------------------------------------------------------------------------------------------------
 
@@ -147,10 +129,16 @@ def _configured(config: Path) -> str | None:
         message = f"{config} {error}"
         raise UntrustedKeyring(message) from None
     except configparser.Error as error:
-        message = f"{config} cannot be read ({type(error).__name__}). Fix it or remove it."
+        message = f"{config} cannot be read{_place(error)}. Fix it or remove it."
         raise UntrustedKeyring(message) from None
     name = parser.get("backend", "default-keyring", fallback=None)
     return None if name is None else name.strip()
+
+
+def _place(error: configparser.Error) -> str:
+    lines = [getattr(error, "lineno", None), *(line for line, _ in getattr(error, "errors", ()))]
+    first = next((line for line in lines if line is not None), None)
+    return "" if first is None else f": see line {first}"
 
 
 # --- one entry --------------------------------------------------------------------------------------------------------
@@ -172,7 +160,7 @@ class KeyringEntry:
         unlock_seconds: float = UNLOCK_SECONDS,
         prompt_pause: float = 0.0,
         trusted: Mapping[str, str] = TRUSTED,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
         """
         Args:
@@ -188,14 +176,21 @@ class KeyringEntry:
         self._prompt_pause = prompt_pause
         self._trusted = trusted
         self._monotonic = monotonic
-        self._backend: KeyringBackend | None = None
+        self._backend: KeyringBackend | SecretService | None = None
+        self._service: SecretService | None = None
+        self._tells_waiting = native()[0] == SECRET_SERVICE
         self._no_prompt_until = monotonic()
         self.not_created = False
         """Whether there was no keyring to read from: the user has not created one. May be read from any thread."""
-        self.creating = False
-        """Whether the user is being asked for the password of a new keyring. May be read from any thread."""
         self.kind = trusted.get(native()[0], "keyring")
         """The name of the keyring that was used last. May be read from any thread."""
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What the user is being asked for; None if this keyring does not say. May be read from any thread."""
+        if not self._tells_waiting:
+            return None
+        return "" if self._service is None else self._service.waiting
 
     @property
     def place(self) -> str:
@@ -203,260 +198,199 @@ class KeyringEntry:
         service, username = self._key
         return f"the entry {service!r} of {username!r} in the keyring ({self.kind})"
 
-    def get(self, call: Call) -> str | None:
-        """Return the stored text, or None if there is no entry."""
-        with self._opened() as backend:
-            if not self._unlocked(backend, insist=False):
+    def get(self, call: Call, *, prompt: bool = True) -> str | None:
+        """
+        Return the stored text, or None if there is no entry.
+
+        Args:
+            call: The caller.
+            prompt: Whether the user may be asked for the password, or for access to the entry.
+        """
+        with self._opened(prompt=prompt) as backend:
+            if not self._unlocked():
                 return None
             call.check()
-            return self._read(backend)
+            return self._read(backend, call)
 
     def set(self, text: str, call: Call) -> None:
         """Store ``text`` and read it back. If that fails, or comes too late, restore the previous entry."""
-        with self._opened() as backend:
-            self._unlocked(backend, insist=True)
+        failure: KeyringError
+        try:
+            self._set(text, call)
+        except (Abandoned, KeyringError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not quote the text
+            failure = explain(error, kind=self.kind, hide=text)
+        else:
+            return
+        raise failure
+
+    def _set(self, text: str, call: Call) -> None:
+        with self._opened(insist=True) as backend:
+            self._unlocked(create=True)
             previous = None
             with contextlib.suppress(NotText):  # cannot be restored either
                 previous = self._read(backend)
             call.check()
             stored = None
             try:
-                backend.set_password(*self._key, text)
+                self._write(backend, text)
                 stored = self._read(backend)
             finally:
                 if stored != text or not call.settle():
                     self._restore(backend, previous)
-        if stored != text:
-            message = f"The keyring ({self.kind}) did not return what was stored in it."
-            raise KeyringUnavailable(message)
+            if stored != text:
+                message = f"The keyring ({self.kind}) did not return what was stored in it."
+                raise KeyringUnavailable(message)
 
     def delete(self, call: Call) -> None:
         """Remove the entry and check that it is gone."""
         with self._opened() as backend:
-            if not self._unlocked(backend, insist=False):
+            if not self._unlocked():
                 return
             call.check()
             for _ in range(_DELETIONS):
                 self._remove(backend)
                 if backend.get_password(*self._key) is None:
                     return
-        message = f"The keyring did not delete {self.place}. Delete it with your desktop's password manager."
+        how = "with your desktop's password manager."
+        if self.kind == keychain.KIND:
+            how = f"in Keychain Access, or with: {keychain.delete_command(*self._key)}"
+        message = f"The keyring did not delete {self.place}. Delete it {how}"
         raise NotDeleted(message)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[KeyringBackend]:
-        # After a failure the backend is chosen again: a session bus may have come up, or a keyring may have started.
+    def _opened(self, *, prompt: bool = True, insist: bool = False) -> Iterator[KeyringBackend | SecretService]:
+        """
+        Choose the keyring, or use the same one as before.
+
+        Args:
+            prompt: Whether the user may be asked for anything.
+            insist: Ask also a user who has just dismissed a prompt.
+        """
         backend, self._backend = self._backend or self._choose(), None
-        yield backend
+        service = self._service
+        paused = not insist and self._monotonic() < self._no_prompt_until
+        if service is not None:
+            service.prompts, service.seconds = prompt and not paused, self._unlock_seconds
+        try:
+            yield backend
+        except (Abandoned, KeyringError) as error:
+            # What the user has allowed is allowed to its connection, so it is kept, unless the prompt was withdrawn.
+            self._backend = backend if service is None or service.close.alive else None
+            if isinstance(error, (KeyringLocked, NotAllowed)) and prompt and not paused:
+                self._no_prompt_until = self._monotonic() + self._prompt_pause
+            if isinstance(error, NotAllowed) and prompt and paused:
+                raise not_allowed(self.kind) from None
+            raise
+        except BaseException:
+            # After a failure the backend is chosen again: a bus may have come up, or a keyring may have started.
+            if service is not None:
+                service.close()
+            raise
         self._backend = backend
 
-    def _choose(self) -> KeyringBackend:
+    def _choose(self) -> KeyringBackend | SecretService:
         from keyring.core import load_keyring
         from keyring.util.platform_ import config_root
 
         find_session_bus()
         names = candidates(trusted=self._trusted, environ=os.environ, config=config_root() / "keyringrc.cfg")
         reasons: dict[str, str] = {}
+        self._service = None
         for name in names:
-            self.kind = self._trusted[name]
+            self.kind, self._tells_waiting = self._trusted[name], name == SECRET_SERVICE
             try:
-                return load_keyring(name)
+                backend = load_keyring(name)
+                self._service = _secret_service(backend, kind=self.kind) if name == SECRET_SERVICE else None
             except Exception as error:  # noqa: BLE001 - whatever it is, this backend cannot be used here
-                # This cannot quote a secret: none was passed yet.
-                reasons.setdefault(self.kind, str(error) or type(error).__name__)
+                reasons.setdefault(self.kind, why_unusable(error))
+            else:
+                return self._service or backend
         self.kind = self._trusted[names[0]]
         tried = "; ".join(f"{kind}: {reason.rstrip('.')}" for kind, reason in reasons.items())
-        message = f"No keyring can be used here. {tried}. Start one, then try again."
+        message = f"No keyring is available. {tried}. Start a keyring, then try again."
         raise KeyringUnavailable(message)
 
-    def _unlocked(self, backend: KeyringBackend, *, insist: bool) -> bool:
+    def _unlocked(self, *, create: bool = False) -> bool:
         """
         Unlock the keyring, which may prompt the user. Return False if no keyring was created yet.
 
         Args:
-            backend: The keyring.
-            insist: Prompt also a user who has just dismissed a prompt, and to create a keyring.
+            create: Create a keyring if there is none, which prompts too.
         """
-        if not is_secret_service(backend):
+        service = self._service
+        if service is None:
             return True  # these prompt on their own
-        collection = _collection_of(backend)
-        state = collection_state(collection)
-        if state == "locked":
-            self._unlock(collection, insist=insist)
-        if state == "absent" and insist:
-            self.creating = True
-            try:
-                created = _create_collection()
-            finally:
-                self.creating = False
-            if not created:
-                raise no_keyring_yet(self.kind)
-            state = "open"
+        state = service.state()
+        self.kind = service.kind
         self.not_created = state == "absent"
-        return state != "absent"
+        if state == "absent" and create:
+            service.create()
+            self.not_created = False
+        elif state != "absent":
+            service.unlock()
+        return not self.not_created
 
-    def _unlock(self, collection: str, *, insist: bool) -> None:
-        if insist or self._monotonic() >= self._no_prompt_until:
-            if _unlock_collection(collection, seconds=self._unlock_seconds):
-                return
-            self._no_prompt_until = self._monotonic() + self._prompt_pause
-        raise locked(self.kind)
-
-    def _read(self, backend: KeyringBackend) -> str | None:
+    def _read(self, backend: KeyringBackend | SecretService, call: Call | None = None) -> str | None:
         try:
+            if self._service is not None:
+                return self._service.get_password(*self._key, call)
             return backend.get_password(*self._key)
         except UnicodeDecodeError:
             pass  # the error quotes the entry, so it must not become the cause of the next one
         message = f"Another program has stored something other than text in {self.place}."
         raise NotText(message)
 
-    def _remove(self, backend: KeyringBackend) -> None:
+    def _write(self, backend: KeyringBackend | SecretService, text: str) -> None:
+        try:
+            backend.set_password(*self._key, text)
+        except Exception as error:
+            if keychain.status_of(error) not in keychain.NOT_OWNER:
+                raise
+            message = keychain.not_replaced(*self._key)
+        else:
+            return
+        raise NotReplaced(message)
+
+    def _remove(self, backend: KeyringBackend | SecretService) -> None:
         from keyring.errors import PasswordDeleteError
 
         # Raised if there is no entry. On macOS it is raised for every other reason too, so callers check the result.
         with contextlib.suppress(PasswordDeleteError):
             backend.delete_password(*self._key)
 
-    def _restore(self, backend: KeyringBackend, previous: str | None) -> None:
+    def _restore(self, backend: KeyringBackend | SecretService, previous: str | None) -> None:
         try:
             if previous is None:
                 self._remove(backend)
             else:
-                backend.set_password(*self._key, previous)
+                self._write(backend, previous)
+        except NotReplaced:
+            pass  # so it was not replaced before either
         except Exception as error:  # noqa: BLE001 - the caller reports why it had to be restored
-            _warn("The keyring's previous entry could not be restored: %s.", error)
+            warn("The keyring's previous entry could not be restored: %s.", error)
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+def _secret_service(backend: Any, *, kind: str) -> SecretService:
+    """Return the Secret Service with the settings of the library's backend, which may come from the environment."""
+    from upstash_helper.system.secret_service import DEFAULT_COLLECTION, SecretService
 
-
-def explain(error: BaseException, *, kind: str) -> KeyringError:
-    """
-    Return what a failed call means. The text of a backend's error is left out: it may quote the secret.
-
-    Args:
-        error: What a method of ``KeyringEntry`` raised.
-        kind: The keyring's name.
-    """
-    if isinstance(error, KeyringError):
-        return error.with_traceback(None)  # its frames hold the secret
-    if _is_instance(error, "KeyringLocked") or _was_dismissed(error) or _could_not_prompt(error):
-        return locked(kind)
-    if _is_instance(error, "InitError"):
-        return no_keyring_yet(kind)
-    _warn("The keyring failed: %s.", error)
-    return KeyringUnavailable(
-        f"The keyring ({kind}) failed ({type(error).__name__}). Check that it is running, then try again."
+    return SecretService(
+        collection=getattr(backend, "preferred_collection", DEFAULT_COLLECTION),
+        scheme=backend.schemes[backend.scheme],
+        application=backend.appid,
+        kind=kind,
     )
 
 
-def locked(kind: str) -> KeyringLocked:
-    """Return the error for a keyring that the user has not unlocked."""
-    return KeyringLocked(
-        f"The keyring ({kind}) is locked. Unlock it with your desktop's password manager, or log in again, then retry."
-    )
-
-
-def no_keyring_yet(kind: str) -> NoKeyringYet:
-    """Return the error for a user who has no keyring, and did not create one when prompted."""
-    return NoKeyringYet(
-        f"There is no keyring ({kind}) yet, and creating one requires a password that you enter on the desktop. Create"
-        " one with your desktop's password manager."
-    )
-
-
-def no_answer(kind: str, seconds: float, *, creating: bool = False) -> KeyringError:
-    """
-    Return the error for a call that exceeded its deadline of ``seconds``.
-
-    Args:
-        kind: The keyring's name.
-        seconds: The deadline.
-        creating: Whether it was waiting for the password of a new keyring, which is then not locked.
-    """
-    if creating:
-        return NoKeyringYet(
-            f"There is no keyring ({kind}) yet. A window on the desktop asks for the password of a new one: enter one,"
-            " then try again."
-        )
-    return KeyringLocked(
-        f"The keyring ({kind}) did not respond within {seconds:g} seconds. It may be waiting for you: unlock it in its"
-        " password window, then try again."
-    )
-
-
-def _is_instance(error: BaseException, name: str) -> bool:
-    # A module that was never imported did not raise it, and importing it here would block the event loop.
-    errors = sys.modules.get("keyring.errors")
-    return errors is not None and isinstance(error, getattr(errors, name))
-
-
-def _was_dismissed(error: BaseException) -> bool:
-    errors = sys.modules.get("secretstorage.exceptions")
-    return errors is not None and isinstance(error, (errors.LockedException, errors.PromptDismissedException))
-
-
-def _could_not_prompt(error: BaseException) -> bool:
-    cause = error.__cause__
-    return cause is not None and cause.args[:1] == (_INTERACTION_NOT_ALLOWED,)
-
-
-def _warn(message: str, error: BaseException) -> None:
-    import logging
-
-    logging.getLogger(__name__).warning(message, type(error).__name__)
-
-
-# --- Secret Service ---------------------------------------------------------------------------------------------------
-
-
-def is_secret_service(backend: object) -> bool:
-    """Return whether ``backend`` uses the Secret Service through ``secretstorage``."""
-    kind = type(backend)
-    return f"{kind.__module__}.{kind.__qualname__}" == SECRET_SERVICE
-
-
-def backend_state(backend: KeyringBackend) -> State:
-    """Return whether the keyring is unlocked, without prompting. "open" for backends that cannot report it."""
-    return collection_state(_collection_of(backend)) if is_secret_service(backend) else "open"
-
-
-def collection_state(collection: str = DEFAULT_COLLECTION) -> State:
-    """Return the state of a collection of the Secret Service, without prompting."""
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        try:
-            return "locked" if secretstorage.Collection(bus, collection).is_locked() else "open"
-        except secretstorage.ItemNotFoundException:
-            return "absent"
-
-
-def _collection_of(backend: KeyringBackend) -> str:
-    collection: str = getattr(backend, "preferred_collection", DEFAULT_COLLECTION)
-    return collection
-
-
-def _unlock_collection(collection: str, *, seconds: float) -> bool:
-    """Prompt for the password, for at most ``seconds``. Return whether the collection is unlocked then."""
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        opened = secretstorage.Collection(bus, collection)
-        try:
-            opened.unlock(timeout=seconds)
-        except TimeoutError:
-            return False
-        return not opened.is_locked()
-
-
-def _create_collection() -> bool:
-    """Create the default collection, which prompts for a new password. Return False if the user dismissed that."""
-    import secretstorage
-
-    with closing(secretstorage.dbus_init()) as bus:
-        try:
-            secretstorage.create_collection(bus, "Default", "default")
-        except secretstorage.PromptDismissedException:
-            return False
-        return True
+def why_unusable(error: BaseException, *, platform: str = sys.platform) -> str:
+    """Say why a backend cannot be loaded. Its own text may be that of some parser, and names Python packages."""
+    text = str(error)
+    if isinstance(error, ImportError) or text.endswith((" required", " not installed")):
+        return "a Python package that it needs is not installed"
+    if platform in {"darwin", "win32"}:
+        return "this program cannot use it"
+    if session_bus_address() is None:
+        return "there is no session bus"
+    return "no program provides it" if "nor activatable" in text else "the session bus does not respond"

@@ -1,10 +1,27 @@
-"""The network stack of this process, in which its loopback addresses lead to the same programs."""
+"""The network stack of this process, in which its loopback addresses lead to the same programs; and who shares it."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+from typing import Final
+
+_KERNEL: Final = Path("/proc/sys/kernel/osrelease")
+
+
+def has_wsl_kernel(kernel: Path = _KERNEL) -> bool:
+    """
+    Return whether this is Linux on Windows (WSL 2), or a container there. The browser usually is one of Windows. It
+    reaches 127.0.0.1, and none of the other loopback addresses.
+
+    Args:
+        kernel: The file with the release of the kernel.
+    """
+    try:
+        return "microsoft" in kernel.read_text(encoding="ascii", errors="replace").lower()
+    except OSError:
+        return False
 
 
 def network_stack() -> str:
@@ -20,7 +37,7 @@ def network_stack() -> str:
         return ""
     try:
         # A new value for each start of the system (random(4)); network_namespaces(7).
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {os.readlink('/proc/self/ns/net')}"  # noqa: PTH115 - not a path: net:[4026531840]
     except OSError:
         return ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +40,16 @@ Shows a title and a body within the given seconds; returns whether it did. It ma
 Command = tuple[tuple[str, ...], dict[str, str]]
 """The arguments and environment of a process."""
 
+SCRIPT_EDITOR: Final = (
+    "They appear under the name Script Editor, and only if Script Editor may show notifications. To allow this, open "
+    'Script Editor, run this once: display notification "upstash-helper" - then check System Settings > Notifications '
+    "> Script Editor."
+)
+"""
+macOS: how to allow notifications. ``osascript`` is not an app of its own, and does not request permission; without
+permission, macOS drops the notification and reports success.
+"""
+
 _APPLESCRIPT: Final = """\
 on run argv
 display notification (item 3 of argv) with title (item 1 of argv) subtitle (item 2 of argv)
@@ -63,12 +72,6 @@ $id = '{1AC14E77-02E7-4E5D-B744-2EB1AE5198B7}\WindowsPowerShell\v1.0\powershell.
 [Windows.UI.Notifications.ToastNotificationManager]::CreateToastNotifier($id).Show($toast)""".replace("\n", "; ")
 
 
-if sys.platform == "win32":
-    _FLAGS = subprocess.CREATE_NO_WINDOW  # otherwise a console window would flash up
-else:
-    _FLAGS = 0
-
-
 class DesktopNotifier:
     """The ``Notifier`` port."""
 
@@ -78,7 +81,7 @@ class DesktopNotifier:
             backend: Shows the notification; by default that of this platform.
             deadline: Seconds that it may take.
         """
-        self._backend = backend or _BACKENDS.get(sys.platform, show_over_dbus)
+        self._backend = backend or backend_of(sys.platform)
         self._deadline = deadline
         # Not the shared thread pool: a session bus that hangs would keep one of its threads.
         self._worker = Worker("notifications")
@@ -179,26 +182,23 @@ def command_backend(make_command: Callable[[str, str], Command]) -> Backend:
     """Return a backend that runs the command made from title and body."""
 
     def show(title: str, body: str, seconds: float) -> bool:
+        from upstash_helper.system import bounded_run
+
         argv, environ = make_command(title, body)
-        ended = subprocess.run(
-            argv,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=False,
-            creationflags=_FLAGS,
-        )
-        return ended.returncode == 0
+        return bounded_run.run(argv, seconds=seconds, environ=environ, captures=False).code == 0
 
     return show
 
 
-_BACKENDS: Final[Mapping[str, Backend]] = {
-    "darwin": command_backend(osascript_command),
-    "win32": command_backend(powershell_command),
-}
+def backend_of(platform: str) -> Backend:
+    """
+    Return the backend of a system.
+
+    Args:
+        platform: Like ``sys.platform``.
+    """
+    command = {"darwin": osascript_command, "win32": powershell_command}.get(platform)
+    return show_over_dbus if command is None else command_backend(command)
 
 
 def _one_line(text: str, limit: int) -> str:

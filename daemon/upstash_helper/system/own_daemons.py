@@ -1,9 +1,9 @@
 """
 This user's daemon on a port, if its clients do not find it: it was started with other folders, or for another profile.
 
-A daemon and its clients meet in a folder below the user's state folder. That folder depends on three variables, and
-cron, ``su``, and a service manager may set them differently. The system reports which program has a port, so the user
-can be told what differs instead of being told that no daemon is running.
+Clients find the daemon through a file in a folder below the user's state folder. That folder depends on three
+variables, and cron, ``su``, and a service manager may set them differently. The system reports which program has a
+port, so the user can be told what differs instead of being told that no daemon is running.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class OwnDaemon(NamedTuple):
 
     def difference(self, profile: str, environ: Mapping[str, str]) -> str:
         """
-        Return what the daemon was started with in which it differs from this process, as a clause.
+        Return what the daemon was started with in which it differs from this process, in sentences.
 
         Args:
             profile: The profile of this process.
             environ: The environment of this process.
         """
         if self.profile != profile:
-            return f"it serves the profile {self.profile}: use upstash-helper --profile {self.profile}"
+            return f"It serves the profile {self.profile}. To use it, add --profile {self.profile}."
         if self.environ is None:
-            return f"it was started with another value of {', '.join(_VARIABLES[:-1])}, or {_VARIABLES[-1]}"
+            return f"It was started with another value of {', '.join(_VARIABLES[:-1])}, or {_VARIABLES[-1]}."
         theirs = self.environ
         names = [_HOME] if theirs.get(_HOME) or environ.get(_HOME) else list(_VARIABLES[1:])
         for name in names:
             if (theirs.get(name) or "") != (environ.get(name) or ""):
-                return f"it was started {_with(name, theirs)}, and this command {_with(name, environ)}"
-        return "it was started by another version: restart it"
+                return f"It was started {_with(name, theirs)}, and this command {_with(name, environ)}."
+        return "It was started by another version. Restart it."
 
 
 def find(candidates: Iterable[int]) -> OwnDaemon | None:
@@ -62,7 +62,8 @@ def find(candidates: Iterable[int]) -> OwnDaemon | None:
     for port in candidates:
         if not _may_be_own(port):
             continue
-        for _, pid in ports.listeners(port) or ():
+        listening = ports.listeners(port)
+        for _, pid in ports.own_listeners(port) if listening is None else listening:
             process = _hidden_daemon(port) if pid is None else _process(pid)
             if process is not None and _is_own_daemon(process):
                 return _described(process, port)
@@ -81,7 +82,7 @@ def explain(candidates: Iterable[int], *, profile: str | None = None) -> str | N
     if found is None:
         return None
     difference = found.difference(profile or _profile_of(sys.argv, os.environ), os.environ)
-    return f"Another daemon of yours is running (process {found.pid}, port {found.port}): {difference}."
+    return f"Another daemon of yours is running (process {found.pid}, port {found.port}). {difference}"
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
@@ -104,8 +105,10 @@ def _may_be_own(port: int) -> bool:
     """Return whether this user may listen on ``port``. On Linux this is certain, and saves importing psutil."""
     if sys.platform != "linux":
         return True
+    address = ("127.0.0.1", port)
     try:
-        return socket_owners.listening(("127.0.0.1", port)) == os.geteuid()
+        # First what is fast: most often nothing listens there.
+        return socket_owners.may_be_listening(address) and socket_owners.listening(address) == os.geteuid()
     except (OSError, ValueError):
         return True
 

@@ -8,17 +8,21 @@ access is looked up with psutil, which has not been tested on these systems.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
+import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from upstash_helper.system import proc_programs, socket_owners
-from upstash_helper.system.printable import printable
+from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, Worker
+from upstash_helper.system.ports import known_process
+from upstash_helper.system.printable import printable_path
+from upstash_helper.system.proc_programs import Holder
 from upstash_helper.system.socket_owners import Address
 
 if TYPE_CHECKING:
@@ -49,9 +53,13 @@ that cannot be seen, or is too long. ``shared``: several processes hold the conn
 """
 
 MAX_SECONDS: Final = 0.5
-"""How long the search for the processes that hold a connection may take. It usually takes some hundredths of one."""
+"""Processor time for the search for the processes that hold a connection. It usually takes some hundredths of one."""
 MAX_OTHERS: Final = 4
 """How many other processes that hold the same connection are reported."""
+
+# Threads that look up programs. Each can be stuck for as long as a file system does not answer.
+_WORKERS: Final = 16
+_DEADLINE: Final = 5.0
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,22 +99,22 @@ def peer_program(local: Address, remote: Address, *, seconds: float = MAX_SECOND
     (``SCM_RIGHTS`` in unix(7)). The oldest of them is returned, with the others. A process that has passed its
     connection on and no longer holds it is unknown to the system.
 
-    This takes about 10 ms, and longer on macOS, where each process has to be asked.
+    This takes about 20 ms, and longer on macOS, where each process has to be asked.
 
     Args:
         local: Our address.
         remote: The client's address.
-        seconds: How long the search may take.
+        seconds: Processor time that the search may take.
     """
-    pids, complete = _holders(local, remote, seconds)
-    found = [it for it in map(_program, pids[: MAX_OTHERS + 1]) if it is not None]
+    holders, complete = _holders(local, remote, seconds)
+    found = [it for it in map(_program, holders[: MAX_OTHERS + 1]) if it is not None]
     if not found:
         return None
     first, *others = found
     warnings = [*first.warnings]
     if others:
         warnings.append("shared")
-    if not complete or len(pids) > MAX_OTHERS + 1:
+    if not complete or len(holders) > MAX_OTHERS + 1:
         warnings.append("unsearched")
     return msgspec.structs.replace(first, warnings=tuple(warnings), others=tuple(others))
 
@@ -121,15 +129,55 @@ class SystemPeers:
         """
         self._lookups = lookups
         self._allowed: Final = _allowed_users()
+        self._identifies: bool | None = None
+        self._workers: Final = deque(Worker("program-lookup") for _ in range(_WORKERS))
 
     def is_other_user(self, local: Address, remote: Address) -> bool:
         """Return True only if the peer certainly is a user other than this one or root. Takes microseconds."""
         uid = peer_uid(local, remote, lookups=self._lookups)
         return uid is not None and uid not in self._allowed
 
+    def is_this_user(self, local: Address, remote: Address) -> bool:
+        """Return True only if the peer certainly is this user or root. Takes microseconds."""
+        return peer_uid(local, remote, lookups=self._lookups) in self._allowed
+
+    def identifies_users(self) -> bool:
+        """Return whether the system reports the user of a connection of our own. Sandboxes may prevent that."""
+        if self._identifies is None:
+            try:
+                self._identifies = self._finds_itself()
+            except OSError:
+                return False  # not forever: it may have been for lack of descriptors
+        return self._identifies
+
+    def _finds_itself(self) -> bool:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = server.getsockname()[:2]
+            with socket.create_connection(address, timeout=_DEADLINE) as client:
+                return self.is_this_user(address, client.getsockname()[:2])
+
     async def program(self, local: Address, remote: Address) -> Program | None:
-        """Return the program at the other end, or None if it is unknown."""
-        return await asyncio.to_thread(peer_program, local, remote)
+        """
+        Return the program at the other end, or None if it is unknown. A program whose file is on a file system that
+        does not answer, such as one on a network, is unknown, and does not keep others from being found.
+        """
+        for _ in range(_WORKERS):
+            self._workers.rotate()
+            started = False
+
+            def look_up(_: Call) -> Program | None:
+                nonlocal started
+                started = True
+                return peer_program(local, remote)
+
+            try:
+                return await self._workers[0].run(look_up, deadline=_DEADLINE)
+            except Busy:
+                continue
+            except DeadlineExceeded:
+                if started:
+                    break
+        return None
 
 
 def _allowed_users() -> frozenset[int]:
@@ -138,10 +186,10 @@ def _allowed_users() -> frozenset[int]:
     return frozenset({_ROOT, os.geteuid()})
 
 
-def _holders(local: Address, remote: Address, seconds: float) -> tuple[list[int], bool]:
-    """Return the ids of the processes that hold the remote end, and whether all processes were searched."""
+def _holders(local: Address, remote: Address, seconds: float) -> tuple[list[Holder], bool]:
+    """Return the processes that hold the remote end, and whether all processes were searched."""
     if not _HAS_PROC:
-        return _holders_by_psutil(local, remote), True
+        return [Holder(pid, pid) for pid in _holders_by_psutil(local, remote)], True
     try:
         inode = socket_owners.inode(remote, local)
     except (OSError, ValueError):
@@ -170,7 +218,7 @@ def _connections() -> Iterator[tuple[int | None, Address, Address]]:
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.raddr:
-                yield connection.pid, connection.laddr, connection.raddr
+                yield known_process(connection.pid), connection.laddr, connection.raddr
     except psutil.AccessDenied:  # macOS lists all connections for root only; users can list those of their processes
         for process in psutil.process_iter():
             yield from process_connections(process)
@@ -193,32 +241,32 @@ def _unmapped(address: Address) -> Address:
     return (address[0].removeprefix("::ffff:"), address[1])
 
 
-def _program(pid: int) -> Program | None:
+def _program(holder: Holder) -> Program | None:
     """Return the program that a process runs, or None if the process has ended."""
     found: tuple[ProgramWarning, ...] = ()
     path = ""
     try:
-        path, found = _file_of(pid)
+        path, found = _file_of(holder)
     except (FileNotFoundError, ProcessLookupError):
         return None
     except OSError:
         pass
-    shown = printable(path)
+    shown = printable_path(path)
     long = len(shown) > _MAX_PATH
     if shown != path or long:
         found = (*found, "unprintable")
-    return Program(pid=pid, executable=_shortened(shown) if long else shown, warnings=found)
+    return Program(pid=holder.pid, executable=_shortened(shown) if long else shown, warnings=found)
 
 
-def _file_of(pid: int) -> tuple[str, tuple[ProgramWarning, ...]]:
+def _file_of(holder: Holder) -> tuple[str, tuple[ProgramWarning, ...]]:
     if _HAS_PROC:
-        return proc_programs.file_of(pid)
+        return proc_programs.file_of(holder)
     import psutil
 
     try:
-        return psutil.Process(pid).exe(), ()
+        return psutil.Process(holder.pid).exe(), ()
     except psutil.NoSuchProcess:
-        raise ProcessLookupError(pid) from None
+        raise ProcessLookupError(holder.pid) from None
     except psutil.Error:
         return "", ()
 

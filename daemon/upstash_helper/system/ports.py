@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Connections = Callable[[str], Iterable[Any]]
 
 from upstash_helper.system.printable import printable
 
 UNNAMED: Final = "an unknown program"
-HIDDEN: Final = "a program of yours that others may not inspect, such as another upstash-helper"
+HIDDEN: Final = "one of your programs that cannot be inspected, such as another upstash-helper"
 
 ANY: Final = {"127.0.0.1": "0.0.0.0", "::1": "::"}  # noqa: S104 - compared, not bound
 """From a loopback address to the wildcard address of its family."""
@@ -24,7 +30,8 @@ def holder(host: str, port: int) -> str:
     This takes a few milliseconds, and longer where another user's process has to be looked up.
     """
     wanted = {host, *ANY.values()}
-    candidates = [(ip, pid) for ip, pid in listeners(port) or () if ip in wanted]
+    listening = listeners(port)
+    candidates = [(ip, pid) for ip, pid in (own_listeners(port) if listening is None else listening) if ip in wanted]
     if not candidates:
         return UNNAMED
     # The exact address is a better match than a wildcard.
@@ -32,9 +39,13 @@ def holder(host: str, port: int) -> str:
     return describe_owner(address, port) if pid is None else describe_process(pid)
 
 
-def listeners(port: int) -> list[tuple[str, int | None]] | None:
+def listeners(port: int, *, connections: Connections | None = None) -> list[tuple[str, int | None]] | None:
     """
     Return the addresses with a listener on ``port``, each with its process id where it is known.
+
+    Args:
+        port: The port.
+        connections: Returns the system's TCP connections; by default psutil's function.
 
     Returns:
         None if the system does not list them: macOS does so for root only.
@@ -42,14 +53,52 @@ def listeners(port: int) -> list[tuple[str, int | None]] | None:
     import psutil
 
     try:
-        connections = psutil.net_connections("tcp")
+        found = (connections or psutil.net_connections)("tcp")
     except (psutil.Error, OSError):
         return None
     return [
-        (connection.laddr.ip, connection.pid)
-        for connection in connections
+        (connection.laddr.ip, known_process(connection.pid))
+        for connection in found
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
     ]
+
+
+def has_listener(port: int) -> bool:
+    """
+    Return whether a running program listens on ``port``, at any address. True also if the system does not say. Windows
+    may list a listener for a moment after its process has ended.
+    """
+    import psutil
+
+    found = listeners(port)
+    return found is None or any(pid is None or psutil.pid_exists(pid) for _, pid in found)
+
+
+def known_process(pid: int | None) -> int | None:
+    """
+    Return the process id of a connection's owner, or None if it is not known. Windows reports 0 for a connection whose
+    process has ended, which is also the id of "System Idle Process"; macOS' kernel has it, too. Neither has sockets.
+    """
+    return pid or None
+
+
+def own_listeners(port: int) -> list[tuple[str, int | None]]:
+    """
+    Return the addresses on which programs of this user listen on ``port``, each with its process id. macOS lists these,
+    unlike those of other users. It asks each process, which takes some milliseconds.
+    """
+    import psutil
+
+    found: list[tuple[str, int | None]] = []
+    for process in psutil.process_iter():
+        # Processes of other users cannot be inspected, nor those that have just exited.
+        with contextlib.suppress(psutil.Error, OSError):
+            found += [
+                (connection.laddr.ip, process.pid)
+                for connection in process.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            ]
+    return found
 
 
 def describe_owner(host: str, port: int) -> str:
@@ -60,7 +109,9 @@ def describe_owner(host: str, port: int) -> str:
         uid = socket_owners.listening((host, port))
     except (OSError, ValueError):
         uid = None
-    if uid is None or sys.platform == "win32":
+    if sys.platform == "win32":
+        return UNNAMED  # it reports the processes of all users, unless they have ended
+    if uid is None:
         return "another user's program"
     # A user's own processes can be hidden too: those that hold keys, such as ssh-agent and this daemon.
     return HIDDEN if uid == os.geteuid() else f"another user's program (user {_safe(user_name(uid))})"

@@ -11,6 +11,8 @@ _BLANK: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
+_OVERLOOKED: Final = re.compile(r"(?<= ) | (?=/|$)|(?<=/) ")
+
 
 def printable(text: str) -> str:
     r"""
@@ -23,6 +25,17 @@ def printable(text: str) -> str:
     if all(map(_is_visible, text)):
         return text
     return "".join(_escaped(character) for character in text)
+
+
+def printable_path(path: str) -> str:
+    """
+    Return a path like ``printable``, also with an escape in place of each space that is easily overlooked: one after
+    another space, which pages show as one, and one at the beginning or the end of a name.
+    """
+    overlooked = {found.start() for found in _OVERLOOKED.finditer(path)}
+    if not overlooked:
+        return printable(path)
+    return "".join("\\x20" if index in overlooked else _escaped(it) for index, it in enumerate(path))
 
 
 def _is_visible(character: str) -> bool:

@@ -10,10 +10,13 @@ second on a slow disk: the credential is worth that, the discovery file, which i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
 from typing import TYPE_CHECKING, Final
+
+from upstash_helper.system import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +30,9 @@ _READABLE: Final = "Other users could access %s. Its mode is 0600 now; assume th
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _READ: Final = os.O_RDONLY | _NO_LINK | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | getattr(os, "O_BINARY", 0)
+
+# fcntl.h of macOS. Python has the constant only there.
+_F_FULLFSYNC: Final = 51
 
 
 class NotPrivate(Exception):
@@ -104,7 +110,7 @@ def read(path: Path, *, limit: int, fix_mode: bool = False) -> bytes | None:
     """
     _refuse_link(path)
     try:
-        descriptor = os.open(path, _READ)
+        descriptor = open_files.open_descriptor(path, _READ)
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -141,9 +147,9 @@ def create(path: Path, data: bytes, *, durable: bool = False) -> None:
             file.write(data)
             if durable:
                 file.flush()
-                os.fsync(descriptor)
+                sync(descriptor)
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        open_files.remove(path)
         if isinstance(error, OSError):
             error.filename = error.filename or str(path.parent)  # for the message: a full disk names no file
         raise
@@ -160,9 +166,9 @@ def write(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.stem}-{os.urandom(4).hex()}")
     create(draft, data)
     try:
-        draft.replace(path)
+        open_files.replace(draft, path)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        open_files.remove(draft)
         raise
 
 
@@ -185,15 +191,15 @@ def write_durably(path: Path, data: bytes, *, commit: Callable[[], bool] = lambd
     _secure_parent(path)
     _refuse_link(path)
     draft = _draft_of(path)
-    draft.unlink(missing_ok=True)  # left by a process that was killed
+    open_files.remove(draft)  # left by a process that was killed
     create(draft, data, durable=True)
     try:
         if not commit():
             return False
-        draft.replace(path)
+        open_files.replace(draft, path)
     finally:
-        draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        open_files.remove(draft)
+    sync_folder(path.parent)
     return True
 
 
@@ -204,13 +210,53 @@ def rename_durably(source: Path, target: Path) -> None:
     Raises:
         OSError: If one of these steps fails.
     """
-    descriptor = os.open(source, os.O_RDWR | _NO_LINK)  # Windows syncs only what is open for writing
+    descriptor = open_files.open_descriptor(source, os.O_RDWR | _NO_LINK)  # Windows syncs only what is open for writing
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
-    source.replace(target)
-    _sync_folder(target.parent)
+    open_files.replace(source, target)
+    sync_folder(target.parent)
+
+
+def sync(descriptor: int, *, platform: str = sys.platform, control: Callable[[int, int], object] | None = None) -> None:
+    """
+    Write an open file to the disk, and wait until it is there.
+
+    On macOS, fsync(2) leaves it in the cache of the drive, which a power failure empties. There, fcntl(2) is used, with
+    F_FULLFSYNC.
+
+    Args:
+        descriptor: The open file.
+        platform: Like ``sys.platform``.
+        control: fcntl(2).
+
+    Raises:
+        OSError: If that fails.
+    """
+    if sys.platform != "win32" and platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # not supported by every file system, such as those on a network
+            (control or fcntl.fcntl)(descriptor, _F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """
+    Sync a rename or removal in ``folder`` to the disk. On Windows the file system does that.
+
+    Raises:
+        OSError: If that fails.
+    """
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -223,9 +269,9 @@ def remove(path: Path) -> None:
     """
     _refuse_link(path)
     if path.parent.is_dir():
-        _draft_of(path).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        open_files.remove(_draft_of(path))
+        open_files.remove(path)
+        sync_folder(path.parent)
 
 
 def opener(path: str, flags: int) -> int:
@@ -235,7 +281,7 @@ def opener(path: str, flags: int) -> int:
     Raises:
         OSError: If it cannot be opened or is a symbolic link.
     """
-    descriptor = os.open(path, flags | _NO_LINK, 0o600)
+    descriptor = open_files.open_descriptor(path, flags | _NO_LINK, 0o600)
     try:
         if sys.platform != "win32" and os.fstat(descriptor).st_mode & _OTHERS:
             os.fchmod(descriptor, 0o600)
@@ -263,7 +309,7 @@ def ensure(path: Path) -> bool:
     if restrict(path):
         return False
     create(path, b"")
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return True
 
 
@@ -313,7 +359,7 @@ def _draft_of(path: Path) -> Path:
 
 def _refuse_link(path: Path) -> None:
     # O_NOFOLLOW would be enough, but Windows does not have it and its error (ELOOP) does not explain anything.
-    if path.is_symlink():
+    if open_files.retried(path.is_symlink):
         raise NotPrivate(
             path, "is a symbolic link", "Remove it: upstash-helper does not follow links to private files."
         )
@@ -358,14 +404,3 @@ def _warn(message: str, path: Path) -> None:
     import logging  # not at the top: `upstash-helper --help` gets by without it
 
     logging.getLogger(__name__).warning(message, path)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Sync a rename or removal to the disk. On Windows the file system does that."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,10 +8,15 @@ and inode) is compared with the file at that path as this process sees it, and t
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import time
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 FileWarning = Literal["sandboxed", "deleted", "replaced"]
 """
@@ -25,41 +30,58 @@ _DELETED: Final = " (deleted)"
 _NAMESPACES: Final = ("mnt", "user")
 # Reading the clock costs as much as reading one descriptor.
 _CHECK_EVERY: Final = 256
+# kcmp(2), and its number: that of x86-64, and that of the systems that share a table (asm-generic/unistd.h).
+_KCMP_FILES: Final = 2
+_KCMP: Final = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "loongarch64": 272}
 
 
-def holders(inode: int, *, seconds: float) -> tuple[list[int], bool]:
+class Holder(NamedTuple):
+    """A thread that has a socket open."""
+
+    pid: int
+    thread: int
+    """The process's first thread, unless that one does not have the socket open."""
+
+
+def holders(inode: int, *, seconds: float) -> tuple[list[Holder], bool]:
     """
-    Return the ids of the processes that have a socket open, the oldest process first, and whether all were searched.
+    Return the processes that have a socket open, the oldest process first, and whether all were searched.
 
     Processes that may not be inspected are left out: those of other users, and those that hold keys, such as ssh-agent.
 
     Args:
         inode: The socket's.
-        seconds: How long the search may take. A process can open a million files, and each has to be looked at.
+        seconds: Processor time that the search may take, so that other work does not end it early. A process can open
+            a million files, and each has to be looked at.
     """
-    wanted, until = f"socket:[{inode}]", time.monotonic() + seconds
-    found, complete = [], True
-    for name in [it.name for it in Path(_PROC).iterdir() if it.name.isdecimal()]:
-        if time.monotonic() > until:
-            complete = False
-            break
-        has_it = _has_open(name, wanted, until)
-        complete = complete and has_it is not None
-        if has_it:
-            found.append(int(name))
+    wanted, until = f"socket:[{inode}]", time.thread_time() + seconds
+    found: list[Holder] = []
+    complete = True
+    for pid in [int(it.name) for it in Path(_PROC).iterdir() if it.name.isdecimal()]:
+        for thread in _threads(pid):
+            if time.thread_time() > until:
+                return sorted(found, key=_age), False
+            has_it = _has_open(pid, thread, wanted, until)
+            complete = complete and has_it is not None
+            if has_it:
+                found.append(Holder(pid, thread))
+                break
     return sorted(found, key=_age), complete
 
 
-def file_of(pid: int) -> tuple[str, tuple[FileWarning, ...]]:
+def file_of(holder: Holder) -> tuple[str, tuple[FileWarning, ...]]:
     """
     Return the path of the file that a process runs, as the process sees it, and what is wrong with that path.
 
     Raises:
         OSError: If the process has ended, or may not be inspected.
     """
-    link = f"{_PROC}/{pid}/exe"
+    task = _folder(*holder)
+    link = f"{task}/exe"
     path, file = str(Path(link).readlink()), _key(link)
-    apart = any(_key(f"{_PROC}/{pid}/ns/{it}") != _key(f"{_PROC}/self/ns/{it}") for it in _NAMESPACES)
+    # A kernel may have been built without a kind of namespace.
+    ours = {it: key for it in _NAMESPACES if (key := _key_or_none(f"{_PROC}/self/ns/{it}")) is not None}
+    apart = any(_key(f"{task}/ns/{it}") != key for it, key in ours.items())
     warnings: list[FileWarning] = ["sandboxed"] if apart else []
     if path.endswith(_DELETED) and _key_or_none(path) != file:
         path = path.removesuffix(_DELETED)
@@ -73,15 +95,54 @@ def file_of(pid: int) -> tuple[str, tuple[FileWarning, ...]]:
     return path, tuple(warnings)
 
 
-def _has_open(pid: str, wanted: str, until: float) -> bool | None:
-    """Return whether a process has the file with this name open; None if there was no time to look at all of its."""
+def _folder(pid: int, thread: int) -> str:
+    return f"{_PROC}/{pid}/task/{thread}"
+
+
+def _threads(pid: int) -> Iterator[int]:
+    """
+    Yield the threads of a process that have open files of their own. Nearly always, that is the first one only: threads
+    share their files, unless the first one has ended, or one has called unshare(2).
+    """
+    yield pid
+    share_files = _share_files()
+    if share_files is None:
+        return
     try:
-        folder = os.open(f"{_PROC}/{pid}/fd", os.O_RDONLY)
+        threads = [int(it.name) for it in os.scandir(f"{_PROC}/{pid}/task")]
+    except OSError:  # the process has ended
+        return
+    yield from (thread for thread in threads if thread != pid and not share_files(pid, thread))
+
+
+@functools.cache
+def _share_files() -> Callable[[int, int], bool] | None:
+    """Return a function that compares the tables of open files of two threads; None without kcmp(2)."""
+    import platform
+
+    number = _KCMP.get(platform.machine()) if sys.maxsize > 2**32 else None
+    if number is None:
+        return None
+    import ctypes
+
+    kcmp = ctypes.CDLL(None, use_errno=True).syscall
+
+    def share(one: int, other: int) -> bool:
+        # A negative result is an error: one of them has ended or may not be inspected, or the call is not allowed here.
+        return bool(kcmp(number, one, other, _KCMP_FILES, 0, 0) <= 0)
+
+    return share
+
+
+def _has_open(pid: int, thread: int, wanted: str, until: float) -> bool | None:
+    """Return whether a thread has the file with this name open; None if there was no time to look at all of its."""
+    try:
+        folder = os.open(f"{_folder(pid, thread)}/fd", os.O_RDONLY)
     except OSError:
         return False
     try:
         for number, name in enumerate([it.name for it in os.scandir(folder)], 1):
-            if number % _CHECK_EVERY == 0 and time.monotonic() > until:
+            if number % _CHECK_EVERY == 0 and time.thread_time() > until:
                 return None
             try:
                 if os.readlink(name, dir_fd=folder) == wanted:
@@ -95,8 +156,9 @@ def _has_open(pid: str, wanted: str, until: float) -> bool | None:
     return False
 
 
-def _age(pid: int) -> tuple[int, int]:
+def _age(holder: Holder) -> tuple[int, int]:
     """Return a key that sorts processes by their start."""
+    pid = holder.pid
     try:
         text = Path(f"{_PROC}/{pid}/stat").read_bytes()
     except OSError:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from upstash_helper.system import private_files
+from upstash_helper.system import open_files, private_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
 def tail(path: Path, *, lines: int = 20) -> str:
     """Return the last lines of a text file, or an empty string if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = open_files.read_bytes(path).decode("utf-8", "replace")
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])

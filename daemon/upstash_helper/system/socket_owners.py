@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 Address = tuple[str, int]
 """An IP address and a port."""
@@ -54,12 +54,8 @@ def by_netlink(client: Address, server: Address) -> int | None:
         OSError: If the kernel does not answer.
         ValueError: If an address is invalid.
     """
-    near, far = _packed(client), _packed(server)
-    found = _ask_kernel(near, far)
-    if found is None and _ask_kernel(far, near) is None:
-        # A kernel built without inet_diag's TCP module also answers ENOENT, so the other end is looked up too.
-        raise OSError(errno.ENOENT, "The kernel knows neither end of the connection.")
-    return found and _owner(*found)
+    found = _connected_socket(_packed(client), _packed(server))
+    return found and _owner(found.uid, found.inode)
 
 
 def by_proc(client: Address, server: Address, *, folder: Path = _PROC) -> int | None:
@@ -84,12 +80,25 @@ def inode(client: Address, server: Address) -> int | None:
     """
     near, far = _packed(client), _packed(server)
     try:
-        found = _ask_kernel(near, far)
+        found = _connected_socket(near, far)
     except OSError:
-        found = None
-    # A kernel built without inet_diag's TCP module answers that there is no such connection.
-    found = found or _find(near, far, _PROC)
-    return found[1] or None if found else None
+        found = _find(near, far, _PROC)
+    return found and (found.inode or None)
+
+
+def may_be_listening(address: Address) -> bool:
+    """
+    Return whether a socket may listen at ``address`` or at the wildcard address. False is certain, unless the kernel
+    was built without inet_diag's TCP module. Unlike ``listening``, this takes microseconds.
+
+    Raises:
+        ValueError: If the address is invalid.
+    """
+    near = _packed(address)
+    try:
+        return _ask_kernel(near, (bytes(len(near[0])), 0)) is not None
+    except OSError:
+        return True
 
 
 def listening(address: Address, *, folder: Path = _PROC) -> int | None:
@@ -104,8 +113,27 @@ def listening(address: Address, *, folder: Path = _PROC) -> int | None:
     return _search((host, port), (bytes(len(host)), 0), folder)
 
 
-def _ask_kernel(near: _PackedAddress, far: _PackedAddress) -> tuple[int, int] | None:
-    """Return the user id and inode of a socket, or None if there is none."""
+class _Socket(NamedTuple):
+    """A socket."""
+
+    uid: int
+    inode: int
+    is_connected: bool = True
+    """Whether it has the two addresses. Otherwise it listens at the near one."""
+
+
+def _connected_socket(near: _PackedAddress, far: _PackedAddress) -> _Socket | None:
+    found = _ask_kernel(near, far)
+    if found is None and _ask_kernel(far, near) is None:
+        # A kernel built without inet_diag's TCP module also answers ENOENT, so the other end is looked up too. After
+        # the connection was reset, that is the socket which listens there. To read the tables then would be a waste:
+        # it can take a hundred times longer.
+        raise OSError(errno.ENOENT, "The kernel knows neither end of the connection.")
+    return found if found and found.is_connected else None
+
+
+def _ask_kernel(near: _PackedAddress, far: _PackedAddress) -> _Socket | None:
+    """Return the socket with these addresses, or else one that listens at the near one; None if there is neither."""
     if sys.platform != "linux":
         raise OSError(errno.ENOSYS, "Only Linux has netlink.")
     ports = near[1].to_bytes(2, "big"), far[1].to_bytes(2, "big")
@@ -127,18 +155,17 @@ def _ask_kernel(near: _PackedAddress, far: _PackedAddress) -> tuple[int, int] | 
     if kind != _SOCK_DIAG_BY_FAMILY or len(answer) < _ANSWER.size:
         raise OSError(errno.EPROTO, "Unexpected answer from netlink.")
     *_, source, destination, uid, inode = _ANSWER.unpack_from(answer)
-    # If there is no such connection, the kernel returns a socket that listens on the client's port, if there is one.
-    return (uid, inode) if (source, destination) == ports else None
+    return _Socket(uid, inode, is_connected=(source, destination) == ports)
 
 
 def _search(near: _PackedAddress, far: _PackedAddress, folder: Path) -> int | None:
     found = _find(near, far, folder)
-    return found and _owner(*found)
+    return found and _owner(found.uid, found.inode)
 
 
-def _find(near: _PackedAddress, far: _PackedAddress, folder: Path) -> tuple[int, int] | None:
+def _find(near: _PackedAddress, far: _PackedAddress, folder: Path) -> _Socket | None:
     """
-    Return the user id and inode of a socket from the tables. A missing table means that there are no such sockets.
+    Return the socket with these addresses from the tables. A missing table means that there are no such sockets.
     """
     tables = (("tcp", b""), ("tcp6", _MAPPED)) if len(near[0]) == 4 else (("tcp6", b""),)
     for table, prefix in tables:
@@ -151,7 +178,7 @@ def _find(near: _PackedAddress, far: _PackedAddress, folder: Path) -> tuple[int,
         if found:
             # The fields after the addresses: state tx:rx timer:when retransmits uid timeout inode (proc_net_tcp.rst).
             fields = rest[:_MAX_LINE].split()
-            return int(fields[4]), int(fields[6])
+            return _Socket(int(fields[4]), int(fields[6]))
     return None
 
 

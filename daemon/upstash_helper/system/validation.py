@@ -8,12 +8,14 @@ of their own, so they are never shown: the value is compared with the type again
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from upstash_helper.system import text
+from upstash_helper.system.allowed import ALLOWED
 from upstash_helper.system.printable import printable
 
 if TYPE_CHECKING:
@@ -28,9 +30,6 @@ _MAX_SHOWN: Final = 32
 """Characters of a value that are shown. Longer values may be secrets in the wrong place."""
 _MAX_CHOICES: Final = 40
 _MAX_NUMBER: Final = 10**15
-
-ALLOWED: Final = "allowed"
-"""The key in ``Meta(extra=…)`` of the sentence part that says what a pattern allows, such as "letters and digits"."""
 
 
 class InvalidValue(NamedTuple):
@@ -81,14 +80,14 @@ def decode_json(data: bytes, kind: type[T], *, unique_keys: bool = False) -> T:
         value = msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         path = str(error)
-        # Another parser may accept what this one has not read to its end.
-        _require_json(data, unique_keys=unique_keys)
     except (ValueError, RecursionError):
         raise JsonInvalid(_json_problem(data)) from None
     else:
-        _require_json(data, unique_keys=unique_keys)
+        _parsed(data, unique_keys=unique_keys)
         return value
-    raise ValuesInvalid(explain(msgspec.json.decode(data), kind) or (InvalidValue(_pointer_in(path), _UNKNOWN),))
+    # msgspec has read it only up to the invalid value. What follows may not be JSON, or may be out of its range, too.
+    found = explain(_parsed(data, unique_keys=unique_keys), kind)
+    raise ValuesInvalid(found or (InvalidValue(_pointer_in(path), _UNKNOWN),))
 
 
 def convert(value: object, kind: Any, *, lenient: bool = False) -> Any:
@@ -137,13 +136,19 @@ class _DuplicateKey(ValueError):
     """An object has the same key twice."""
 
 
-def _require_json(data: bytes, *, unique_keys: bool) -> None:
+def _parsed(data: bytes, *, unique_keys: bool) -> object:
+    """Return the value by Python's parser. It accepts what msgspec does; numbers that are too large are infinite."""
+    hook = _reject_duplicates if unique_keys else None
     try:
-        json.loads(data, object_pairs_hook=_reject_duplicates if unique_keys else None)
+        return json.loads(data, object_pairs_hook=hook, parse_constant=_reject_constant)
     except _DuplicateKey:
         raise JsonInvalid("An object has the same key twice.") from None
     except (ValueError, RecursionError):
         raise JsonInvalid(_json_problem(data)) from None
+
+
+def _reject_constant(name: str) -> object:
+    raise ValueError(name)
 
 
 def _reject_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -165,7 +170,7 @@ def _json_problem(data: bytes) -> str:  # noqa: PLR0911 - one for each reason
     except UnicodeDecodeError as error:
         return f"It is not in UTF-8: see {text.line_and_column(data, error.start)}."
     try:
-        json.loads(content)
+        value = json.loads(content)
     except json.JSONDecodeError as error:
         if error.pos >= len(content.rstrip()) or error.msg.startswith("Unterminated string"):
             return "It ends too early: a value, a quotation mark, or a bracket is missing."
@@ -174,6 +179,10 @@ def _json_problem(data: bytes) -> str:  # noqa: PLR0911 - one for each reason
         return "It is nested too deeply."
     except ValueError:
         return "It has a number with too many digits."
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "It has half of a surrogate pair, such as \\ud83d without \\ude00, which is not a character."
     return "It has a value that JSON does not have, such as NaN."
 
 
@@ -306,6 +315,8 @@ class _Comparison:
                 number = value
         if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
             return _not_a(_name(kind), value)
+        if isinstance(number, float) and not math.isfinite(number):
+            return _not_a(_name(kind), number)
         too_low = (kind.ge is not None and number < kind.ge) or (kind.gt is not None and number <= kind.gt)
         too_high = (kind.le is not None and number > kind.le) or (kind.lt is not None and number >= kind.lt)
         return _not_a(_name(kind), number) if too_low or too_high else ""
@@ -322,7 +333,7 @@ def _of_text(value: str, kind: inspect.StrType, allowed: str) -> str:
     if kind.max_length is not None and len(value) > kind.max_length:
         return f"Must have at most {kind.max_length} characters, not {len(value)}."
     if kind.pattern is not None and not re.search(kind.pattern, value):
-        return f"Must be {allowed}." if allowed else "Has a character that is not allowed, or another form."
+        return f"Must be {allowed}." if allowed else "Has a character that is not allowed, or not the required form."
     return ""
 
 
@@ -355,7 +366,7 @@ def _shown(value: object) -> str:  # noqa: PLR0911 - one for each kind of value
         case str() if len(value) <= _MAX_SHOWN and value.isprintable():
             return '"{}"'.format(value.replace('"', "'"))
         case str():
-            return f"a text of {len(value)} characters"
+            return "a text of one character" if len(value) == 1 else f"a text of {len(value)} characters"
         case dict():
             return "an object"
         case list() | tuple():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -23,6 +23,8 @@ from upstash_helper.broker.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
+from upstash_helper.upstream.authorization import authorization, secrets_of
 from upstash_helper.upstream.http_client import HttpClient
 from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed
 from upstash_helper.upstream.response import error_text
@@ -39,6 +41,7 @@ MAX_RESPONSE_BYTES: Final = 8 * 1024 * 1024
 # Upstash's ids are UUIDs. Nothing else may end up in a path, where it could name another resource.
 _ID: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,128}")
 
+REFUSED: Final = "Upstash no longer accepts the connected account's credential. Connect again."
 _UNREADABLE: Final = "Upstash sent an unreadable response."
 
 _T = TypeVar("_T")
@@ -66,6 +69,7 @@ class DeveloperApi:
         """
         self._http = http
         self._base = f"{api_url.rstrip('/')}/v2/redis"
+        self._is_local = urlsplit(api_url).hostname in LOOPBACK_HOSTS
         self._rest_url = rest_url
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
@@ -83,6 +87,9 @@ class DeveloperApi:
         secrets = document.secrets()
         if secrets is None:
             raise UpstreamUnavailable("Upstash sent the database without its password and tokens.")
+        if self._is_local and document.tls_ca is not None:
+            # Only a sandbox on this machine may say what clients on this machine should trust.
+            secrets = msgspec.structs.replace(secrets, ca_file=await asyncio.to_thread(document.ca_file))
         return document.database(self._rest_url), secrets
 
     async def create(self, credential: Credential, new: NewDatabase) -> Database:
@@ -135,7 +142,7 @@ class DeveloperApi:
 
     async def _send(self, credential: Credential, method: str, path: str, body: object) -> Response:
         reading = method == "GET"
-        headers = {"Authorization": f"Basic {basic_credentials(credential)}", "Accept": "application/json"}
+        headers = {"Authorization": authorization(credential), "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self._http.send(
@@ -149,13 +156,6 @@ class DeveloperApi:
                 limit=MAX_RESPONSE_BYTES,
             )
         )
-
-
-def basic_credentials(credential: Credential) -> str:
-    """Return the credentials for HTTP Basic (RFC 7617), in UTF-8."""
-    if credential.email is None:
-        raise ReconnectRequired("The email address of the Upstash account is unknown. Connect again.")
-    return base64.b64encode(f"{credential.email}:{credential.api_key.reveal()}".encode()).decode()
 
 
 def _creation_body(new: NewDatabase) -> dict[str, Any]:
@@ -209,8 +209,8 @@ def _decoded(response: Response, kind: type[_T]) -> _T:
 
 
 _ERROR_BY_STATUS: Final[dict[int, tuple[type[HelperError], str]]] = {
-    401: (ReconnectRequired, "Upstash no longer accepts the stored API key. Connect again."),
-    403: (UpstreamForbidden, "Upstash does not allow this API key to do that."),
+    401: (ReconnectRequired, REFUSED),
+    403: (UpstreamForbidden, "Upstash does not allow this with the connected account's access."),
     409: (UpstreamConflict, "The request conflicts with the current state."),
     429: (UpstreamRateLimited, "Upstash's rate limit has been reached. Try again later."),
 }
@@ -228,7 +228,7 @@ def _check(response: Response, credential: Credential, database_id: str | None =
     kind, text = _ERROR_BY_STATUS.get(response.status, rejected)
     if response.status == 404 and database_id is not None:
         kind, text = DatabaseNotFound, "The account has no such database."
-    message = error_text(response, credential.api_key.reveal(), credential.email, basic_credentials(credential))
+    message = error_text(response, *secrets_of(credential))
     raise kind(f"{text} Upstash says: {message}" if message else text, retry_after=response.retry_after)
 
 

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import ipaddress
 import logging
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,14 +15,16 @@ from yarl import URL
 
 from upstash_helper import __version__
 from upstash_helper.broker.identity import CURRENT_CALLER
-from upstash_helper.system.proxies import UnsupportedProxy, find_proxy
+from upstash_helper.system.proxies import FROM_ENVIRONMENT, ProxySettings, UnsupportedProxy, find_proxy
+from upstash_helper.system.trust import CaFileUnusable, tls_context
 from upstash_helper.upstream.circuit_breaker import CircuitBreakers, Sharing
 from upstash_helper.upstream.connector import PROGRESS, Progress, TrackedConnector
-from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed, transport_failure
+from upstash_helper.upstream.request import Request, RetryPolicy, TransportFailed, intercepted, transport_failure
 from upstash_helper.upstream.response import Response, read
 from upstash_helper.upstream.streaming import StreamingRequest, open_response
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Callable, Iterator
 
     import stamina
@@ -49,7 +50,8 @@ class HttpClient:
         self,
         *,
         clock: Clock,
-        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
+        proxies: ProxySettings = FROM_ENVIRONMENT,
         connect_seconds: float = CONNECT_SECONDS,
         retry_seconds: float = 0.2,
         breaker: Sharing = "connecting",
@@ -58,12 +60,14 @@ class HttpClient:
         Args:
             clock: For the circuit breakers, and for a ``Retry-After`` that is a date.
             tls: Creates the TLS context. It reads the trust store, so it is called once, when needed, in a thread.
+            proxies: The settings of proxies.
             connect_seconds: Time limit for one connection, including TLS.
             retry_seconds: The approximate delay before the first retry; the second waits about twice as long.
             breaker: Which failures count for all callers together; see ``CircuitBreakers``.
         """
         self._clock = clock
         self._create_tls = tls
+        self._proxies = proxies
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._retry_seconds = retry_seconds
         self._breakers = CircuitBreakers(clock=clock, sharing=breaker)
@@ -186,11 +190,14 @@ class HttpClient:
                 proxy=proxy,
                 allow_redirects=False,
             ) as opened:
+                found = intercepted(url, opened)
+                if found is not None:
+                    raise found
                 response = await read(opened, limit=request.limit, now=self._clock.time())
         except TransportFailed as error:
             failure = error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = transport_failure(error, progress.stage, url)
+            failure = transport_failure(error, progress.stage, url, self._proxies)
         else:
             return _checked(response, request, url)
         raise failure
@@ -218,19 +225,31 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"upstash-helper/{__version__}", "Accept-Encoding": "gzip, deflate"},
                 timeout=self._timeout,
-                middlewares=(_send_once_middleware,),
+                middlewares=(self._send_once_middleware,),
                 # It would also read ~/.netrc, and send the credentials in it.
                 trust_env=False,
             )
         if url.scheme != "https":
             return self._session, True, None
-        return self._session, await self._tls_context(), await asyncio.to_thread(proxy_for, url)
+        return self._session, await self._tls_context(), await asyncio.to_thread(proxy_for, url, self._proxies)
+
+    async def _send_once_middleware(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        # aiohttp repeats a GET or DELETE if its connection broke. This error type keeps it from doing so: only the
+        # retry policy decides that.
+        try:
+            return await handler(request)
+        except (aiohttp.ClientError, OSError) as error:
+            failure = transport_failure(error, PROGRESS.get().stage, request.url, self._proxies)
+        raise failure
 
     async def _tls_context(self) -> ssl.SSLContext:
         # aiohttp's default context is never used: the daemon prevents it from loading the trust store at import.
         async with self._tls_lock:
             if self._tls is None:
-                self._tls = await asyncio.to_thread(self._create_tls)
+                try:
+                    self._tls = await asyncio.to_thread(self._create_tls)
+                except CaFileUnusable as error:
+                    raise TransportFailed("network", "connecting", str(error)) from None
             return self._tls
 
 
@@ -244,9 +263,9 @@ def is_loopback(url: URL) -> bool:
         return False
 
 
-def proxy_for(url: URL) -> URL | None:
+def proxy_for(url: URL, configured: ProxySettings = FROM_ENVIRONMENT) -> URL | None:
     """
-    Return the system's proxy for ``url``, from the environment or the settings of Windows or macOS.
+    Return the proxy for ``url``: of the settings, of the environment, or of Windows or macOS. Loopback needs none.
 
     Raises:
         TransportFailed: If it is not an HTTP proxy.
@@ -254,10 +273,10 @@ def proxy_for(url: URL) -> URL | None:
     if is_loopback(url):
         return None
     try:
-        proxy = find_proxy(url.scheme, url.host or "")
+        proxy = find_proxy(url.scheme, url.host or "", configured)
     except UnsupportedProxy as error:
         raise TransportFailed("network", "connecting", str(error)) from None
-    return None if proxy is None else URL(proxy)
+    return None if proxy is None else URL(proxy.url)
 
 
 @dataclass(slots=True)
@@ -287,23 +306,13 @@ def _unless_busy(request: Request, response: Response) -> Response:
 def _may_retry(request: Request, error: Exception) -> bool:
     if isinstance(error, _Busy):
         return True
-    if not isinstance(error, TransportFailed) or error.kind == "unreadable":
+    if not isinstance(error, TransportFailed) or error.kind in {"unreadable", "intercepted"}:
         return False
     if error.stage == "connecting":
         return True
     if error.stage == "sent":
         return request.retry is not RetryPolicy.UNSENT
     return request.retry is RetryPolicy.ALWAYS
-
-
-async def _send_once_middleware(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    # aiohttp repeats a GET or DELETE if its connection broke. This error type keeps it from doing so: only the retry
-    # policy decides that.
-    try:
-        return await handler(request)
-    except (aiohttp.ClientError, OSError) as error:
-        failure = transport_failure(error, PROGRESS.get().stage, request.url)
-    raise failure
 
 
 def _checked(response: Response | None, request: Request, url: URL) -> Response:

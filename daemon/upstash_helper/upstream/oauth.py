@@ -12,8 +12,11 @@ import base64
 import binascii
 import contextlib
 import logging
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
 
 from upstash_helper.broker.models import Secret, TokenSet
 from upstash_helper.broker.ports import AuthorizationFailed
@@ -37,11 +40,12 @@ REVOKE_SECONDS: Final = 5.0
 USERINFO_SECONDS: Final = 5.0
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 
-_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 # The characters of a token (RFC 6749, appendix A.12). No others may end up in an Authorization header.
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
 # Sufficient for a candidate, which is verified by a request. No colon: it ends the user name in HTTP Basic (RFC 7617,
 # section 2).
+_LIFETIMES: Final = frozenset({"expires_in", "expires_at"})
 _EMAIL: Final = re.compile(r"[^\s@:\x00-\x1f\x7f]{1,64}@[^\s@:\x00-\x1f\x7f]{1,190}")
 
 REASONS: Final[dict[str, FailureReason]] = {
@@ -67,6 +71,8 @@ REASONS: Final[dict[str, FailureReason]] = {
 
 class OAuth:
     """The adapter, with Auth0's endpoints."""
+
+    uses_callback_port: Final = True
 
     def __init__(
         self,
@@ -103,10 +109,12 @@ class OAuth:
         self._revoke_seconds = revoke_seconds
         self._userinfo_seconds = userinfo_seconds
 
-    @property
-    def issuer(self) -> str:
-        """The issuer; Auth0's ends with a slash."""
-        return f"{self._auth_url}/"
+    async def prepare(self) -> None:
+        """Do nothing: the endpoints and the client ID are known."""
+
+    def is_issuer(self, issuer: str | None) -> bool:
+        """Return whether a redirect with this ``iss`` is from the server. Auth0 may leave it out."""
+        return issuer is None or issuer == f"{self._auth_url}/"
 
     def authorization_url(self, *, state: Secret, code_verifier: Secret) -> str:
         """Return the URL of the authorization request (RFC 6749, section 4.1.1; RFC 7636, section 4.3)."""
@@ -136,7 +144,7 @@ class OAuth:
         request = Request(
             method="POST",
             url=f"{self._auth_url}/oauth/token",
-            headers=_FORM,
+            headers=FORM,
             body=body.encode(),
             # If the server used the code before the connection broke, it rejects the repetition with invalid_grant.
             retry=RetryPolicy.UNANSWERED,
@@ -148,7 +156,7 @@ class OAuth:
         except TransportFailed as error:
             failure = error
         else:
-            return self._tokens(response, code.reveal(), code_verifier.reveal())
+            return tokens_in(response, self._client_id, code.reveal(), code_verifier.reveal())
         raise AuthorizationFailed(transport_failure_reason(failure), failure.detail)
 
     async def email_of(self, tokens: TokenSet) -> tuple[str, ...]:
@@ -168,25 +176,8 @@ class OAuth:
                 await self._revoke(tokens.access_token, "access_token")
 
     async def _revoke(self, token: Secret, hint: Literal["refresh_token", "access_token"]) -> None:
-        # oauthlib only prepares the body, but requires an https URL for that; see authorization_url.
-        _, _, body = self._client().prepare_token_revocation_request(
-            "https://localhost", token.reveal(), token_type_hint=hint, client_id=self._client_id
-        )
-        request = Request(
-            method="POST",
-            url=f"{self._auth_url}/oauth/revoke",
-            headers=_FORM,
-            body=body.encode(),
-            retry=RetryPolicy.UNANSWERED,
-            deadline=self._revoke_seconds,
-            limit=MAX_RESPONSE_BYTES,
-        )
-        try:
-            response = await self._http.send(request)
-        except TransportFailed as failure:
-            logger.info("The %s was not revoked: %s", hint, failure.detail)
-        else:
-            logger.debug("Revocation of the %s: status %d", hint, response.status)
+        url = f"{self._auth_url}/oauth/revoke"
+        await revoke_token(self._http, url, token, hint, client_id=self._client_id, seconds=self._revoke_seconds)
 
     async def _userinfo(self, access_token: Secret) -> dict[str, Any]:
         request = Request(
@@ -211,29 +202,65 @@ class OAuth:
 
         return WebApplicationClient(self._client_id)
 
-    def _tokens(self, response: Response, *secrets: str) -> TokenSet:
-        """
-        Return the tokens in a response of the token endpoint.
 
-        Raises:
-            AuthorizationFailed: If it has none. ``secrets`` are removed from the server's message.
-        """
-        from oauthlib.oauth2 import OAuth2Error
+def tokens_in(response: Response, client_id: str, *secrets: str) -> TokenSet:
+    """
+    Return the tokens in a response of the token endpoint.
 
-        error = ""
-        document = parse_json(response.body)
-        try:
-            if isinstance(document, dict):
-                token = self._client().parse_request_body_response(response.body.decode())
-                if response.status == 200:
-                    return _token_set(token)
-        except OAuth2Error as rejected:
-            # If the document has no `error`, this is oauthlib's own code, such as `missing_token`.
-            if "error" in document and isinstance(rejected.error, str):
-                error = rejected.error
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            pass  # oauthlib cannot read the document
-        raise _authorization_failed(response, error, *secrets)
+    Raises:
+        AuthorizationFailed: If it has none. ``secrets`` are removed from the server's message.
+    """
+    from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
+
+    error = ""
+    document = parse_json(response.body)
+    try:
+        if isinstance(document, dict):
+            # Without the lifetime, since a wrong one must not cost the tokens: a refresh token may be used up for them.
+            rest = {name: value for name, value in document.items() if name not in _LIFETIMES}
+            token = WebApplicationClient(client_id).parse_request_body_response(msgspec.json.encode(rest).decode())
+            if response.status == 200:
+                return _token_set({**token, "expires_in": document.get("expires_in")})
+    except OAuth2Error as rejected:
+        # If the document has no `error`, this is oauthlib's own code, such as `missing_token`.
+        if "error" in document and isinstance(rejected.error, str):
+            error = rejected.error
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass  # oauthlib cannot read the document
+    raise _authorization_failed(response, error, *secrets)
+
+
+async def revoke_token(
+    http: HttpClient,
+    url: str,
+    token: Secret,
+    hint: Literal["refresh_token", "access_token"],
+    *,
+    client_id: str,
+    seconds: float,
+) -> None:
+    """Revoke one token (RFC 7009, section 2.1). Best effort: never raises."""
+    from oauthlib.oauth2 import WebApplicationClient
+
+    # oauthlib only prepares the body, but requires an https URL for that; see ``OAuth.authorization_url``.
+    _, _, body = WebApplicationClient(client_id).prepare_token_revocation_request(
+        "https://localhost", token.reveal(), token_type_hint=hint, client_id=client_id
+    )
+    request = Request(
+        method="POST",
+        url=url,
+        headers=FORM,
+        body=body.encode(),
+        retry=RetryPolicy.UNANSWERED,
+        deadline=seconds,
+        limit=MAX_RESPONSE_BYTES,
+    )
+    try:
+        response = await http.send(request)
+    except TransportFailed as failure:
+        logger.info("The %s was not revoked: %s", hint, failure.detail)
+    else:
+        logger.debug("Revocation of the %s: status %d", hint, response.status)
 
 
 def _token_set(token: dict[str, object]) -> TokenSet:
@@ -245,7 +272,17 @@ def _token_set(token: dict[str, object]) -> TokenSet:
         access_token=access_token,
         refresh_token=_secret(token.get("refresh_token")),
         id_token=_secret(token.get("id_token")),
+        expires_in=_seconds(token.get("expires_in")),
     )
+
+
+def _seconds(value: object) -> float | None:
+    """Return a lifetime; None if it is missing, or not a positive and finite number."""
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _secret(value: object) -> Secret | None:
@@ -259,7 +296,8 @@ def transport_failure_reason(failure: TransportFailed) -> FailureReason:
     """Return the reason for a response that is missing or incomplete."""
     if failure.kind == "timeout":
         return "timeout"
-    return "invalid_response" if failure.stage == "answered" else "network_error"
+    # A captive portal's response says nothing about the account.
+    return "invalid_response" if failure.stage == "answered" and failure.kind != "intercepted" else "network_error"
 
 
 def _failure_reason(error: str, status: int) -> FailureReason:
@@ -296,15 +334,18 @@ def _authorization_failed(response: Response, error: str, *secrets: str) -> Auth
 
             message = error_text(response, *secrets) or sanitize(error, *secrets)
             detail = f"{FAILURES[reason].detail} Upstash says: {message}" if message else ""
-    return AuthorizationFailed(reason, detail)
+    return AuthorizationFailed(reason, detail, retry_after=response.retry_after)
 
 
 # --- email addresses in tokens ----------------------------------------------------------------------------------------
 
 
 def valid_email(value: object) -> str | None:
-    """Return ``value`` if it looks like an email address."""
-    return value if isinstance(value, str) and _EMAIL.fullmatch(value) else None
+    """
+    Return ``value`` if it looks like an email address. The user decides by it which account to use, so it must not have
+    characters that change what is shown, such as those that reverse the direction of text.
+    """
+    return value if isinstance(value, str) and value.isprintable() and _EMAIL.fullmatch(value) else None
 
 
 def emails_in(claims: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,8 @@ from yarl import URL
 
 from upstash_helper.broker.errors import InvalidRequest, ReconnectRequired, UpstreamTimeout, UpstreamUnavailable
 from upstash_helper.broker.ports import PassThroughResponse
-from upstash_helper.upstream.developer_api import as_helper_error, basic_credentials
+from upstash_helper.upstream.authorization import authorization
+from upstash_helper.upstream.developer_api import REFUSED, as_helper_error
 from upstash_helper.upstream.request import TransportFailed, transport_failure
 from upstash_helper.upstream.streaming import StreamingRequest
 
@@ -94,7 +95,8 @@ _RESPONSE_FIELDS: Final = frozenset(
 )
 
 # RFC 9110, section 5.5. aiohttp decodes bytes that are not UTF-8 as lone surrogates, which it cannot write.
-_VALUE: Final = re.compile(r"[\t -~\x80-\ud7ff\ue000-\U0010ffff]*")
+# The characters that are not allowed, because the list of those that are takes 2 ms to compile.
+_VALUE: Final = re.compile(r"[^\x00-\x08\n-\x1f\x7f\ud800-\udfff]*")
 
 
 class DeveloperApiPassThrough:
@@ -137,7 +139,7 @@ class DeveloperApiPassThrough:
                 aclosing(self._chunks(response, outgoing.url)) as chunks,
             ):
                 if response.status == 401:
-                    raise ReconnectRequired("Upstash no longer accepts the stored API key. Connect again.")
+                    raise ReconnectRequired(REFUSED)
                 headers = response_headers(response.headers.items())
                 yield PassThroughResponse(status=response.status, headers=headers, pieces=chunks)
                 return
@@ -200,7 +202,7 @@ def response_headers(fields: Iterable[tuple[str, str]]) -> Fields:
 
 
 def _outgoing_headers(credential: Credential, request: PassThroughRequest) -> Fields:
-    own = [("Authorization", f"Basic {basic_credentials(credential)}")]
+    own = [("Authorization", authorization(credential))]
     if request.body is not None and request.length is not None:
         own.append(("Content-Length", str(request.length)))
     return (*own, *request_headers(request.headers))

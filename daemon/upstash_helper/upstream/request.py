@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import aiohttp
 
-from upstash_helper.system.proxies import ignored_socks_proxy
+from upstash_helper.system.proxies import FROM_ENVIRONMENT, ProxySettings, ignored_socks_proxy
 from upstash_helper.upstream.connector import Stage
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class TransportFailed(Exception):
 
     def __init__(
         self,
-        kind: Literal["network", "timeout", "unreadable"],
+        kind: Literal["network", "timeout", "unreadable", "intercepted"],
         stage: Stage,
         detail: str,
         *,
@@ -61,7 +62,18 @@ class TransportFailed(Exception):
         self.retry_after = retry_after
 
 
-def transport_failure(error: Exception, stage: Stage, url: URL) -> TransportFailed:
+def intercepted(url: URL, response: aiohttp.ClientResponse, stage: Stage = "answered") -> TransportFailed | None:
+    """Return the failure of a request that a captive portal or a proxy has answered, or None."""
+    from upstash_helper.upstream import interception  # not at the top: a start of the daemon sends no request
+
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    detail = interception.describe(url.host, response.status, media_type, response.headers.get("Location"))
+    return None if detail is None else TransportFailed("intercepted", stage, detail)
+
+
+def transport_failure(
+    error: Exception, stage: Stage, url: URL, proxies: ProxySettings = FROM_ENVIRONMENT
+) -> TransportFailed:
     """
     Translate an error of aiohttp or a socket.
 
@@ -70,7 +82,12 @@ def transport_failure(error: Exception, stage: Stage, url: URL) -> TransportFail
     if isinstance(error, TimeoutError):
         return TransportFailed("timeout", stage, f"{url.host} did not accept the connection in time.")
     if stage == "connecting":
-        ignored = None if url.scheme != "https" else ignored_socks_proxy()
+        if _is_of_another_name(error):
+            from upstash_helper.upstream import interception
+
+            detail = f"The certificate that was received is not for {url.host}. {interception.SIGN_IN}"
+            return TransportFailed("intercepted", stage, detail)
+        ignored = None if url.scheme != "https" else ignored_socks_proxy(configured=proxies)
         detail = _connection_error(error, url)
         return TransportFailed("network", stage, f"{detail} {ignored}" if ignored else detail)
     if stage == "sent":
@@ -83,10 +100,34 @@ def transport_failure(error: Exception, stage: Stage, url: URL) -> TransportFail
 def _connection_error(error: Exception, url: URL) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return f"This machine does not trust the certificate of {url.host}."
+            return f"This machine does not trust the certificate of {url.host}. {_CA_FILE}"
+        case aiohttp.ClientConnectorDNSError() if error.host != url.host:
+            return f"The proxy for {url.host} was not found. Check the setting https_proxy, or HTTPS_PROXY."
         case aiohttp.ClientConnectorDNSError():
-            return f"{url.host} was not found. Is this machine online?"
+            return f"{url.host} was not found. Is this machine online? {_PROXY}"
+        case aiohttp.ClientHttpProxyError(status=407):
+            return (
+                f"The proxy for {url.host} requires a user and a password. Set them in https_proxy in config.toml"
+                " (http://user:password@host:port), and run: upstash-helper restart"
+            )
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return f"{url.host} could not be reached through this machine's proxy."
+            return (
+                f"{url.host} could not be reached through this machine's proxy. Check the setting https_proxy, or"
+                " HTTPS_PROXY."
+            )
         case _:
-            return f"{url.host} could not be reached."
+            return f"{url.host} could not be reached. {_PROXY}"
+
+
+_PROXY: Final = "If this network needs a proxy, set https_proxy in config.toml, and run: upstash-helper restart"
+_CA_FILE: Final = (
+    "If a proxy or a security program inspects TLS, set ca_file in config.toml to its certificate, and run:"
+    " upstash-helper restart"
+)
+_X509_V_ERR_HOSTNAME_MISMATCH: Final = 62
+"""x509_vfy.h of OpenSSL."""
+
+
+def _is_of_another_name(error: Exception) -> bool:
+    cause = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else None
+    return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code == _X509_V_ERR_HOSTNAME_MISMATCH

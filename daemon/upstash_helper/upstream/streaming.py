@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 
 from upstash_helper.upstream.connector import PROGRESS, Progress
-from upstash_helper.upstream.request import TransportFailed, transport_failure
+from upstash_helper.upstream.request import TransportFailed, intercepted, transport_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -93,8 +93,10 @@ class StreamingProgress(Progress):
 
         Whether a kept-alive connection was closed is known only when it is used; that is no different from a failure to
         connect (RFC 9112, section 9.3.1). Only repeatable requests use such a connection.
+
+        A captive portal remains until the user has signed in there.
         """
-        if not isinstance(error, TransportFailed):
+        if not isinstance(error, TransportFailed) or error.kind == "intercepted":
             return False
         return error.stage == "connecting" or (error.stage == "sent" and self._was_kept_alive)
 
@@ -169,14 +171,22 @@ async def _attempt(
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 failure = transport_failure(error, progress.stage, url)
             else:
-                return _reject_redirect(response, url)
+                return _require_final(response, url)
             raise failure
     raise AssertionError  # the loop ends with a response or an error
 
 
-def _reject_redirect(response: aiohttp.ClientResponse, url: URL) -> aiohttp.ClientResponse:
+def _require_final(response: aiohttp.ClientResponse, url: URL) -> aiohttp.ClientResponse:
+    found = intercepted(url, response)
+    if found is not None:
+        response.close()
+        raise found
     # 304 is no redirect: it answers a conditional request.
     if 300 <= response.status < 400 and response.status != 304:
         response.close()
         raise TransportFailed("unreadable", "answered", f"{url.host} sent a redirect, which is not followed.")
+    # aiohttp skips the other responses below 200. After this one, the connection would not be HTTP any more.
+    if response.status == 101:
+        response.close()
+        raise TransportFailed("unreadable", "answered", f"{url.host} switched to another protocol without being asked.")
     return response

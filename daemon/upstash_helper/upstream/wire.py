@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
@@ -42,6 +43,8 @@ class DatabaseDocument(msgspec.Struct):
     password: _Text = None
     rest_token: _Text = None
     read_only_rest_token: _Text = None
+    tls_ca: Any = None
+    """Only a sandbox sends it. A member of this name that Upstash may add some day can have any type."""
 
     def __repr__(self) -> str:
         return f"DatabaseDocument({self.database_id!r})"
@@ -81,6 +84,19 @@ class DatabaseDocument(msgspec.Struct):
             rest_token=Secret(_text(self.rest_token)),
             read_only_rest_token=Secret(_text(self.read_only_rest_token)),
         )
+
+    def ca_file(self) -> str | None:
+        """
+        Return the certificate file that a sandbox names, or None if there is no such file on this machine.
+
+        A sandbox behind a forwarded port names a file of another machine.
+        """
+        path = self.tls_ca
+        if not isinstance(path, str) or not path.isprintable():
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            return path if Path(path).is_absolute() and Path(path).is_file() else None
+        return None
 
 
 def _host(endpoint: str) -> str:

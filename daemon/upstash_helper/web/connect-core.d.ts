@@ -33,7 +33,7 @@ type UserCode = {
  * - `sign-in-elsewhere`: a sign-in was started in another app or in upstash-helper, and is finished there.
  * - `window-closed`: the window seems to be closed. It may not be: a strict sign-in page cuts it off from this one.
  *   Waiting continues; offer the address again, and a way to cancel (`signal`).
- * - `connecting`: the user has signed in, and the helper creates and stores the API key.
+ * - `connecting`: the user has signed in, and the helper stores the credential.
  * - `decision`: another account is connected meanwhile, and upstash-helper asks the user whether to replace it.
  */
 type Progress =
@@ -158,10 +158,18 @@ type Connection = {
         command?: string;
       }[]
     | undefined;
+  /**
+   * `team_id` is null for
+   * the personal account.
+   */
   account: {
     email: string;
+    team_id?: string | null;
+    team_role?: string | null;
   } | null;
-  method: "oauth" | "api_key" | null;
+  /** With `read_only`, the helper refuses changes. Null if it is not known. */
+  access: "full" | "read_only" | null;
+  method: "oauth" | "grant" | "api_key" | null;
   /** RFC 3339, UTC. */
   since: string | null;
 };
@@ -227,6 +235,13 @@ type DatabaseCredentials = {
   rest_token: string;
   read_only_rest_token: string;
   env: Record<string, string>;
+  /**
+   * The certificate file that Redis clients must trust, for a database with TLS in a
+   * sandbox on this machine. It is also `REDIS_CA_FILE` in `env`.
+   */
+  ca_file?: string | null | undefined;
+  /** How Redis clients use `REDIS_CA_FILE`, by client. */
+  ca_usage?: Record<string, string> | undefined;
 };
 type Region = {
   id: string;

@@ -79,7 +79,7 @@ class BridgeNotOpened extends HelperNotRunning {
       undefined,
       next,
       ` If the window showed that ${hostname} cannot be found, this browser does not open addresses at *.localhost: ` +
-        `use Chrome, Edge or Firefox, or a browser that opens http://${host}.`,
+        `use Chrome, Edge, Firefox, or another browser that opens http://${host}.`,
     );
   }
 }
@@ -1670,6 +1670,7 @@ class RelayedRequest {
  * @returns {Promise<boolean>}
  * @throws {TokenRevoked} If the server answers that it does not know the token.
  * @throws {HelperOutdated} If it is a helper of an earlier version, or claims to be one.
+ * @throws {ApiError} If another program has the same port of the other loopback address.
  */
 async function provesToKnow(send, url, token, signal) {
   const digest = await sha256(encode(token));
@@ -1679,6 +1680,7 @@ async function provesToKnow(send, url, token, signal) {
   const answer = await response.json().catch(() => null);
   if (response.ok && answer?.proof === null) throw new TokenRevoked();
   if (answer?.code === "not_found") throw new HelperOutdated(url);
+  if (answer?.code === "port_conflict") throw new ApiError(answer);
   return answer?.proof === (await hmac(digest, `upstash-helper proof v1\n${new URL(url).host}\n${nonce}`));
 }
 
@@ -1836,7 +1838,11 @@ class Session {
    */
   async call(method, path, options = {}) {
     const response = await this.request(method, path, options);
-    return response.status === 204 ? /** @type {T} */ (null) : response.json();
+    if (response.status === 204) return /** @type {T} */ (null);
+    return response.json().catch(() => {
+      throwIfAborted(options.signal);
+      throw new AnswerLost(); // the connection broke within the answer
+    });
   }
 
   /**
@@ -1849,9 +1855,26 @@ class Session {
    */
   async request(method, path, options = {}) {
     throwIfAborted(options.signal);
-    if (options.token === undefined && !this.stored) throw new TokenRevoked();
-    const token = options.token === undefined ? (this.stored?.token ?? null) : options.token;
-    await this.#verify(token, options.signal);
+    if (options.token !== undefined) return this.#exchange(method, path, options.token, options);
+    if (!this.stored) throw new TokenRevoked();
+    const { token } = this.stored;
+    try {
+      return await this.#exchange(method, path, token, options);
+    } catch (error) {
+      // A call beside this one may have replaced the token. The helper did nothing with the old one.
+      if (!(error instanceof TokenRevoked) || !this.stored || this.stored.token === token) throw error;
+      return this.#exchange(method, path, this.stored.token, options);
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string | null} token
+   * @param {RequestOptions} options
+   */
+  async #exchange(method, path, token, options) {
+    await this.#verify(token, options);
     const response = await this.#answer(method, path, token, options);
     this.#heardAt = Date.now();
     if (response.ok) return response;
@@ -1873,7 +1896,7 @@ class Session {
     } catch (error) {
       throwIfAborted(options.signal);
       if (error instanceof UpstashHelperError) throw error;
-      throw await this.#explain(token, error);
+      throw await this.#explain(token, options, error);
     }
   }
 
@@ -1901,14 +1924,17 @@ class Session {
    * Find out why there was no answer. An origin whose access was revoked can read no answer but this one.
    *
    * @param {string | null} token
+   * @param {RequestOptions} options
    * @param {unknown} cause
    * @returns {Promise<UpstashHelperError>}
    */
-  async #explain(token, cause) {
+  async #explain(token, options, cause) {
+    // An event, or another call, may have reported in the meantime that access was revoked.
+    if (options.token === undefined && !this.stored) return new TokenRevoked();
     const isOwn = token !== null && token === this.stored?.token;
     this.#heardAt = 0;
     try {
-      await this.#verify(isOwn ? token : null, undefined);
+      await this.#verify(isOwn ? token : null, { ...options, signal: undefined });
       return this.isBridged && !isOwn ? await unreachable([this.url], cause) : new AnswerLost();
     } catch (error) {
       return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
@@ -1925,9 +1951,9 @@ class Session {
    * its port and imitate it. A token is sent only right after the server has proved that it knows it.
    *
    * @param {string | null} token
-   * @param {AbortSignal | undefined} signal
+   * @param {RequestOptions} options
    */
-  async #verify(token, signal) {
+  async #verify(token, { token: given, signal }) {
     if (token === null && this.isVerified) return;
     const limit = anyOf(signal, AbortSignal.timeout(PROBE_MS));
     let isThere = false;
@@ -1936,7 +1962,7 @@ class Session {
         token === null ? await isHelper(this.url, limit) : await provesToKnow(this.send, this.#target, token, limit);
     } catch (error) {
       throwIfAborted(signal);
-      if (error instanceof TokenRevoked) throw await this.#unknown(token);
+      if (error instanceof TokenRevoked) throw given === undefined ? await this.#revoked(token) : new PairingExpired();
       if (error instanceof UpstashHelperError) throw error;
     }
     throwIfAborted(signal);
@@ -1944,10 +1970,9 @@ class Session {
     this.#heardAt = Date.now();
   }
 
-  /** Return the error for a token that the helper does not know. @param {string | null} token */
-  async #unknown(token) {
-    if (token !== this.stored?.token) return new PairingExpired(); // the secret of a request that is long over
-    await this.forget();
+  /** Delete `token`, which the helper does not know any more, and return the error. @param {string | null} token */
+  async #revoked(token) {
+    if (token === this.stored?.token) await this.forget();
     return new TokenRevoked();
   }
 

@@ -33,7 +33,7 @@ type UserCode = {
  * - `sign-in-elsewhere`: a sign-in was started in another app or in upstash-helper, and is finished there.
  * - `window-closed`: the window seems to be closed. It may not be: a strict sign-in page cuts it off from this one.
  *   Waiting continues; offer the address again, and a way to cancel (`signal`).
- * - `connecting`: the user has signed in, and the helper creates and stores the API key.
+ * - `connecting`: the user has signed in, and the helper stores the credential.
  * - `decision`: another account is connected meanwhile, and upstash-helper asks the user whether to replace it.
  */
 type Progress =
@@ -158,10 +158,18 @@ type Connection = {
         command?: string;
       }[]
     | undefined;
+  /**
+   * `team_id` is null for
+   * the personal account.
+   */
   account: {
     email: string;
+    team_id?: string | null;
+    team_role?: string | null;
   } | null;
-  method: "oauth" | "api_key" | null;
+  /** With `read_only`, the helper refuses changes. Null if it is not known. */
+  access: "full" | "read_only" | null;
+  method: "oauth" | "grant" | "api_key" | null;
   /** RFC 3339, UTC. */
   since: string | null;
 };
@@ -227,6 +235,13 @@ type DatabaseCredentials = {
   rest_token: string;
   read_only_rest_token: string;
   env: Record<string, string>;
+  /**
+   * The certificate file that Redis clients must trust, for a database with TLS in a
+   * sandbox on this machine. It is also `REDIS_CA_FILE` in `env`.
+   */
+  ca_file?: string | null | undefined;
+  /** How Redis clients use `REDIS_CA_FILE`, by client. */
+  ca_usage?: Record<string, string> | undefined;
 };
 type Region = {
   id: string;
@@ -495,10 +510,10 @@ declare class ApiError extends UpstashHelperError {
  * Importing the module defines it.
  *
  * Attributes: `name`, `scopes` and `reason` as in `connectUpstash`; `label` for the text on the button; `help-url` for
- * a page on how to get the helper; `url` and `bridge`, for tests. Events: see `UpstashConnectEvents`. Colors: the custom
- * properties `--upstash-accent`, `--upstash-on-accent`, `--upstash-text`, `--upstash-quiet`, `--upstash-card`,
- * `--upstash-line`, `--upstash-well`, `--upstash-bad`; also `--upstash-radius` and `--upstash-font`. Light or dark as
- * the page's own `color-scheme`.
+ * a page on how to get the helper, in place of the default one (empty: no link); `url` and `bridge`, for tests. Events:
+ * see `UpstashConnectEvents`. Colors: the custom properties `--upstash-accent`, `--upstash-on-accent`,
+ * `--upstash-text`, `--upstash-quiet`, `--upstash-card`, `--upstash-line`, `--upstash-well`, `--upstash-bad`; also
+ * `--upstash-radius` and `--upstash-font`. Light or dark as the page's own `color-scheme`.
  */
 declare class UpstashConnectElement extends HTMLElement {
   /** Where the token is kept, as in `connectUpstash`. Set it before the element is in the page. */

@@ -82,7 +82,7 @@ class BridgeNotOpened extends HelperNotRunning {
       undefined,
       next,
       ` If the window showed that ${hostname} cannot be found, this browser does not open addresses at *.localhost: ` +
-        `use Chrome, Edge or Firefox, or a browser that opens http://${host}.`,
+        `use Chrome, Edge, Firefox, or another browser that opens http://${host}.`,
     );
   }
 }
@@ -1684,6 +1684,7 @@ class RelayedRequest {
  * @returns {Promise<boolean>}
  * @throws {TokenRevoked} If the server answers that it does not know the token.
  * @throws {HelperOutdated} If it is a helper of an earlier version, or claims to be one.
+ * @throws {ApiError} If another program has the same port of the other loopback address.
  */
 async function provesToKnow(send, url, token, signal) {
   const digest = await sha256(encode(token));
@@ -1693,6 +1694,7 @@ async function provesToKnow(send, url, token, signal) {
   const answer = await response.json().catch(() => null);
   if (response.ok && answer?.proof === null) throw new TokenRevoked();
   if (answer?.code === "not_found") throw new HelperOutdated(url);
+  if (answer?.code === "port_conflict") throw new ApiError(answer);
   return answer?.proof === (await hmac(digest, `upstash-helper proof v1\n${new URL(url).host}\n${nonce}`));
 }
 
@@ -1850,7 +1852,11 @@ class Session {
    */
   async call(method, path, options = {}) {
     const response = await this.request(method, path, options);
-    return response.status === 204 ? /** @type {T} */ (null) : response.json();
+    if (response.status === 204) return /** @type {T} */ (null);
+    return response.json().catch(() => {
+      throwIfAborted(options.signal);
+      throw new AnswerLost(); // the connection broke within the answer
+    });
   }
 
   /**
@@ -1863,9 +1869,26 @@ class Session {
    */
   async request(method, path, options = {}) {
     throwIfAborted(options.signal);
-    if (options.token === undefined && !this.stored) throw new TokenRevoked();
-    const token = options.token === undefined ? (this.stored?.token ?? null) : options.token;
-    await this.#verify(token, options.signal);
+    if (options.token !== undefined) return this.#exchange(method, path, options.token, options);
+    if (!this.stored) throw new TokenRevoked();
+    const { token } = this.stored;
+    try {
+      return await this.#exchange(method, path, token, options);
+    } catch (error) {
+      // A call beside this one may have replaced the token. The helper did nothing with the old one.
+      if (!(error instanceof TokenRevoked) || !this.stored || this.stored.token === token) throw error;
+      return this.#exchange(method, path, this.stored.token, options);
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string | null} token
+   * @param {RequestOptions} options
+   */
+  async #exchange(method, path, token, options) {
+    await this.#verify(token, options);
     const response = await this.#answer(method, path, token, options);
     this.#heardAt = Date.now();
     if (response.ok) return response;
@@ -1887,7 +1910,7 @@ class Session {
     } catch (error) {
       throwIfAborted(options.signal);
       if (error instanceof UpstashHelperError) throw error;
-      throw await this.#explain(token, error);
+      throw await this.#explain(token, options, error);
     }
   }
 
@@ -1915,14 +1938,17 @@ class Session {
    * Find out why there was no answer. An origin whose access was revoked can read no answer but this one.
    *
    * @param {string | null} token
+   * @param {RequestOptions} options
    * @param {unknown} cause
    * @returns {Promise<UpstashHelperError>}
    */
-  async #explain(token, cause) {
+  async #explain(token, options, cause) {
+    // An event, or another call, may have reported in the meantime that access was revoked.
+    if (options.token === undefined && !this.stored) return new TokenRevoked();
     const isOwn = token !== null && token === this.stored?.token;
     this.#heardAt = 0;
     try {
-      await this.#verify(isOwn ? token : null, undefined);
+      await this.#verify(isOwn ? token : null, { ...options, signal: undefined });
       return this.isBridged && !isOwn ? await unreachable([this.url], cause) : new AnswerLost();
     } catch (error) {
       return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
@@ -1939,9 +1965,9 @@ class Session {
    * its port and imitate it. A token is sent only right after the server has proved that it knows it.
    *
    * @param {string | null} token
-   * @param {AbortSignal | undefined} signal
+   * @param {RequestOptions} options
    */
-  async #verify(token, signal) {
+  async #verify(token, { token: given, signal }) {
     if (token === null && this.isVerified) return;
     const limit = anyOf(signal, AbortSignal.timeout(PROBE_MS));
     let isThere = false;
@@ -1950,7 +1976,7 @@ class Session {
         token === null ? await isHelper(this.url, limit) : await provesToKnow(this.send, this.#target, token, limit);
     } catch (error) {
       throwIfAborted(signal);
-      if (error instanceof TokenRevoked) throw await this.#unknown(token);
+      if (error instanceof TokenRevoked) throw given === undefined ? await this.#revoked(token) : new PairingExpired();
       if (error instanceof UpstashHelperError) throw error;
     }
     throwIfAborted(signal);
@@ -1958,10 +1984,9 @@ class Session {
     this.#heardAt = Date.now();
   }
 
-  /** Return the error for a token that the helper does not know. @param {string | null} token */
-  async #unknown(token) {
-    if (token !== this.stored?.token) return new PairingExpired(); // the secret of a request that is long over
-    await this.forget();
+  /** Delete `token`, which the helper does not know any more, and return the error. @param {string | null} token */
+  async #revoked(token) {
+    if (token === this.stored?.token) await this.forget();
     return new TokenRevoked();
   }
 
@@ -2143,6 +2168,9 @@ const ELEMENT_CSS = `
   @media (prefers-reduced-motion: reduce) { .spin { animation-duration: 4s; } button { transition: none; } }
 `;
 
+/** Where users get the helper, as in pyproject.toml. */
+const HELP_URL = "https://upstash.com/docs";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 const ICONS = {
@@ -2203,7 +2231,7 @@ const WAITING = {
   ],
   approval: [
     "Approve this page in upstash-helper",
-    "Use its dashboard, its tray icon or “upstash-helper approvals approve”. It shows the same code:",
+    "Use its dashboard, its tray icon, or “upstash-helper approvals approve”. It shows the same code:",
   ],
   "sign-in": ["Sign in to Upstash", "A window has opened. This page continues when you are done."],
   "sign-in-bridge": ["Sign in to Upstash", "Use the button in the upstash-helper window, and leave that window open."],
@@ -2231,10 +2259,10 @@ const ElementBase = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ??
  * Importing the module defines it.
  *
  * Attributes: `name`, `scopes` and `reason` as in `connectUpstash`; `label` for the text on the button; `help-url` for
- * a page on how to get the helper; `url` and `bridge`, for tests. Events: see `UpstashConnectEvents`. Colors: the custom
- * properties `--upstash-accent`, `--upstash-on-accent`, `--upstash-text`, `--upstash-quiet`, `--upstash-card`,
- * `--upstash-line`, `--upstash-well`, `--upstash-bad`; also `--upstash-radius` and `--upstash-font`. Light or dark as
- * the page's own `color-scheme`.
+ * a page on how to get the helper, in place of the default one (empty: no link); `url` and `bridge`, for tests. Events:
+ * see `UpstashConnectEvents`. Colors: the custom properties `--upstash-accent`, `--upstash-on-accent`,
+ * `--upstash-text`, `--upstash-quiet`, `--upstash-card`, `--upstash-line`, `--upstash-well`, `--upstash-bad`; also
+ * `--upstash-radius` and `--upstash-font`. Light or dark as the page's own `color-scheme`.
  */
 class UpstashConnectElement extends ElementBase {
   /**
@@ -2386,7 +2414,9 @@ class UpstashConnectElement extends ElementBase {
     this.#error =
       error instanceof UpstashHelperError
         ? error
-        : new UpstashHelperError("unexpected", "Something went wrong.", String(error), { cause: error });
+        : new UpstashHelperError("unexpected", "Something went wrong.", "Reload this page, and try again.", {
+            cause: error,
+          });
     this.#show({ step: error instanceof HelperNotRunning ? "missing" : "error" });
     this.#dispatch("upstash-error", { error: this.#error });
   }
@@ -2466,7 +2496,7 @@ class UpstashConnectElement extends ElementBase {
   #drawError() {
     const error = this.#error;
     const isMissing = error instanceof HelperNotRunning;
-    const helpUrl = this.getAttribute("help-url");
+    const helpUrl = this.getAttribute("help-url") ?? HELP_URL;
     const retry = h("button", { type: "button", class: "primary", click: () => this.connect() }, "Try again");
     if (!isMissing) {
       const dismiss = h("button", { type: "button", class: "plain", click: () => this.cancel() }, "Dismiss");
@@ -2477,10 +2507,10 @@ class UpstashConnectElement extends ElementBase {
       ? ["upstash-helper is not responding", error.help]
       : [
           "upstash-helper is not running",
-          "It keeps your Upstash account on this computer, so that pages never see its key. Start it in a terminal:",
+          "It keeps your Upstash credential on this computer, so that pages never see it. If it is installed, start it in a terminal:",
         ];
     const help = helpUrl
-      ? h("a", { class: "button plain", href: helpUrl, target: "_blank", rel: "noopener" }, "How to get it")
+      ? h("a", { class: "button plain", href: helpUrl, target: "_blank", rel: "noopener" }, "Get upstash-helper")
       : null;
     return card(
       icon("error", "bad"),

@@ -292,7 +292,7 @@ test("each click tries one address, starting with the one that worked last", asy
     await assert.rejects(crossed, (error) => {
       assert.ok(error instanceof HelperNotRunning);
       assert.equal(error.next, bridge.next);
-      assert.match(error.help, /upstash-helper\.localhost cannot be found.*use Chrome, Edge or Firefox/);
+      assert.match(error.help, /upstash-helper\.localhost cannot be found.*use Chrome, Edge, Firefox/);
       return true;
     });
   }

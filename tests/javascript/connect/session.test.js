@@ -123,6 +123,13 @@ test("a rejected poll secret does not delete the token", async (t) => {
   assert.equal(storage.items.size, 1);
 });
 
+test("T79: a response that breaks off is an AnswerLost error, and not that of a parser", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("POST /v1/databases", { text: '{"id": "1', headers: { "content-type": "application/json" } });
+
+  await assert.rejects(session.call("POST", "/v1/databases", { body: {} }), AnswerLost);
+});
+
 test("a lost response is an AnswerLost error if the helper is still running", async (t) => {
   const { helper, session } = await connected(t);
   helper.on("POST /v1/databases", { lost: true }).on("GET /v1/token", { json: {} });
@@ -143,6 +150,60 @@ test("a page whose access was revoked gets TokenRevoked although it can read no 
   await assert.rejects(session.call("GET", "/v1/databases"), TokenRevoked);
 
   assert.equal(session.stored, null);
+});
+
+test("a call that is under way when an event reports the revocation gets TokenRevoked", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("POST /v1/databases", () => {
+    helper.tokens = [];
+    void session.forget();
+    return { lost: true };
+  });
+
+  await assert.rejects(session.call("POST", "/v1/databases", { body: {} }), TokenRevoked);
+
+  assert.equal(helper.challenges, 1);
+});
+
+test("a call whose token is deleted before it is sent gets TokenRevoked", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.tokens = [];
+
+  const calls = await Promise.allSettled([session.call("GET", "/v1/databases"), session.call("GET", "/v1/regions")]);
+
+  assert.deepEqual(
+    calls.map((call) => call.status === "rejected" && call.reason.code),
+    ["token_revoked", "token_revoked"],
+  );
+});
+
+test("a call whose token is replaced before it is sent uses the new token", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("GET /v1/databases", () => {
+    void session.keep({ requested: [], scopes: ["databases:read"], token: "uha_next" });
+    helper.on("GET /v1/databases", { json: { databases: [] } });
+    return refused(401, "invalid_token");
+  });
+
+  assert.deepEqual(await session.call("GET", "/v1/databases"), { databases: [] });
+
+  assert.deepEqual(
+    helper.requests.map(({ headers }) => headers.authorization),
+    ["Bearer uha_secret", "Bearer uha_next"],
+  );
+});
+
+test("a lost response is an AnswerLost error also if the token was replaced in the meantime", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.on("POST /v1/databases", () => {
+    helper.tokens = ["uha_next"];
+    void session.keep({ requested: [], scopes: ["databases:read"], token: "uha_next" });
+    return { lost: true };
+  });
+
+  await assert.rejects(session.call("POST", "/v1/databases", { body: {} }), AnswerLost);
+
+  assert.equal(helper.seen("POST /v1/databases").length, 1);
 });
 
 test("a stopped helper is a HelperNotRunning error", async (t) => {
@@ -180,6 +241,16 @@ test("T72: a proof for another address is not accepted", async (t) => {
 
   assert.equal(relayed.challenges, 1);
   assert.deepEqual(relayed.requests, []);
+});
+
+test("T72: a helper that cannot know who receives the token says so, and gets none", async (t) => {
+  const { helper, session } = await connected(t);
+  helper.refusesToProve = true;
+
+  await assert.rejects(session.call("GET", "/v1/databases"), { name: "ApiError", code: "port_conflict" });
+
+  assert.deepEqual(helper.requests, []);
+  assert.notEqual(session.stored, null);
 });
 
 test("a token that the helper does not know is deleted without being sent", async (t) => {

@@ -81,7 +81,29 @@ test("a problem keeps its code, text, and fields", async (t) => {
     assert.equal(messageOf(error), "Details of invalid_request.");
     return true;
   });
-  assert.equal(messageOf("text"), "text");
+});
+
+test("T79: the text of another error is for the console", (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  const bug = new TypeError("x is not a function");
+
+  assert.equal(messageOf(bug), "Something went wrong in this page. Reload it, and try again.");
+
+  assert.deepEqual(
+    logged.mock.calls.map((call) => call.arguments),
+    [[bug]],
+  );
+});
+
+test("T79: an answer that is not JSON is not explained in the words of a parser", async (t) => {
+  const helper = await Helper.start(t);
+  helper.on("GET /v1/apps", { text: "<!doctype html>" });
+  inPage(t, helper);
+
+  await assert.rejects(call("GET", "/v1/apps"), {
+    code: "unexpected",
+    message: "The helper sent an answer that this page does not understand.",
+  });
 });
 
 test("the error of a helper that does not respond has the command that starts it", async (t) => {

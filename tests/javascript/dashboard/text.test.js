@@ -66,6 +66,7 @@ for (const [seconds, expected] of /** @type {[number, string][]} */ ([
 
 test("codes are shown as text, and unknown codes unchanged", () => {
   assert.equal(actionText("pairing.approve"), "Approved an app");
+  assert.equal(actionText("upstash.delete"), "Used Upstash's API (DELETE)");
   assert.equal(actionText("something.new"), "something.new");
   assert.equal(resultText("ok"), "Done");
   assert.equal(resultText("started"), "Started");

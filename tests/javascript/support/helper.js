@@ -31,6 +31,8 @@ export class Helper {
   proof = { isGiven: true, delay: 0 };
   /** The tokens that the server knows. */
   tokens = ["uha_secret", "uha_new", "uha_next", "uha_old", "poll"];
+  /** Whether another program has the same port of the other loopback address. */
+  refusesToProve = false;
   /** How often the server was asked to prove that it knows a token. */
   challenges = 0;
   /** Replies by method and path without the query; of several, each is used once, and the last one from then on. @type {Map<string, Reply[]>} */
@@ -95,6 +97,10 @@ export class Helper {
     }
     if (path === "/v1/proof") {
       this.challenges += 1;
+      if (this.refusesToProve) {
+        await this.#send(response, { status: 503, json: problem(503, "port_conflict") });
+        return;
+      }
       const value = prove(this.tokens, headers.host ?? "", new URLSearchParams(query));
       await this.#send(response, { json: { proof: this.proof.isGiven ? value : "0".repeat(64) } });
       return;

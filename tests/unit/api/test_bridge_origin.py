@@ -95,7 +95,8 @@ def test_header_from_a_native_program_is_denied(facts: RequestFacts) -> None:
 @pytest.mark.parametrize(
     "named",
     [
-        *((origin,) for origin in ADDRESS.origins), (EXTENSION_ORIGIN,), ("null",), ("",), ("*",), ("http://app.example",),
+        *((f"http://{host}",) for host in (*ADDRESS.hosts, "app.localhost:3000")),
+        (EXTENSION_ORIGIN,), ("null",), ("",), ("*",), ("http://app.example",),
         ("https://app.example/",), ("https://APP.example",), ("https://app.example, https://b.example",),
         (PAGE_ORIGIN, PAGE_ORIGIN), (PAGE_ORIGIN, UNAPPROVED_ORIGIN), ("file://",), ("https://app.example:443",),
     ],

@@ -268,10 +268,14 @@ def test_t29_missing_scope_is_named(who: str) -> None:
 @pytest.mark.parametrize("policy", [READ, OWNER_ONLY, OPEN, PAGE, LANDING, PAIRING, PASS_THROUGH, None])
 def test_t50_other_user_is_denied_everywhere(policy: Policy | None) -> None:
     """Another user is denied even with a valid token, and before anything about routes is disclosed."""
-    decision = decided(other_user=True, policy=policy)
+    decisions = [
+        decided(other_user=True, policy=policy),
+        decided(other_user=True, policy=policy, hosts=("evil.example",)),
+    ]
 
-    assert isinstance(decision, Denied)
-    assert (403, "wrong_user", True) == (decision.status, decision.code, decision.close)
+    for decision in decisions:
+        assert isinstance(decision, Denied)
+        assert (403, "wrong_user", True) == (decision.status, decision.code, decision.close)
 
 
 def test_t50_token_sent_by_another_user_is_not_a_misuse_by_its_app() -> None:
@@ -294,6 +298,38 @@ def test_t09_unsupported_origin_cannot_request_access(origin: str) -> None:
     assert (403, "origin_not_allowed") == code(
         method="POST", origins=(origin,), authorizations=(), policy=REQUEST_ACCESS, content_types=("application/json",)
     )
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(f"http://{host}" for host in ADDRESS.hosts), "http://app.localhost:3000", "http://a.b.localhost:3000",
+        "https://localhost:3000", "https://127.0.0.1:3000", "https://[::1]:3000", "https://app.localhost:3000",
+        "https://localhost.:3000", "https://a_b.localhost:3000",
+    ],
+)  # fmt: skip
+def test_t57_page_left_at_the_port_cannot_request_access(origin: str) -> None:
+    """The daemon has the port, so an earlier program has left the page, whatever name of this computer it has."""
+    asked = {
+        "method": "POST", "authorizations": (), "policy": REQUEST_ACCESS, "content_types": ("application/json",),
+    }  # fmt: skip
+    elsewhere = origin.replace(":3000", ":3001")
+
+    assert (403, "origin_not_allowed") == code(**asked, origins=(origin,))
+    assert not may_read(
+        msgspec.structs.replace(REQUEST, origins=(origin,), policy=PAIRING), ADDRESS, CALLERS_WITH_ACCESS
+    )
+    if "upstash-helper" not in origin:
+        assert "no caller" == outcome(decided(**asked, origins=(elsewhere,)))
+
+
+@pytest.mark.parametrize("port", [80, 443])
+def test_t57_default_port_is_recognized(port: int) -> None:
+    """Browsers leave it out."""
+    address, scheme = ServerAddress(port=port), "http" if port == 80 else "https"
+
+    assert address.is_here(f"{scheme}://localhost")
+    assert not address.is_here(f"{scheme}://localhost:3000")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])

@@ -13,7 +13,8 @@ from upstash_helper.broker.models import Secret
 @pytest.mark.parametrize("tls_hellos", [None, 0, 2])
 def test_waiting_page_shows_the_paste_command_once(tls_hellos: int | None) -> None:
     """
-    The page that waits for the sign-in has one instruction to paste the address, with a hint and without.
+    The page that waits for the sign-in has one instruction to paste the address, with a hint and without. Its command
+    can be copied.
     """
     hint = None if tls_hellos is None else no_callback(tls_hellos)
     attempt = Pending(
@@ -25,3 +26,4 @@ def test_waiting_page_shows_the_paste_command_once(tls_hellos: int | None) -> No
 
     assert page.text is not None
     assert 1 == page.text.count("upstash-helper connect --paste")
+    assert "<code>upstash-helper connect --paste</code>" in page.text

@@ -20,7 +20,7 @@ from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 PAGE = Identity(kind="web", name="https://app.example.com")
@@ -71,8 +71,11 @@ class Run:
     clock: FakeClock
     events: EventBus = field(default_factory=EventBus)
     background: Background = field(default_factory=Background)
+    runs: list[Run] = field(default_factory=list)
+    """This run and those before and after it."""
 
     def __post_init__(self) -> None:
+        self.runs.append(self)
         self.records = Records(self.ledger.apps)
         self.pending = PendingWrites(
             ledger=self.ledger, tombstones=NoTombstones(), background=self.background, clock=self.clock
@@ -97,17 +100,20 @@ class Run:
         await self.background.drain(5)
         await self.pending.close()
         await self.apps.save_last_uses()
-        run = Run(ledger=self.ledger, clock=self.clock)
+        run = Run(ledger=self.ledger, clock=self.clock, runs=self.runs)
         await run.apps.ready()
         return run
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+async def run(tmp_path: Path) -> AsyncIterator[Run]:
     """A daemon with an empty ledger."""
     clock = FakeClock()
     ledger = SqliteLedger(tmp_path / "ledger.db", monotonic=clock.monotonic, wall=clock.time)
-    return Run(ledger=ledger, clock=clock)
+    run = Run(ledger=ledger, clock=clock)
+    yield run
+    await run.runs[-1].background.drain(5)  # a later write would open the ledger again
+    await ledger.close()
 
 
 async def test_only_the_exact_token_is_found(run: Run) -> None:

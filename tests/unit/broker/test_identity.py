@@ -50,6 +50,8 @@ def test_extension_origins_are_accepted(origin: str) -> None:
         "https://app.example.com\r\nX: y", "https://app.example.com\x00", "https://app.example.com\udcff",
         # a browser would have used punycode
         "https://аррӏе.com", "https://bücher.example", "https://app。example.com", "https://xn--80ak6aa92e.com\u200b",
+        "https://127.1", "https://2130706433", "https://0x7f.0.0.1", "https://010.0.0.1", "https://1.2.3.4.5",
+        "https://127.0.0.1.", "https://[0:0:0:0:0:0:0:1]", "https://[::ffff:127.0.0.1]", "https://[1::2::3]",
         # http over the network
         "http://example.com", "http://192.168.1.2", "http://10.0.0.1:3000", "http://[fe80::1]", "http://0.0.0.0:3000",
         "http://localhost.evil.com", "http://localhost.", "http://localhost.:3000", "http://xlocalhost",
@@ -69,6 +71,22 @@ def test_extension_origins_are_accepted(origin: str) -> None:
 def test_other_origins_are_rejected(origin: str) -> None:
     """Strings that a browser would not send, or that nothing vouches for, cannot have access."""
     assert of_origin(origin) is None
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "upstash-helper.localhost", "upstash-helper.localhost.", "0123456789abcdef.upstash-helper.localhost",
+        "0123456789abcdef.upstash-helper.localhost.", "a.b.upstash-helper.localhost", "a_b.upstash-helper.localhost",
+        "-.upstash-helper.localhost", ".upstash-helper.localhost", "a..upstash-helper.localhost",
+        "upstash-helper.localhost..",
+    ],
+)  # fmt: skip
+def test_t57_names_of_the_owners_pages_are_rejected(scheme: str, host: str) -> None:
+    """The user would take such an app for the helper."""
+    assert [None, None] == [of_origin(f"{scheme}://{host}{port}") for port in ("", ":3000")]
+    assert of_origin(f"https://{host.rstrip('.')}.example.com") is not None
 
 
 def test_hostile_origin_is_rejected_quickly() -> None:

@@ -18,7 +18,7 @@ from upstash_helper.broker.pending_writes import LAST_RETRY_SECONDS, NoTombstone
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 APP = Caller(kind="app", id="app-1", name="App")
 
@@ -67,9 +67,11 @@ class Setup:
 
 
 @pytest.fixture
-async def setup() -> Setup:
+async def setup() -> AsyncIterator[Setup]:
     """Pending writes on a disk with space."""
-    return Setup()
+    setup = Setup()
+    yield setup
+    await setup.ledger.close()
 
 
 async def test_t65_writes_keep_their_order_across_a_full_disk(setup: Setup) -> None:
@@ -120,8 +122,8 @@ async def test_t65_notice_says_what_a_restart_undoes(setup: Setup) -> None:
     await setup.pending.written()
 
     assert (
-        "This is done, but it could not be saved yet. The disk is full. Free some space. The helper saves it as soon as"
-        " it can. Until then, a restart of the helper undoes it."
+        "This has taken effect, but could not be saved yet. The disk is full. Free some space. The helper will save it"
+        " as soon as it can. Until then, restarting the helper undoes it."
     ) == setup.pending.notice
 
 

@@ -8,6 +8,7 @@ from upstash_helper.broker.apps.sites import Sites, kind_of, name_of
 from upstash_helper.broker.identity import Identity, of_origin
 from upstash_helper.system.public_suffixes import ListedSuffixes
 
+UUID = "0f3c5c1e-6f0d-4d1a-9c57-0a1b2c3d4e5f"
 SITES = Sites(suffixes=ListedSuffixes())
 
 
@@ -48,7 +49,10 @@ def site_of(origin: str) -> str:
         ("https://127.9.9.9", "loopback:"),
         ("http://[::1]:8000", "loopback:"),
         ("https://[::ffff:7f00:1]", "loopback:"),
+        ("https://0.0.0.0:8443", "loopback:"),
+        ("https://[::]", "loopback:"),
         ("chrome-extension://" + "a" * 32, "extension:chrome-extension://" + "a" * 32),
+        (f"moz-extension://{UUID.upper()}", f"extension:moz-extension://{UUID}"),
     ],
 )
 def test_site_of_an_origin(origin: str, site: str) -> None:

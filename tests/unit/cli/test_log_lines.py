@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.platforms import not_under_wine
 from tests.support.until import until
 from upstash_helper.cli.commands.service import follow_lines, format_line, last_lines
 
@@ -15,7 +16,7 @@ from upstash_helper.cli.commands.service import follow_lines, format_line, last_
 def test_last_lines_of_the_log(tmp_path: Path) -> None:
     """A shorter log is shown completely, and a missing one is empty."""
     log = tmp_path / "a.log"
-    log.write_text("one\ntwo\nthree\n")
+    log.write_bytes(b"one\ntwo\nthree\n")
 
     assert [["two", "three"], ["one", "two", "three"], []] == [
         last_lines(log, 2),
@@ -25,10 +26,11 @@ def test_last_lines_of_the_log(tmp_path: Path) -> None:
     assert [] == last_lines(tmp_path / "none.log", 9)
 
 
+@not_under_wine("reads nothing more after it has read up to the end of a file")
 def test_following_survives_rotation_and_partial_lines(tmp_path: Path) -> None:
     """New lines appear after the file is rotated, and a line that is written in two parts is one line."""
     log = tmp_path / "a.log"
-    log.write_text("old\nfirst\n")
+    log.write_bytes(b"old\nfirst\n")
     seen: list[str] = []
 
     def read() -> None:
@@ -37,13 +39,13 @@ def test_following_survives_rotation_and_partial_lines(tmp_path: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     until(lambda: "first" in seen)
-    with log.open("a") as stream:
-        stream.write("sec")
+    with log.open("ab") as stream:
+        stream.write(b"sec")
         stream.flush()
-        stream.write("ond\n")
+        stream.write(b"ond\n")
     until(lambda: "second" in seen)
     log.rename(tmp_path / "a.log.1")
-    log.write_text("third\nfourth\nfifth\n")
+    log.write_bytes(b"third\nfourth\nfifth\n")
     reader.join(30)
 
     assert ["first", "second", "third", "fourth", "fifth"] == seen

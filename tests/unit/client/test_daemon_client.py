@@ -1,11 +1,15 @@
 """``DaemonClient`` against a scripted server."""
 
+import re
+import threading
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.support.scripted import HANG, Hanging, Scripted, answer, stream
+from tests.support.until import until
 from tests.support.world import free_port
 from upstash_helper.client import ApiProblem, DaemonClient, DaemonUnreachable, UnexpectedAnswer, WaitTimedOut
 from upstash_helper.protocol import discovery, wire
@@ -65,6 +69,41 @@ def test_request_is_repeated_only_once() -> None:
         DaemonClient(server.url, "the-old-token", reload_token=lambda: "the-new-token").connection()
 
     assert 2 == len(server.requests)
+
+
+@pytest.mark.parametrize("left_behind", [True, False])
+def test_daemon_that_is_starting_is_waited_for(tmp_path: Path, *, left_behind: bool) -> None:
+    """
+    It answers shortly before it has replaced the discovery file, which on Windows may take a second. Until then, the
+    file is that of an earlier daemon, or there is none.
+    """
+
+    def announce(token: str, url: str) -> None:
+        found = Discovery(
+            pid=1, port=int(url.rpartition(":")[2]), base_url=url, owner_token=token, version="1", api_version=1
+        )
+        discovery.write(tmp_path, found)
+
+    def replace_when_rejected() -> None:
+        until(lambda: server.requests)
+        if not left_behind:
+            discovery.remove(tmp_path)
+        time.sleep(0.05)  # the client has read it by then
+        announce("the-new-token", server.url)
+
+    with (
+        InstanceLock(tmp_path),
+        Scripted.running(UNAUTHORIZED, answer("200 OK", '{"state":"disconnected"}')) as server,
+    ):
+        announce("the-old-token", server.url)
+        client = DaemonClient.discover(tmp_path)
+        starting = threading.Thread(target=replace_when_rejected)
+        starting.start()
+        found = client.connection()
+        starting.join()
+
+    assert wire.Connection(state="disconnected") == found
+    assert ["old", "new"] == re.findall("the-([a-z]+)-token", "".join(server.requests))
 
 
 def test_unset_properties_are_not_sent() -> None:

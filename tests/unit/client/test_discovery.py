@@ -80,7 +80,7 @@ def test_discovery_file_is_replaced_atomically(tmp_path: Path) -> None:
     discovery.write(tmp_path, a_discovery())
     discovery.write(tmp_path, a_discovery())
 
-    assert [discovery.discovery_file(tmp_path)] == list(tmp_path.iterdir())
+    assert {discovery.discovery_file(tmp_path), tmp_path / discovery.RESERVE_FILE} == set(tmp_path.iterdir())
 
 
 @posix_only

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.other_programs import NOBODY, occupied, other_program, skip_unless_root
+from tests.support.platforms import not_under_wine
 from tests.support.process import own_name
 from tests.support.rawhttp import connected, exchange, get, request
 from tests.support.until import until_async
@@ -185,7 +186,10 @@ async def test_conflict_names_the_program_with_the_address(
     assert accepted is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="platform: as above")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="platform: elsewhere a specific address can take precedence over the wildcard address",
+)
 async def test_conflict_names_the_program_with_a_dual_stack_socket(callback_port: CallbackPort) -> None:
     """Node listens like this if no address is specified."""
     with socket.create_server(("::", callback_port.port), family=socket.AF_INET6, dualstack_ipv6=True):
@@ -277,6 +281,7 @@ def test_first_free_port_is_opened() -> None:
             assert free == listeners.port
 
 
+@not_under_wine("reports no owners of sockets")
 def test_error_names_the_programs_if_no_port_is_free() -> None:
     """The error names the program on each port, and suggests what to do."""
     with occupied("127.0.0.1") as one, contextlib.closing(open_listeners(0)) as two:

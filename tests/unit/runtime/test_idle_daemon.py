@@ -123,7 +123,7 @@ async def test_api_key_in_memory_keeps_the_daemon(tmp_path: Path, sandbox: Sandb
     async with World.running(tmp_path, sandbox, daemon_port) as world:
         before = busy_reason(world)
         await world.connect()
-        await until_async(lambda: busy_reason(world) == "the API key is only in memory")
+        await until_async(lambda: busy_reason(world) == "the account's credential is only in memory")
         await world.call("DELETE", "/v1/connection")
 
         await until_async(lambda: busy_reason(world) is None)

@@ -6,16 +6,21 @@ import asyncio
 import contextlib
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.activator import as_systemd
 from tests.support.other_programs import occupied
+from tests.support.platforms import not_under_wine
 from tests.support.process import own_name
 from tests.support.rawhttp import exchange, get
 from tests.support.served import RecordingServer, serving
-from upstash_helper.runtime.listeners import Listeners, PortBusy, open_listeners
+from upstash_helper.runtime.listeners import Listeners, PortBusy, bind_when_released, open_listeners
+
+IN_USE = "in use|10048"
+"""EADDRINUSE, as POSIX describes it and as Windows numbers it."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +67,7 @@ def test_snapshot_has_both_addresses() -> None:
         assert [(f"127.0.0.1:{port}", "listening"), (f"[::1]:{port}", "listening")] == states(listeners)
 
 
+@not_under_wine("reports no owners of sockets")
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_busy_port_is_reported_with_its_program(host: str) -> None:
     """If another program has the IPv4 port, the error names it and suggests fixes."""
@@ -101,12 +107,38 @@ async def test_port_can_be_reopened_immediately() -> None:
         assert server.port == second.port
 
 
+def test_port_that_nobody_listens_on_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A port is held for a moment after its process has ended, and longer on Windows. A restarted daemon gets it. The log
+    says so once.
+    """
+    caplog.set_level("INFO")
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    port = held.getsockname()[1]
+    with pytest.raises(OSError, match=IN_USE):
+        bind_when_released("127.0.0.1", port, seconds=0)
+    release = threading.Timer(0.3, held.close)
+    release.start()
+
+    with bind_when_released("127.0.0.1", port, seconds=60) as listening:
+        assert port == listening.getsockname()[1]
+    assert ["port_not_released"] == caplog.messages
+
+
+def test_port_of_a_running_program_is_not_waited_for() -> None:
+    """The user learns at once which program has it."""
+    with occupied("127.0.0.1") as taken, pytest.raises(OSError, match=IN_USE):
+        bind_when_released("127.0.0.1", taken.getsockname()[1], seconds=3600)
+
+
 def test_sockets_are_not_inherited_by_child_processes() -> None:
     """A program that the daemon starts, such as a browser, does not keep its port open."""
     with opened() as listeners:
         assert [False, False] == [one.get_inheritable() for one in listeners.sockets]
 
 
+@not_under_wine("reports no owners of sockets")
 async def test_t39_taken_ipv6_address_is_a_conflict_until_it_is_free() -> None:
     """
     While another program has ::1, the daemon serves 127.0.0.1 and names that program. Once ::1 is free, the next
@@ -130,6 +162,22 @@ async def test_t39_taken_ipv6_address_is_a_conflict_until_it_is_free() -> None:
     assert [(f"127.0.0.1:{port}", "listening"), (f"[::1]:{port}", "taken")] == while_taken
     assert after is None
     assert (200, 200) == (served.status, recovered.status)
+
+
+async def test_t56_recovered_address_is_reported_once() -> None:
+    """The program that had it may have received requests to every name that resolves to it."""
+    recovered = []
+    with occupied("::1") as taken:
+        listeners = Listeners(required_socket(taken.getsockname()[1]), recheck_seconds=0)
+        listeners.on_recovered = lambda: recovered.append(True)
+        states(listeners)
+        while_taken = list(recovered)
+        taken.close()
+        states(listeners)
+        states(listeners)
+        listeners.close()
+
+    assert ([], [True]) == (while_taken, recovered)
 
 
 async def test_t39_binding_is_retried_at_a_limited_rate() -> None:

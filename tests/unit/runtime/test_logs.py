@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
+import shutil
 import stat
 import sys
 from typing import TYPE_CHECKING, Any
@@ -23,11 +25,14 @@ POSIX_MODES = pytest.mark.skipif(sys.platform == "win32", reason="platform: Wind
 logger = logging.getLogger("upstash_helper.test")
 
 
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
+class Clock:
+    """A clock that the test advances."""
 
-    def isatty(self) -> bool:
-        return True
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -89,6 +94,64 @@ def test_log_files_are_private_and_limited_in_size(tmp_path: Path) -> None:
     assert ["a.log", "a.log.1", "a.log.2"] == sorted(one.name for one in path.parent.iterdir())
     assert {0o600} == {mode(one) for one in path.parent.iterdir()}
     assert all(one.stat().st_size <= 200 for one in path.parent.iterdir())
+
+
+def test_log_that_cannot_be_rotated_continues_and_is_rotated_later(tmp_path: Path) -> None:
+    """
+    No line is lost while the files cannot be renamed, as on Windows while another program has one open. Here, a folder
+    is in the way.
+    """
+    path, in_the_way = tmp_path / "a.log", tmp_path / "a.log.1"
+    (in_the_way / "content").mkdir(parents=True)
+    (tmp_path / "a.log.2" / "content").mkdir(parents=True)  # or it would be moved there
+    clock = Clock()
+    file = LogFile(path, max_bytes=200, kept=2, now=clock)
+
+    def write(*numbers: int) -> None:
+        for number in numbers:
+            file.handle(logging.makeLogRecord({"msg": f"line {number} {'x' * 40}"}))
+
+    def numbers_in(*files: Path) -> list[int]:
+        return [int(line.split()[1]) for each in files for line in each.read_text().splitlines()]
+
+    write(*range(10))
+    blocked = numbers_in(path)
+    shutil.rmtree(in_the_way)
+    write(10)
+    rotated_at_once = in_the_way.exists()
+    clock.seconds += 60
+    write(11, 12)
+    file.close()
+
+    assert list(range(10)) == blocked
+    assert not rotated_at_once
+    assert ([*range(11)], [11, 12]) == (numbers_in(in_the_way), numbers_in(path))
+
+
+class FailsToClose(io.TextIOWrapper):
+    """A file on a full disk: closing it fails, and it is closed nevertheless."""
+
+    def close(self) -> None:
+        """Close it."""
+        if not self.closed:
+            super().close()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_log_continues_after_its_file_could_not_be_closed(tmp_path: Path) -> None:
+    """It is opened again, as after any other error."""
+    file = LogFile(tmp_path / "a.log", max_bytes=200)
+    full = FailsToClose(io.BytesIO(), "utf-8")
+    full.write("x" * 200)
+    before = file.setStream(full)
+    assert before is not None
+    before.close()
+
+    for number in range(2):
+        file.handle(logging.makeLogRecord({"msg": f"line {number}"}))
+    file.close()
+
+    assert ["line 0", "line 1"] == (tmp_path / "a.log").read_text().splitlines()
 
 
 @POSIX_MODES
@@ -186,14 +249,17 @@ def test_lines_beyond_the_budget_are_omitted(tmp_path: Path) -> None:
     assert NOISY_BUDGET == len(lines(tmp_path / "a.log"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no pseudo-terminals of this kind")
 def test_terminal_gets_short_lines(tmp_path: Path) -> None:
     """On a terminal a line has a time, a level, an event, and its fields."""
-    terminal = Terminal()
+    screen, terminal = os.openpty()
 
-    with log_to(tmp_path / "a.log", level="info", stderr=terminal):
-        logger.info("ready", extra={"port": 3000})
+    with os.fdopen(terminal, "w", encoding="utf-8") as stream, os.fdopen(screen, "rb", buffering=0) as output:
+        with log_to(tmp_path / "a.log", level="info", stderr=stream):
+            logger.info("ready", extra={"port": 3000})
+        line = output.read(4096).decode()
 
-    assert "info    ready port=3000\n" == terminal.getvalue().partition(" ")[2]
+    assert "info    ready port=3000\r\n" == line.partition(" ")[2]
 
 
 def test_redirected_stderr_gets_no_log_lines(tmp_path: Path) -> None:

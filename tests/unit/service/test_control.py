@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.install_context import Recorder, context
 from upstash_helper.service import control, planner
-from upstash_helper.service.context import own_uid
+from upstash_helper.service.autostart import own_uid
 from upstash_helper.service.control import Installed
 from upstash_helper.service.executor import CommandResult, Installer
 from upstash_helper.service.plan import Manager, ServiceError
@@ -26,7 +26,7 @@ def installed(tmp_path: Path, manager: Manager, runner: Recorder) -> Installed:
 @pytest.mark.parametrize(
     ("manager", "expected"),
     [
-        ("launchd", [("launchctl", "bootstrap", "DOMAIN", "FILE"), ("launchctl", "kickstart", "DOMAIN/it")]),
+        ("launchd", [("launchctl", "enable", "DOMAIN/it"), ("launchctl", "bootstrap", "DOMAIN", "FILE")]),
         ("task-scheduler", [("schtasks", "/Run", "/TN", "it")]),
         ("xdg-autostart", []),
     ],

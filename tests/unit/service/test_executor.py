@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.support.install_context import Recorder, context, listing
+from tests.support.platforms import symbolic_links
 from upstash_helper.service import managed_files, planner
 from upstash_helper.service.context import InstallContext
-from upstash_helper.service.executor import Executor, Installer, Uninstaller
+from upstash_helper.service.executor import Executor, Installer, Uninstaller, run
 from upstash_helper.service.plan import ServiceError
 
 SERVICE = ".config/systemd/user/upstash-helper.service"
@@ -48,7 +52,9 @@ class Home:
         return executor
 
     def enable(self) -> None:
-        """Create the links that systemd creates."""
+        """Create the links that systemd creates, except on Windows, where links require privileges."""
+        if sys.platform == "win32":
+            return
         for target, unit in (("sockets.target", "socket"), ("graphical-session.target", "service")):
             folder = self.folder / ".config/systemd/user" / f"{target}.wants"
             folder.mkdir()
@@ -169,8 +175,8 @@ def test_foreign_completion_is_left_alone(home: Home) -> None:
     removed = home.uninstall()
 
     assert "complete -F _mine upstash-helper\n" == theirs.read_text()
-    assert any(BASH in text for text in done.notes)
-    assert any(BASH in text for text in removed.notes)
+    assert any(str(Path(BASH)) in text for text in done.notes)
+    assert any(str(Path(BASH)) in text for text in removed.notes)
 
 
 def test_disabled_tray_entry_stays_disabled(home: Home) -> None:
@@ -214,7 +220,7 @@ def test_uninstall_restores_the_previous_state(home: Home) -> None:
     home.uninstall()
 
     left = set(home.folder.rglob("*")) - set(before)
-    assert {".config", ".local", ".local/share"} == {str(path.relative_to(home.folder)) for path in left}
+    assert {".config", ".local", ".local/share"} == {path.relative_to(home.folder).as_posix() for path in left}
 
 
 def test_uninstalling_twice_does_nothing(home: Home) -> None:
@@ -270,7 +276,7 @@ def test_modified_unit_is_kept_as_a_backup(home: Home) -> None:
     home.uninstall(purge=True)
 
     assert [f"{SERVICE}.bak", f"{SERVICE}.d/override.conf", "notes.txt"] == files
-    assert any("override" in text or f"{SERVICE}.d" in text for text in kept.notes)
+    assert any("override" in text or str(Path(f"{SERVICE}.d")) in text for text in kept.notes)
     assert ["notes.txt"] == home.files
 
 
@@ -337,6 +343,7 @@ def test_uninstall_on_other_platforms(home: Home, platform: Any) -> None:
     assert ["notes.txt"] == [path for path in home.files if not path.endswith("start.log")]
 
 
+@symbolic_links
 def test_symbolic_link_in_place_of_a_unit_is_not_followed(home: Home, tmp_path: Path) -> None:
     """A symbolic link is replaced only with `force`, and its target is not changed."""
     target = tmp_path / "target"
@@ -383,3 +390,36 @@ def test_marker_of_an_earlier_version_is_recognized(tmp_path: Path) -> None:
         file.write_text(f"[Unit]\n# Written by upstash-helper install (world {home_id}, sha256 {digest})\n")
 
         assert managed_files.FileState("unmodified", home_id) == managed_files.inspect(file)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no modes")
+def test_no_other_user_can_write_to_the_folders_of_an_installation(home: Home) -> None:
+    """
+    Folders that `install` creates are the user's alone, whatever the umask: another user could replace a unit there.
+    """
+    before = os.umask(0)
+    try:
+        home.install()
+    finally:
+        os.umask(before)
+
+    folders = [each for each in home.folder.rglob("*") if each.is_dir()]
+    assert [0o700] * len(folders) == [stat.S_IMODE(each.stat().st_mode) for each in folders]
+    assert folders
+
+
+def test_warning_does_not_hide_the_output() -> None:
+    """A command that succeeds is read for what it reports; of one that fails, the error is shown."""
+    code = "import sys; print('the output'); print('a warning', file=sys.stderr); sys.exit(int(sys.argv[1]))"
+
+    outputs = [run((sys.executable, "-c", code, exit_code), environment={}) for exit_code in ("0", "3")]
+
+    assert [(0, "the output"), (3, "a warning")] == outputs
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="platform: elsewhere the encoding is the locale's")
+def test_errors_of_task_scheduler_are_readable() -> None:
+    """Its programs write in the code page of consoles, which is another one than that of windows."""
+    code = "import sys; sys.stdout.buffer.write('ungültig'.encode('oem'))"
+
+    assert (0, "ungültig") == run((sys.executable, "-c", code), environment={})

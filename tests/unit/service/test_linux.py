@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.install_context import AWKWARD, context
+from tests.support.install_context import AWKWARD, Recorder, context
 from upstash_helper.service import control, linux, quoting
+from upstash_helper.service.executor import Installer
 from upstash_helper.service.plan import Plan
 from upstash_helper.service.quoting import parse_systemd_command, parse_systemd_words, systemd_command
 
@@ -98,7 +99,7 @@ def test_desktop_entry_command_is_quoted(tmp_path: Path, path: str) -> None:
     text = text_of(plan, "upstash-helper-daemon.desktop")
     assert path == quoting.parse_desktop_entry(text)["TryExec"]
     file = tmp_path / "it.desktop"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     assert (path, "-P", "-m", "upstash_helper", "run", "--wait-for-port") == control.command_in(file)
 
 
@@ -118,6 +119,14 @@ def test_note_about_missing_systemd(tmp_path: Path) -> None:
     plan = linux.plan(context(tmp_path, systemd=False))
 
     assert ("xdg-autostart", linux.NO_SYSTEMD) == (plan.manager, plan.notes[0])
+
+
+def test_note_about_missing_systemd_in_wsl(tmp_path: Path) -> None:
+    """In WSL, there is usually no desktop either; the note says how to turn systemd on."""
+    plan = linux.plan(context(tmp_path, systemd=False, wsl=True))
+
+    assert linux.NO_SYSTEMD_IN_WSL == plan.notes[0]
+    assert "systemd=true to /etc/wsl.conf" in plan.notes[0]
 
 
 @pytest.mark.parametrize("systemd", [True, False])
@@ -197,3 +206,12 @@ def test_tray_is_not_installed_if_unwanted_or_missing(tmp_path: Path, tray: str,
 
     assert written == any(file.kind == "tray" for file in plan.files)
     assert (tray == "missing") == (linux.TRAY_MISSING in plan.notes)
+
+
+def test_started_tray_is_known(tmp_path: Path) -> None:
+    """Whether it keeps running is not known, so install looks for it."""
+    installer = Installer(linux.plan(context(tmp_path, display=True)), runner=Recorder())
+
+    installer.install()
+
+    assert ["tray"] == [command.argv[4] for command in installer.started]

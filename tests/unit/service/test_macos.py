@@ -15,7 +15,7 @@ from upstash_helper.service.context import InstallContext
 
 def mac(home: Path, **changes: Any) -> InstallContext:
     """Return the context of a Mac."""
-    return context(home, platform="darwin", systemd=False, **changes)
+    return context(home, platform="darwin", systemd=False, **{"display": True, **changes})
 
 
 def agents(found: InstallContext) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def test_agent_starts_at_login_and_after_a_crash(tmp_path: Path) -> None:
     """The agent starts the daemon at login and after a crash, but not after a clean exit."""
     agent = agents(mac(tmp_path))["io.upstash-helper.daemon.plist"]
 
-    assert ("io.upstash-helper.daemon", True, {"SuccessfulExit": False}, "Background") == (
+    assert ("io.upstash-helper.daemon", True, {"SuccessfulExit": False}, "Interactive") == (
         agent["Label"],
         agent["RunAtLoad"],
         agent["KeepAlive"],
@@ -80,3 +80,45 @@ def test_running_tray_is_replaced_after_an_upgrade(tmp_path: Path) -> None:
 
     assert ("changed", False, "--replace") == (shown.when, shown.waits, shown.argv[-1])
     assert not any("--replace" in command.argv for command in planner.plan(mac(tmp_path)).after_install)
+
+
+# launchd.plist(5), of the keys that the agents use: their types, and the allowed strings.
+KEYS: dict[str, Any] = {
+    "Label": str,
+    "ProgramArguments": list,
+    "EnvironmentVariables": dict,
+    "RunAtLoad": bool,
+    "KeepAlive": dict,
+    "ThrottleInterval": int,
+    "ExitTimeOut": int,
+    "LimitLoadToSessionType": {"Aqua", "Background", "LoginWindow", "System"},
+    "ProcessType": {"Background", "Standard", "Adaptive", "Interactive"},
+    "AbandonProcessGroup": bool,
+    "HardResourceLimits": dict,
+    "StandardOutPath": str,
+    "StandardErrorPath": str,
+}
+IN_KEEP_ALIVE = {"SuccessfulExit", "NetworkState", "PathState", "OtherJobEnabled", "Crashed"}
+IN_LIMITS = {
+    "Core", "CPU", "Data", "FileSize", "MemoryLock", "NumberOfFiles", "NumberOfProcesses", "ResidentSetSize", "Stack",
+}  # fmt: skip
+
+
+def test_agents_have_only_documented_keys(tmp_path: Path) -> None:
+    """Launchd ignores a key that it does not know, and refuses an agent with a value of the wrong type."""
+    found = agents(mac(tmp_path, environment={"UPSTASH_HELPER_HOME": "/x"}))
+
+    for agent in found.values():
+        for key, value in agent.items():
+            allowed = KEYS[key]
+            assert value in allowed if isinstance(allowed, set) else type(value) is allowed
+        assert set(agent.get("KeepAlive", ())) <= IN_KEEP_ALIVE
+        assert set(agent.get("HardResourceLimits", ())) <= IN_LIMITS
+        assert all(isinstance(word, str) for word in agent["ProgramArguments"])
+        assert all(isinstance(value, str) for value in agent.get("EnvironmentVariables", {}).values())
+    assert 2 == len(found)
+
+
+def test_daemon_is_not_throttled(tmp_path: Path) -> None:
+    """A person waits for its answers: a background or standard job has less of the processor and the disk."""
+    assert {"Interactive"} == {agent["ProcessType"] for agent in agents(mac(tmp_path)).values()}

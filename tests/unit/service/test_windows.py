@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.install_context import AWKWARD, context
+from tests.support.install_context import AWKWARD, Recorder, context
 from upstash_helper.service import planner
 from upstash_helper.service.context import InstallContext
-from upstash_helper.service.plan import File
+from upstash_helper.service.executor import Installer, Uninstaller
+from upstash_helper.service.plan import File, ServiceError
 
 SPACE = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 
@@ -151,3 +152,20 @@ def test_home_is_not_supported_by_tasks(tmp_path: Path) -> None:
 
     assert error is not None
     assert ("no_environment", True) == (error.code, "--profile NAME" in str(error))
+
+
+def test_task_that_cannot_be_deleted_is_an_error(tmp_path: Path) -> None:
+    """It would still start the daemon. A task that does not exist cannot be deleted either, which is no error."""
+    # Without the tray: on Windows, its value would be written to the real registry.
+    plan = planner.plan(context(tmp_path, platform="win32", tray="unwanted"))
+    manager = Recorder()
+    manager.failing = ["/Delete"]
+    Installer(plan, runner=manager).install()
+
+    with pytest.raises(ServiceError, match=r"`schtasks /Delete /TN upstash-helper /F` failed with code 1: no"):
+        Uninstaller(plan, runner=manager).uninstall()
+    without_task = Recorder()
+    without_task.failing = ["/Delete"]
+    Uninstaller(plan, runner=without_task).uninstall()
+
+    assert not plan.files[0].path.exists()

@@ -73,6 +73,9 @@ def test_flags_take_precedence_over_variables_and_variables_over_the_file(home: 
         ('api_url = "ftp://localhost"\n', "expected https"),
         ('auth_url = "https://user:pw@auth.upstash.com"\n', "without user"),
         ('auth_url = "https://[::1"\n', "not a URL"),
+        ('auth_url = "https://a b"\n', "must not contain spaces, line breaks"),
+        ('auth_url = "https://a\\nb"\n', "must not contain spaces, line breaks"),
+        ('auth_url = "https://a\\u200bb"\n', "must not contain spaces, line breaks"),
         ('rest_url = "https://{database}"\n', "the only placeholder is '{host}'"),
         ("port = \n", "not valid TOML"),
     ],
@@ -225,3 +228,94 @@ def test_ports_to_try_for_the_api(tmp_path: Path, values: dict[str, object], por
 
     assert ports == settings.api_ports
     assert f"http://localhost:{settings.port}" == settings.redirect_uri
+
+
+UPSTASH_ISSUER = Settings().issuer_url
+SANDBOX = "http://127.0.0.1:8077"
+
+
+@pytest.mark.parametrize(
+    ("values", "flow"),
+    [
+        ({}, "open"),
+        ({"client_id": "c"}, "partner"),
+        ({"client_id": "c", "sign_in": "open"}, "open"),
+        ({"sign_in": "partner"}, None),
+        ({"api_url": SANDBOX}, None),
+        ({"api_url": SANDBOX, "client_id": "c"}, "partner"),
+        ({"api_url": SANDBOX, "issuer_url": SANDBOX}, "open"),
+        ({"api_url": SANDBOX, "issuer_url": f"{UPSTASH_ISSUER}/"}, None),
+        ({"api_url": SANDBOX, "issuer_url": UPSTASH_ISSUER.upper().replace("HTTPS", "https")}, None),
+        ({"api_url": SANDBOX, "issuer_url": f"{UPSTASH_ISSUER}:443"}, None),
+        ({"api_url": SANDBOX, "issuer_url": f"{UPSTASH_ISSUER}./"}, None),
+        ({"api_url": f"{Settings().api_url}/"}, "open"),
+    ],
+    ids=str,
+)
+def test_flow_never_sends_tokens_of_upstash_elsewhere(values: dict[str, str], flow: str | None) -> None:
+    """
+    However the issuer is written, its tokens go only to Upstash's own API.
+    """
+    assert flow == Settings(**values).flow  # type: ignore[arg-type]
+
+
+# --- proxies and certificates -----------------------------------------------------------------------------------------
+
+
+def test_proxy_and_certificates_are_settings(home: Path) -> None:
+    """In the file, or as variables with the helper's prefix."""
+    write(home, 'https_proxy = "http://ada:s3cret@proxy.example:3128"\nno_proxy = "example.com"\n')
+
+    ca_file = home / "company.pem"
+
+    profile = load_profile(environ=environ(home, CA_FILE=str(ca_file)))
+
+    assert "http://ada:s3cret@proxy.example:3128" == profile.settings.proxies.https_proxy
+    assert "example.com" == profile.settings.proxies.no_proxy
+    assert str(ca_file) == str(profile.settings.certificates)
+    assert "s3cret" not in repr(profile)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "problem"),
+    [
+        ("https_proxy", "socks5://ada:s3cret@proxy", "it names a SOCKS proxy, which is not supported."),
+        (
+            "https_proxy",
+            "http://ada:s3cret@",
+            "it is not the address of a proxy, such as http://proxy.example.com:8080.",
+        ),
+        ("https_proxy", "http://ada:s3cret@proxy:99999", "it is not the address of a proxy"),
+        ("ca_file", "company.pem", "expected an absolute path"),
+    ],
+)
+def test_proxy_that_cannot_be_used_is_an_error_without_its_password(
+    home: Path, setting: str, value: str, problem: str
+) -> None:
+    """The error names the setting and its source."""
+    path = write(home, f'{setting} = "{value}"\n')
+
+    with pytest.raises(SettingsError) as caught:
+        load_profile(environ=environ(home))
+
+    assert str(caught.value).startswith(f"{path}: setting '{setting}': {problem}")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_example_of_a_path_is_one_that_can_be_used(home: Path) -> None:
+    """An absolute path looks different on Windows."""
+    with pytest.raises(SettingsError) as caught:
+        load_profile(environ=environ(home), flags={"ca_file": "company.pem"})
+
+    example = str(caught.value).removesuffix(".").rpartition("such as ")[2]
+    assert example == load_profile(environ=environ(home), flags={"ca_file": example}).settings.ca_file
+
+
+def test_password_of_a_proxy_is_no_flag(home: Path) -> None:
+    """Every user of the machine could read it in the list of processes."""
+    with pytest.raises(SettingsError, match=r"list of processes\. Set it in config\.toml") as caught:
+        load_profile(environ=environ(home), flags={"https_proxy": "http://ada:s3cret@proxy:3128"})
+
+    assert "s3cret" not in str(caught.value)
+    plain = load_profile(environ=environ(home), flags={"https_proxy": "http://proxy:3128"})
+    assert "http://proxy:3128" == plain.settings.https_proxy

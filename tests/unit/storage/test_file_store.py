@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -119,7 +119,10 @@ async def test_t51_links_are_rejected(path: Path, tmp_path: Path, call: str) -> 
     path.parent.mkdir()
     path.symlink_to(target)
     store = FileStore(path)
-    use = {"load": store.load, "save": lambda: store.save(CREDENTIAL), "delete": store.delete}[call]
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "load": store.load, "save": lambda: store.save(CREDENTIAL), "delete": store.delete
+    }  # fmt: skip
+    use = calls[call]
 
     with pytest.raises(StoreUnavailable, match="is a symbolic link"):
         await use()

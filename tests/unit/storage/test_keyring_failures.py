@@ -14,6 +14,7 @@ from upstash_helper.broker.errors import HelperError, StoreLocked, StoreUnavaila
 from upstash_helper.broker.models import Credential, Secret
 from upstash_helper.storage.credentials.keyring_store import KeyringStore
 from upstash_helper.storage.credentials.record import encode
+from upstash_helper.system import keychain
 
 API_KEY = "0f7a5c1e-made-up-key-9d2b"
 CREDENTIAL = Credential(email="ada@example.com", api_key=Secret(API_KEY), method="oauth", since=1_790_000_000.0)
@@ -176,6 +177,8 @@ def keychain_error(status: int) -> KeyringError:
     [
         pytest.param(KeyringLocked("locked"), StoreLocked, id="locked"),
         pytest.param(keychain_error(-25308), StoreLocked, id="macos-cannot-prompt"),
+        pytest.param(keychain_error(-128), StoreLocked, id="macos-denied"),
+        pytest.param(keychain_error(-25293), StoreLocked, id="macos-wrong-password"),
         pytest.param(keychain_error(-25291), StoreUnavailable, id="macos-other"),
         pytest.param(InitError("Failed to create the collection"), StoreUnavailable, id="init"),
         pytest.param(KeyringError(API_KEY), StoreUnavailable, id="keyring-error"),
@@ -199,6 +202,69 @@ async def test_every_backend_error_is_locked_or_unavailable(
 
     assert API_KEY not in failed.value.detail + caplog.text
     assert (None, None) == (failed.value.__cause__, failed.value.__context__)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (-25308, "unlock it with: security unlock-keychain"),
+        (-128, "You did not allow Python to use upstash-helper's entry"),
+        (-25293, "click Always Allow"),
+        (-25307, "no default macOS Keychain"),
+        (-25291, "security error -25291"),
+    ],
+)
+async def test_status_of_the_keychain_has_a_fix(status: int, text: str) -> None:
+    """
+    Each reason of the macOS Keychain is named with what to do, and an unknown one by its number.
+    """
+    FailingKeyring.fails = {"get": keychain_error(status)}
+
+    with pytest.raises((StoreLocked, StoreUnavailable)) as failed:
+        await a_store().load()
+
+    assert text in failed.value.detail
+
+
+@pytest.mark.parametrize("status", [-25244, -25243])
+async def test_entry_of_another_python_is_named_with_the_command_that_deletes_it(
+    caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """
+    After an update of Python, macOS does not let it replace the entry. Nothing was changed, so nothing is restored.
+    """
+    FailingKeyring.entries[ENTRY] = encode(CREDENTIAL)
+    FailingKeyring.fails = {"set": keychain_error(status)}
+
+    with pytest.raises(StoreUnavailable, match="security delete-generic-password -s upstash-helper -a default"):
+        await a_store().save(OTHER)
+
+    assert "could not be restored" not in caplog.text
+
+
+async def test_keychain_that_does_not_answer_may_be_asking() -> None:
+    """
+    The window of macOS has words that the message explains.
+    """
+    store = KeyringStore(*ENTRY, deadline=0.1, trusted={NAME: keychain.KIND})
+    FailingKeyring.slow = "get"
+    FailingKeyring.go_on.clear()
+
+    with pytest.raises(StoreLocked, match=r"each update of Python.*Always Allow"):
+        await store.load()
+    await late_call_ended()
+
+
+async def test_entry_that_the_keychain_keeps_is_named_with_the_command_that_deletes_it() -> None:
+    """
+    On macOS, a keyring is a keychain, and its manager is Keychain Access.
+    """
+    store = KeyringStore(*ENTRY, deadline=20.0, trusted={NAME: keychain.KIND})
+    await store.save(CREDENTIAL)
+    FailingKeyring.keeps = True
+
+    with pytest.raises(StoreUnavailable, match="Keychain Access, or with: security delete-generic-password"):
+        await store.delete()
 
 
 async def test_health_recovers() -> None:

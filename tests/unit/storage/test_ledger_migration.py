@@ -208,7 +208,11 @@ async def migrate_on_a_full_disk(path: Path, folder: Path) -> dict[str, Any]:
     for pages in (0, 8, 24):
         os.truncate(ballast, max(ballast.stat().st_size - pages * 4096, 0))
         ledger = SqliteLedger(
-            path, migrations=(*MIGRATIONS, ("INSERT INTO creations VALUES (hex(zeroblob(200000)), '')",))
+            path,
+            migrations=(
+                *MIGRATIONS,
+                ("INSERT INTO creations (database_id, owner) VALUES (hex(zeroblob(200000)), '')",),
+            ),
         )
         seen["codes"].append(await outcome(ledger.apps.load()))
         await ledger.close()

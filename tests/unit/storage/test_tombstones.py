@@ -1,4 +1,4 @@
-"""Tombstones: kept in a file of fixed size, or in a second one if the first cannot be written."""
+"""Tombstones: kept in a file of fixed size, or in another one if the first cannot be written."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ async def test_t65_file_has_its_final_size_from_the_beginning(tmp_path: Path) ->
         assert 0o600 == stat.S_IMODE(before.st_mode)
 
 
+async def test_t65_name_is_removed_from_the_second_file_if_the_first_cannot_be_used(tmp_path: Path) -> None:
+    """Otherwise a key that the user has connected again would be deleted at the next start."""
+    path, other = tmp_path / "tombstones", tmp_path / "second"
+    path.mkdir()
+    tombstones = TombstoneFile(path, other)
+    kept = await tombstones.add("credential")
+
+    await tombstones.remove("credential")
+
+    path.rmdir()
+    assert (True, False) == (kept, "credential" in await TombstoneFile(path, other).load())
+
+
 async def test_t65_damaged_file_keeps_nothing_and_works(tmp_path: Path) -> None:
     """What another program wrote into it names nothing, and a link is not followed."""
     path, other = tmp_path / "tombstones", tmp_path / "second"
@@ -88,6 +101,27 @@ async def use_read_only_disk(folder: Path, runtime: Path) -> dict[str, Any]:
     subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
     kept = await TombstoneFile(path, second).add("app:1")
     return {"before": before, "kept": kept, "found": "app:1" in await TombstoneFile(path, second).load()}
+
+
+async def remove_on_read_only_disk(folder: Path, runtime: Path) -> bool:
+    """Keep a name in the second file and remove it again, while the first cannot be written."""
+    paths = (folder / "tombstones", runtime / "tombstones")
+    await TombstoneFile(*paths).load()
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+    tombstones = TombstoneFile(*paths)
+    await tombstones.add("app:1")
+    await tombstones.remove("app:1")
+    return "app:1" in await TombstoneFile(*paths).load()
+
+
+def test_t65_name_in_the_second_file_is_removed(tmp_path: Path) -> None:
+    """A file that cannot be written does not keep the others from being changed."""
+    folders = [tmp_path / name for name in ("state", "run")]
+    for folder in folders:
+        folder.mkdir()
+
+    assert not run_with_mounts("", remove_on_read_only_disk, *folders)
 
 
 @pytest.mark.parametrize("names", [("state", "run")])

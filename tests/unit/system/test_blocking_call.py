@@ -46,8 +46,8 @@ def _worker() -> Worker:
 
 
 def threads() -> list[threading.Thread]:
-    """Return the worker's threads."""
-    return [thread for thread in threading.enumerate() if thread.name == NAME]
+    """Return the worker's running threads. Python also lists one that has just ended."""
+    return [thread for thread in threading.enumerate() if thread.name == NAME and thread.is_alive()]
 
 
 async def test_run_returns_the_jobs_result(worker: Worker) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from upstash_helper.system.keyrings import SECRET_SERVICE, TRUSTED, UntrustedKeyring, candidates, native
+from upstash_helper.system.keyring_errors import UntrustedKeyring
+from upstash_helper.system.keyrings import SECRET_SERVICE, TRUSTED, candidates, native, why_unusable
 
 KWALLET = "keyring.backends.kwallet.DBusKeyring"
 CHAINER = "keyring.backends.chainer.ChainerBackend"
@@ -29,6 +30,15 @@ def test_native_backends_are_trusted(platform: str, kind: str) -> None:
 
     assert kind == TRUSTED[names[0]]
     assert set(names) <= set(TRUSTED)
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_native_keyring_that_cannot_be_loaded_is_explained(platform: str) -> None:
+    """
+    These systems have one keyring, so there is nothing to start; the library's own words are about Python packages.
+    """
+    assert "this program cannot use it" == why_unusable(RuntimeError("Security API unavailable"), platform=platform)
+    assert "package" in why_unusable(ImportError("no module"), platform=platform)
 
 
 def test_trusted_backends_exist_in_the_library() -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.support.notifications import MARKUP, PLAIN, Desktop, session_bus
 from upstash_helper.system.notifications import (
     DesktopNotifier,
+    backend_of,
     command_backend,
     osascript_command,
     powershell_command,
@@ -219,20 +220,22 @@ def says(code: str) -> Command:
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"),
+    ("command", "deadline", "shown"),
     [
-        (says(""), True),
-        (says("raise SystemExit(1)"), False),
-        (says("import time; time.sleep(60)"), False),
-        ((("/nowhere/at/all",), {}), False),
+        (says(""), 30.0, True),
+        (says("raise SystemExit(1)"), 30.0, False),
+        (says("import time; time.sleep(60)"), 1.0, False),
+        ((("/nowhere/at/all",), {}), 30.0, False),
     ],
     ids=["done", "failed", "hangs", "absent"],
 )
-async def test_command_backend_returns_whether_the_command_succeeded(command: Command, *, shown: bool) -> None:
+async def test_command_backend_returns_whether_the_command_succeeded(
+    command: Command, *, deadline: float, shown: bool
+) -> None:
     """
     A command that fails, hangs or does not exist counts as not shown.
     """
-    subject = DesktopNotifier(backend=command_backend(lambda *_: command), deadline=1.0)
+    subject = DesktopNotifier(backend=command_backend(lambda *_: command), deadline=deadline)
 
     assert shown is await subject.show(title="t", body="b")
 
@@ -261,3 +264,23 @@ def test_libraries_are_imported_lazily() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "set()\n" == done.stdout
+
+
+@pytest.mark.parametrize(("platform", "program"), [("darwin", "osascript"), ("win32", "powershell.exe")])
+def test_other_systems_run_a_command(platform: str, program: str) -> None:
+    """
+    On macOS and Windows, a notification is a command that is part of the system. Without it, there is an error.
+    """
+    if platform == sys.platform:
+        pytest.skip("platform: this system has the command")
+
+    with pytest.raises(OSError, match=None if sys.platform == "win32" else program):
+        backend_of(platform)("t", "b", 5.0)
+
+
+@pytest.mark.parametrize("platform", ["linux", "freebsd14"])
+def test_freedesktop_systems_use_the_bus(platform: str) -> None:
+    """
+    Elsewhere, notifications are sent over D-Bus.
+    """
+    assert backend_of(platform) is show_over_dbus

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import timeit
@@ -168,6 +169,44 @@ def test_unknown_user_counts_as_own(lookups: tuple[Lookup, ...]) -> None:
         assert not SystemPeers(lookups=lookups).is_other_user(local, remote)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_netlink_finds_listeners(host: str) -> None:
+    """Netlink finds a socket that listens at an address, and none once that is closed."""
+    family = socket.AF_INET6 if host == "::1" else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
+        address = listening.getsockname()[:2]
+        assert socket_owners.may_be_listening(address)
+        assert os.geteuid() == socket_owners.listening(address)
+
+    assert not socket_owners.may_be_listening(address)
+    assert socket_owners.listening(address) is None
+
+
+def test_netlink_finds_listeners_at_all_addresses() -> None:
+    """A socket that listens at every address may be the one that is looked for."""
+    with socket.create_server(("0.0.0.0", 0)) as listening:
+        assert socket_owners.may_be_listening(("127.0.0.1", listening.getsockname()[1]))
+
+
+def test_t66_reset_connection_is_looked_up_once() -> None:
+    """
+    The kernel knows the listening socket, so its tables are not read: that takes longer the more connections there are,
+    and a program could open and reset thousands of them.
+    """
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
+        client = socket.create_connection(server.getsockname())
+        accepted, remote = server.accept()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        with contextlib.closing(accepted):
+            with pytest.raises(ConnectionResetError):
+                accepted.recv(1)
+            local = accepted.getsockname()
+
+            assert socket_owners.by_netlink(remote, local) is None
+            assert socket_owners.inode(remote, local) is None
+
+
 def test_netlink_that_knows_neither_end_raises() -> None:
     """
     A kernel without inet_diag answers that there is no connection; then the table must be read instead.
@@ -299,3 +338,25 @@ def test_netlink_is_tried_first() -> None:
     The fast lookup comes first.
     """
     assert (socket_owners.by_netlink, socket_owners.by_proc) == LOOKUPS
+
+
+# --- whether there are any users --------------------------------------------------------------------------------------
+
+
+def test_system_that_reports_users_is_recognized() -> None:
+    """A sandbox that forbids both ways to find them is another one."""
+    assert [True, False] == [SystemPeers(lookups=each).identifies_users() for each in (LOOKUPS, (forbidden, forbidden))]
+
+
+def test_lack_of_descriptors_is_no_reason_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system is asked again later."""
+    peers = SystemPeers()
+
+    def fail(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as short_of_descriptors:
+        short_of_descriptors.setattr(socket, "create_server", fail)
+        during = peers.identifies_users()
+
+    assert (False, True) == (during, peers.identifies_users())

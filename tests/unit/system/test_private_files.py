@@ -178,3 +178,31 @@ def test_folder_checks_reject_links_and_open_folders(tmp_path: Path) -> None:
         private_files.check_folder(folder)
 
     assert 0o755 == mode(folder)
+
+
+# --- the disk ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no fcntl")
+def test_macos_also_empties_the_cache_of_the_drive(tmp_path: Path) -> None:
+    """There, fsync(2) would not."""
+    calls: list[tuple[int, int]] = []
+
+    with (tmp_path / "file").open("wb") as file:
+        private_files.sync(file.fileno(), platform="darwin", control=lambda *call: calls.append(call))
+        private_files.sync(file.fileno(), platform="linux", control=lambda *call: calls.append(call))
+
+    assert [51] == [operation for _, operation in calls]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no fcntl")
+def test_file_system_without_that_is_synced_normally(tmp_path: Path) -> None:
+    """Such as one on a network. A closed file shows that fsync(2) is called."""
+
+    def unsupported(_descriptor: int, _operation: int) -> None:
+        raise OSError(45, "Operation not supported")
+
+    with (tmp_path / "file").open("wb") as file:
+        private_files.sync(file.fileno(), platform="darwin", control=unsupported)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        private_files.sync(9999, platform="darwin", control=unsupported)

@@ -14,7 +14,8 @@ from upstash_helper.sandbox import admin, faults
 from upstash_helper.sandbox.developer_api import wire as sandbox_wire
 from upstash_helper.sandbox.oauth import settings as oauth_settings
 from upstash_helper.settings.config import Settings
-from upstash_helper.system.validation import ALLOWED, JsonInvalid, ValuesInvalid, convert, decode_json
+from upstash_helper.system.allowed import ALLOWED
+from upstash_helper.system.validation import JsonInvalid, ValuesInvalid, convert, decode_json
 
 DECODER = re.compile(r"\$|`|[Ee]xpected|regex|enum|Object|missing required|unknown field|msgspec|\bstr\b|\bint\b|byte")
 """Words of a decoder, which mean nothing to the sender."""
@@ -48,6 +49,7 @@ TYPES: tuple[tuple[type, dict[str, object]], ...] = (
     (wire_apps.RenameApp, {"name": "Orders"}),
     (wire_apps.Block, {"scope": "site"}),
     (wire_apps.BeginSession, {"ticket": "ticket"}),
+    (wire_apps.ShowDashboard, {"section": "key"}),
     (admin.NewAccount, {"email": "ann@example.com", "password": "secret"}),
     (admin.KeyChange, {"email": "ann@example.com", "name": "key", "read_only": True, "revoke": True}),
     (faults.Fault, {"listener": "api", "when": "before", "times": 1, "latency": 0.0, "status": 500, "repeat": 1}),
@@ -158,9 +160,44 @@ def test_what_was_sent_and_what_is_allowed(value: dict[str, Any], pointer: str, 
     assert {pointer: detail} == errors_of(value, Sample)
 
 
+class Measured(msgspec.Struct, kw_only=True):
+    """A type with a number that need not be whole."""
+
+    seconds: float = 0.0
+
+
+LARGE = "not such a large number."
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "errors"),
+    [
+        (b'{"size": 1e999}', Sample, {"/size": f"Must be a whole number from 1 to 10, {LARGE}"}),
+        (b'{"size": -1e999}', Sample, {"/size": f"Must be a whole number from 1 to 10, {LARGE}"}),
+        (b'{"map": {"a": 1e999}}', Sample, {"/map/a": f"Must be a whole number, {LARGE}"}),
+        (b'{"seconds": 1e999}', Measured, {"/seconds": f"Must be a number, {LARGE}"}),
+        (b'{"word": 5, "size": 1e999}', Sample,
+         {"/word": "Must be text, not a number.", "/size": f"Must be a whole number from 1 to 10, {LARGE}"}),
+        (rb'{"size": 0, "word": "\ud83d"}', Sample,
+         {"/size": "Must be a whole number from 1 to 10, not 0.", "/word": "Must be lower-case letters."}),
+    ],
+)  # fmt: skip
+def test_t79_value_that_another_parser_reads_is_described(
+    data: bytes, kind: type[msgspec.Struct], errors: dict[str, str]
+) -> None:
+    """The first parser stops at the first wrong value, and may not be able to read what follows."""
+    with pytest.raises(ValuesInvalid) as refused:
+        decode_json(data, kind)
+
+    assert errors == {one.pointer: one.detail for one in refused.value.errors}
+
+
 def test_all_errors_are_reported_together() -> None:
     """A form can mark all of its fields."""
     assert ["/word", "/size", "/nope"] == list(errors_of({"nope": 1, "word": "A", "size": 0}, Sample))
+
+
+HALF = r"It has half of a surrogate pair, such as \ud83d without \ude00, which is not a character."
 
 
 @pytest.mark.parametrize(
@@ -176,6 +213,10 @@ def test_all_errors_are_reported_together() -> None:
         ('{"word": "a"}'.encode("utf-16-le"), "It is encoded in UTF-16 instead of UTF-8."),
         ('{"word": "a"}'.encode("utf-32"), "It is encoded in UTF-32 instead of UTF-8."),
         (b'{"size": NaN}', "It has a value that JSON does not have, such as NaN."),
+        (b'{"word": 5, "size": -Infinity}', "It has a value that JSON does not have, such as NaN."),
+        (rb'{"word": "\ud83d"}', HALF),
+        (rb'{"word": "a\ude00\ud83d"}', HALF),
+        (rb'{"\ud83d": "a"}', HALF),
         (b"[" * 200_000, "It is nested too deeply."),
         (b'{"word": "a", "word": "b"}', "An object has the same key twice."),
     ],

@@ -52,3 +52,10 @@ def test_invalid_emails_are_ignored(value: object) -> None:
     """
     assert valid_email(value) is None
     assert [] == list(emails_in({"email": value}))
+
+
+@pytest.mark.parametrize("character", ["\u202e", "\u2066", "\u200b", "\ufeff", "\x9b", "\U000e0041"])
+def test_t59_email_with_an_invisible_character_is_ignored(character: str) -> None:
+    """The question whether to replace an account shows it, and it must not look like another one."""
+    assert valid_email(f"me{character}@b.example") is None
+    assert "mé@b.example" == valid_email("mé@b.example")

@@ -28,7 +28,7 @@ class Target(NamedTuple):
 BUS: Final = "org.freedesktop.DBus"
 WATCHER: Final = "org.kde.StatusNotifierWatcher"
 WATCHER_PATH: Final = "/StatusNotifierWatcher"
-_BUS_TARGET: Final = Target(BUS, "/org/freedesktop/DBus", BUS)
+BUS_TARGET: Final = Target(BUS, "/org/freedesktop/DBus", BUS)
 
 CALL_TIMEOUT: Final = 10.0
 """Seconds to wait for a reply from the panel or the notification server."""
@@ -64,8 +64,8 @@ async def connect() -> MessageBus:
     try:
         async with asyncio.timeout(CALL_TIMEOUT):
             return await BusConnection(address).connect()
-    except Exception as error:
-        message = f"The session bus cannot be reached: {error}"
+    except Exception as error:  # what it quotes may be anything
+        message = f"The session bus at {address} does not respond, or refuses this user."
         raise BusLost(message) from error
 
 
@@ -117,7 +117,7 @@ async def call(
 
 async def subscribe(bus: MessageBus, rule: str) -> None:
     """Subscribe to the signals of a match rule. Raises as ``call``."""
-    await call(bus, _BUS_TARGET, "AddMatch", "s", [rule])
+    await call(bus, BUS_TARGET, "AddMatch", "s", [rule])
 
 
 def owner_changes(name: str) -> str:

@@ -30,7 +30,7 @@ _PANEL_ADVICE: Final = {
     "kde": "Add the System Tray widget to a panel.",
     "xfce": "Add the Status Tray Plugin to a panel.",
     "mate": "Add the Notification Area to a panel.",
-    "x-cinnamon": "Add the System Tray applet and the XApp Status applet to a panel.",
+    "x-cinnamon": "Add the XApp Status applet to a panel.",
     "lxqt": "Add the Status Notifier plugin to the panel.",
     "budgie": "Add the System Tray applet to a panel.",
     "pantheon": "Pantheon shows tray icons with the package wingpanel-indicator-ayatana.",
@@ -38,6 +38,16 @@ _PANEL_ADVICE: Final = {
     "hyprland": "Run a bar with a tray, such as Waybar with its tray module.",
     "i3": f"i3bar supports legacy (XEmbed) tray icons only. {_INSTALL_GTK}",
 }
+# Desktops whose panel gets the icons from a separate program, and shows none without it.
+_WATCHER_ADVICE: Final = {
+    "x-cinnamon": (
+        "Cinnamon gets tray icons from the program xapp-sn-watcher (org.kde.StatusNotifierWatcher), which is not "
+        "running. Install it (Debian, Ubuntu: the package xapp-sn-watcher; elsewhere it is in xapp or xapps), log in "
+        "again, and add the XApp Status applet to a panel."
+    ),
+}
+_LEGACY_DESKTOPS: Final = frozenset({"i3"})
+"""Desktops whose own panel shows legacy icons only."""
 _ANY_PANEL_ADVICE: Final = "Start a panel that shows StatusNotifierItem tray icons."
 
 
@@ -57,6 +67,10 @@ class Environment(Protocol):
         """Whether a panel shows StatusNotifierItems."""
 
     @property
+    def sni_watcher(self) -> bool:
+        """Whether a program keeps the list of StatusNotifierItems, even if no panel shows them."""
+
+    @property
     def xembed_tray(self) -> bool:
         """Whether a panel shows legacy tray icons, which are X11 windows (XEmbed)."""
 
@@ -67,6 +81,10 @@ class Environment(Protocol):
     @property
     def appindicator(self) -> bool:
         """Whether PyGObject, GTK 3, and an AppIndicator library are installed."""
+
+    @property
+    def menu_bar(self) -> bool:
+        """macOS: whether this process runs in a desktop session."""
 
     @property
     def desktop(self) -> str:
@@ -93,14 +111,13 @@ def choose(platform: str, environment: Environment, requested: str = AUTO) -> Ba
     if platform == "win32":
         return "win32"
     if platform == "darwin":
-        return "darwin"
+        return _menu_bar(environment)
     if environment.session_bus and environment.sni_host:
         return "statusnotifier"
     if environment.display and environment.xembed_tray:
         if environment.gtk:
             return "gtk"
-        message = "This panel supports legacy (XEmbed) tray icons only, which require PyGObject."
-        raise TrayUnavailable(message, advice=f"{_INSTALL_GTK} Or, for an icon without a menu: --backend xorg")
+        raise _legacy_panel(environment)
     raise _no_panel(environment)
 
 
@@ -119,6 +136,8 @@ def _require(platform: str, environment: Environment, backend: Backend) -> None:
     if _SYSTEM_NAMES.get(platform, "Linux") != system:
         message = f"The backend {backend} is for {system}."
         raise TrayUnavailable(message, advice="Omit --backend to choose the right one automatically.")
+    if backend == "darwin":
+        _menu_bar(environment)
     if backend not in _LINUX_BACKENDS:
         return
     missing = _missing(environment, backend)
@@ -127,6 +146,16 @@ def _require(platform: str, environment: Environment, backend: Backend) -> None:
         raise TrayUnavailable(f"The backend {backend} cannot be used: {message}", advice=advice)
     if not _has_panel(environment, backend):
         raise _no_panel(environment)
+
+
+def _menu_bar(environment: Environment) -> Backend:
+    """Return the backend of macOS. Outside a desktop session, AppKit would end the process."""
+    if environment.menu_bar:
+        return "darwin"
+    raise TrayUnavailable(
+        "There is no menu bar to show an icon in.",
+        advice=f"Run it in your desktop session on this Mac, not over SSH. {_WITHOUT_ICON}",
+    )
 
 
 def _missing(environment: Environment, backend: Backend) -> tuple[str, str] | None:
@@ -163,6 +192,26 @@ def _no_panel(environment: Environment) -> TrayUnavailable:
             "There is no session bus (D-Bus), which panels need to show tray icons.",
             advice=f"Run it inside your desktop session, or set DBUS_SESSION_BUS_ADDRESS. {_WITHOUT_ICON}",
         )
-    names = environment.desktop.split(":")
-    advice = next((_PANEL_ADVICE[name] for name in names if name in _PANEL_ADVICE), _ANY_PANEL_ADVICE)
+    advice = _desktop_advice(environment) or _ANY_PANEL_ADVICE
     return TrayUnavailable("No panel here shows tray icons.", advice=f"{advice} {_WITHOUT_ICON}")
+
+
+def _legacy_panel(environment: Environment) -> TrayUnavailable:
+    advice = f"{_INSTALL_GTK} Or, for an icon without a menu: --backend xorg"
+    if _LEGACY_DESKTOPS.isdisjoint(_names(environment)):
+        # On a desktop that can do better, PyGObject is not what is missing.
+        advice = " Or: ".join(filter(None, (_desktop_advice(environment), advice)))
+    message = "The running panel supports only legacy (XEmbed) tray icons, which require PyGObject."
+    return TrayUnavailable(message, advice=advice)
+
+
+def _desktop_advice(environment: Environment) -> str:
+    """Return how to get tray icons on this desktop; empty if it is not a known one."""
+    name = next((name for name in _names(environment) if name in _PANEL_ADVICE), "")
+    if name in _WATCHER_ADVICE and not environment.sni_watcher:
+        return _WATCHER_ADVICE[name]
+    return _PANEL_ADVICE.get(name, "")
+
+
+def _names(environment: Environment) -> list[str]:
+    return environment.desktop.split(":")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 import time
 from functools import cached_property
 from typing import Final
 
+from upstash_helper.system import bounded_run
 from upstash_helper.system.session_bus import session_bus_address
 
 _PREFERRED_PANEL_SECONDS: Final = 5.0
 """How long to wait for a StatusNotifierItem panel if there is one for legacy icons that would do."""
 _GI_TIMEOUT: Final = 10.0
+_LAUNCHCTL_TIMEOUT: Final = 5.0
+_MANAGER_NAME: Final = ("launchctl", "managername")
 
 # Run in a separate process: GTK cannot be unloaded, and whether it works is known only after loading it.
 _LIST_TYPELIBS: Final = """
@@ -63,6 +65,13 @@ class SystemEnvironment:
         return sni_host_present(wait=wait)
 
     @cached_property
+    def sni_watcher(self) -> bool:
+        """Whether a program keeps the list of StatusNotifierItems, even if no panel shows them."""
+        from upstash_helper_tray.backends.sni_host import watcher_present
+
+        return self.session_bus and watcher_present()
+
+    @cached_property
     def xembed_tray(self) -> bool:
         """Whether a program owns the selection of the system tray."""
         from upstash_helper_tray.backends.xembed import xembed_tray_present
@@ -80,6 +89,16 @@ class SystemEnvironment:
         return self.gtk and not self._typelibs.isdisjoint(_APPINDICATOR_TYPELIBS)
 
     @cached_property
+    def menu_bar(self) -> bool:
+        """macOS: whether this process runs in a desktop session. True if launchd does not answer."""
+        try:
+            # launchctl(1): "Aqua" in a desktop session. Over SSH it is "Background".
+            result = bounded_run.run(_MANAGER_NAME, seconds=_LAUNCHCTL_TIMEOUT)
+        except OSError:
+            return True
+        return result.code != 0 or result.out.strip() == b"Aqua"
+
+    @cached_property
     def desktop(self) -> str:
         """The names in ``XDG_CURRENT_DESKTOP``, in lower case."""
         return os.environ.get("XDG_CURRENT_DESKTOP", "").lower()
@@ -93,7 +112,7 @@ class SystemEnvironment:
             return frozenset()
         command = [sys.executable, "-P", "-c", _LIST_TYPELIBS, *_APPINDICATOR_TYPELIBS]
         try:
-            completed = subprocess.run(command, capture_output=True, text=True, timeout=_GI_TIMEOUT, check=False)
-        except (OSError, subprocess.TimeoutExpired):
+            result = bounded_run.run(command, seconds=_GI_TIMEOUT)
+        except OSError:
             return frozenset()
-        return frozenset(completed.stdout.split()) if completed.returncode == 0 else frozenset()
+        return frozenset(result.out.decode(errors="replace").split()) if result.code == 0 else frozenset()

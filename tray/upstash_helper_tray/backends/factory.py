@@ -23,6 +23,12 @@ _PYSTRAY_BACKENDS: Final[dict[Backend, str]] = {
     "darwin": "darwin",
 }
 
+_MODULES: Final[dict[Backend, str]] = {
+    "statusnotifier": "upstash_helper_tray.backends.statusnotifier",
+    "xorg": "upstash_helper_tray.backends.xorg",
+}
+"""The modules of the icon classes that are not pystray's own."""
+
 
 def find_backend(requested: str = AUTO, *, wait: float = 0.0) -> Backend:
     """
@@ -55,7 +61,11 @@ def open_screen(requested: str = AUTO, *, wait: float = 0.0) -> Screen:
     icons = icon_class(backend)
     from upstash_helper_tray.backends.pystray_screen import PystrayScreen
 
-    return PystrayScreen(backend, icon_class=icons)
+    if backend != "darwin":
+        return PystrayScreen(backend, icon_class=icons)
+    from upstash_helper_tray.backends.macos import MacDesktop
+
+    return PystrayScreen(backend, icon_class=icons, desktop=MacDesktop())
 
 
 def icon_class(backend: Backend) -> Any:
@@ -66,10 +76,17 @@ def icon_class(backend: Backend) -> Any:
         TrayUnavailable: If the backend's libraries cannot be loaded.
     """
     os.environ["PYSTRAY_BACKEND"] = _PYSTRAY_BACKENDS[backend]
-    module = "upstash_helper_tray.backends.statusnotifier" if backend == "statusnotifier" else "pystray"
     try:
-        return importlib.import_module(module).Icon
+        found = importlib.import_module(_MODULES.get(backend, "pystray")).Icon
     except Exception as error:
         # pystray and its libraries raise many types: ImportError, Xlib's DisplayNameError, GLib's GError.
-        message = f"The backend {backend} cannot be used: {str(error) or type(error).__name__}"
+        why = "the desktop, or a library that it needs, cannot be reached"
+        if isinstance(error, ImportError) and error.name:
+            why = f"the Python module {error.name} is missing, or cannot be loaded"
+        message = f"The backend {backend} cannot be used: {why}."
         raise TrayUnavailable(message, advice="Choose another one with --backend, or omit that option.") from error
+    if backend == "win32":
+        from upstash_helper_tray.backends.win32 import keep_open_menu
+
+        return keep_open_menu(found)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from upstash_helper_tray.sync.state import IconStatus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from upstash_helper_tray.backends.macos import Desktop
     from upstash_helper_tray.backends.screen import Backend
     from upstash_helper_tray.menu.actions import Action
     from upstash_helper_tray.menu.entries import Menu
@@ -49,15 +51,17 @@ class _Choose:
 class PystrayScreen:
     """A pystray icon."""
 
-    def __init__(self, backend: Backend, *, icon_class: Any) -> None:
+    def __init__(self, backend: Backend, *, icon_class: Any, desktop: Desktop | None = None) -> None:
         """
         Args:
             backend: The name of the backend.
             icon_class: pystray's icon class for it, or one with the same interface.
+            desktop: For a backend that pystray alone does not support well enough (macOS).
         """
         self.backend: str = backend
         self.notifies = bool(icon_class.HAS_NOTIFICATION)
         self._icon_class = icon_class
+        self._desktop = desktop
         self._lock = threading.Lock()
         self._icon: Any = None
         self._closed = False
@@ -80,6 +84,8 @@ class PystrayScreen:
                 if self._closed:
                     return
                 self._chosen, self._clicked = chosen, clicked
+                if self._desktop is not None:
+                    self._desktop.prepare()
                 self._icon = self._new_icon()
                 if hasattr(self._icon, "opened"):
                     self._icon.opened = opened
@@ -112,7 +118,8 @@ class PystrayScreen:
             body = body_for(capabilities(seconds=_CAPABILITIES_SECONDS), body)
         elif self.backend == "win32":
             title, body = _truncated(title, _WIN32_TITLE), _truncated(body, _WIN32_BODY)
-        _guarded(lambda: icon.notify(body, title))
+        desktop = self._desktop
+        _guarded(lambda: icon.notify(body, title) if desktop is None else desktop.notify(title, body))
 
     def close(self) -> None:
         """Remove the icon; see ``Screen``."""
@@ -128,13 +135,16 @@ class PystrayScreen:
         title, menu = self._tooltip_or_name(), self._pystray_menu()
         icon = self._icon_class(NAME, icon=self._set_image(None), title=title, menu=menu)
         self._set_image(icon)
-        if self.backend == "xorg":
-            _enable_clicks(icon)
         return icon
 
     def _start(self, ready: Callable[[], None], icon: Any) -> None:
-        """Show the icon. pystray calls this on a separate thread once its event loop runs."""
+        """Start to show the icon. pystray calls this on a separate thread once its event loop runs."""
+        self._run_on_ui_thread(partial(self._appear, ready, icon))
+
+    def _appear(self, ready: Callable[[], None], icon: Any) -> None:
         try:
+            if self._desktop is not None:
+                self._desktop.started()
             icon.visible = True
             ready()
         except Exception as error:
@@ -190,22 +200,16 @@ class PystrayScreen:
 
         Args:
             call: The function to call.
-            while_open: Whether it may be called while the menu is open.
+            while_open: Whether it may be called while the menu is open. pystray's backend for macOS looks a click up by
+                its position in the menu that is set at that time. If the menu were replaced while the user looks at it,
+                "Deny" could approve an app.
         """
-        if self.backend != "darwin":
+        if self._desktop is None:
             _guarded(call)
-            return
-        from PyObjCTools import AppHelper
-
-        if while_open:
-            AppHelper.callAfter(_guarded, call)
-            return
-        # pystray looks a click up by its position in the menu that is set at that time. If the menu were replaced
-        # while the user looks at it, "Deny" could approve an app. This run loop mode is suspended while one is open.
-        from Foundation import NSDefaultRunLoopMode, NSRunLoop
-
-        NSRunLoop.mainRunLoop().performInModes_block_([NSDefaultRunLoopMode], partial(_guarded, call))
-        AppHelper.callAfter(_nothing, None, None)  # wakes the run loop, which the line before does not
+        elif while_open:
+            self._desktop.call(partial(_guarded, call))
+        else:
+            self._desktop.call_while_closed(partial(_guarded, call))
 
 
 def _guarded(call: Callable[[], None]) -> None:
@@ -215,17 +219,14 @@ def _guarded(call: Callable[[], None]) -> None:
         logger.exception("tray_update_failed")
 
 
-def _enable_clicks(icon: Any) -> None:
-    """Subscribe to X11 button events: pystray 0.19 handles them but does not subscribe."""
-    from Xlib import X
-
-    mask = X.ExposureMask | X.StructureNotifyMask | X.ButtonPressMask
-    icon._window.change_attributes(event_mask=mask)  # noqa: SLF001 - pystray does not expose it otherwise
-
-
 def _unavailable(error: Exception) -> TrayUnavailable:
-    message = f"The icon can no longer be shown: {str(error) or type(error).__name__}"
-    return TrayUnavailable(message, advice="Start it again with: upstash-helper tray")
+    bus = sys.modules.get("upstash_helper_tray.backends.bus")  # not loaded with the other backends
+    if bus is not None and isinstance(error, bus.BusLost):
+        why = str(error)
+    else:  # the text of a library may be anything
+        logger.error("tray_icon_failed", exc_info=error)
+        why = "The tray's log has the reason. The desktop session may have ended."
+    return TrayUnavailable(f"The icon can no longer be shown. {why}", advice="Start it again with: upstash-helper tray")
 
 
 def _truncated(text: str, limit: int) -> str:

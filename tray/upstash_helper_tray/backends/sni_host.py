@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dbus_fast import Variant
 
 from upstash_helper_tray.backends.bus import (
+    BUS_TARGET,
     CALL_ERRORS,
     HOST_REGISTERED,
     WATCHER,
@@ -47,6 +48,22 @@ def sni_host_present(*, wait: float = 0.0) -> bool:
         return False
 
 
+def watcher_present() -> bool:
+    """Return whether a program keeps the list of StatusNotifierItems, even if no panel shows them."""
+    try:
+        return asyncio.run(_watcher_present())
+    except CALL_ERRORS:
+        return False
+
+
+async def _watcher_present() -> bool:
+    bus = await connect()
+    try:
+        return await call(bus, BUS_TARGET, "NameHasOwner", "s", [WATCHER], seconds=_CHECK_TIMEOUT) == [True]
+    finally:
+        bus.disconnect()
+
+
 async def _host_present(wait: float) -> bool:
     bus = await connect()
     changed = asyncio.Event()
@@ -59,29 +76,31 @@ async def _host_present(wait: float) -> bool:
     try:
         for rule in (owner_changes(WATCHER), HOST_REGISTERED):
             await subscribe(bus, rule)
-        if await _has_host(bus):
+        # While a desktop starts, its watcher may respond late, and then gives no sign that it has a host already.
+        deadline = asyncio.get_running_loop().time() + wait
+        if await _has_host(bus, seconds=max(wait, _CHECK_TIMEOUT)):
             return True
         try:
-            async with asyncio.timeout(wait):
-                return await _next_host(bus, changed)
+            async with asyncio.timeout_at(deadline):
+                return await _next_host(bus, changed, seconds=wait)
         except TimeoutError:
             return False
     finally:
         bus.disconnect()
 
 
-async def _next_host(bus: MessageBus, changed: asyncio.Event) -> bool:
+async def _next_host(bus: MessageBus, changed: asyncio.Event, *, seconds: float) -> bool:
     while True:
         await changed.wait()
         changed.clear()
-        if await _has_host(bus):
+        if await _has_host(bus, seconds=seconds):
             return True
 
 
-async def _has_host(bus: MessageBus) -> bool:
+async def _has_host(bus: MessageBus, *, seconds: float) -> bool:
     try:
         arguments = [WATCHER, "IsStatusNotifierHostRegistered"]
-        reply = await call(bus, _PROPERTIES, "Get", "ss", arguments, seconds=_CHECK_TIMEOUT)
+        reply = await call(bus, _PROPERTIES, "Get", "ss", arguments, seconds=seconds)
     except CallError as error:
         return error.name in _PROPERTY_MISSING
     except TimeoutError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from upstash_helper.client.dotenv import env_lines
 from upstash_helper.client.errors import ApiProblem
@@ -25,18 +25,19 @@ AccountDecision = ReplaceAccount | KeepAccount
 
 # Not found, already decided, and expired or withdrawn.
 _NOT_PENDING: Final = frozenset({404, 409, 410})
-NOT_SAVED: Final = "Not saved yet"
-"""Title of the notification about a change that has taken effect and could not be saved yet."""
 _REST_VARIABLES: Final = ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
 
 
-def decide(client: DaemonClient, decision: Decision) -> Notification | None:
-    """
-    Approve, deny, or block an app's request.
+class Decided(NamedTuple):
+    """The outcome of a decision about an app's request. The menu shows the result."""
 
-    The menu shows the result, so only a request that was no longer pending returns a notification, and a decision that
-    could not be saved yet.
-    """
+    notification: Notification | None
+    """What the menu does not show: that the request was no longer pending, or that the decision is not saved yet."""
+    was_pending: bool = True
+
+
+def decide(client: DaemonClient, decision: Decision) -> Decided:
+    """Approve, deny, or block an app's request."""
     result: Recorded
     try:
         match decision:
@@ -48,14 +49,14 @@ def decide(client: DaemonClient, decision: Decision) -> Notification | None:
                 result = client.block(pairing, scope="site" if site else "identity")
     except ApiProblem as error:
         if error.status in _NOT_PENDING:
-            return Notification("The request is no longer pending", error.detail)
+            return Decided(Notification("The request is no longer pending", error.detail), was_pending=False)
         raise
-    return not_recorded(result)
+    return Decided(not_recorded(result))
 
 
 def not_recorded(result: Recorded | DashboardTicket) -> Notification | None:
     """Return a notification about a change that has taken effect and could not be saved yet."""
-    return None if result.recorded or not result.notice else Notification(NOT_SAVED, result.notice)
+    return None if result.recorded or not result.notice else Notification("Not saved yet", result.notice)
 
 
 def revoke(client: DaemonClient, app_id: str) -> Notification | None:
@@ -70,14 +71,16 @@ def revoke(client: DaemonClient, app_id: str) -> Notification | None:
 
 def connect(client: DaemonClient, opener: Opener, runtime: Path, *, force: bool) -> Notification | None:
     """Start a sign-in. If the daemon cannot open the browser, for example without a display, the tray does."""
-    answer = client.connect(open_browser=True, force=force)
+    answer = client.connect(open_browser=True, force=force, link=True)
     if isinstance(answer, Connection):
         email = answer.account.email if answer.account else "your account"
         return Notification("Connected to Upstash", f"{email} is already connected.")
     if not answer.authorization_url:
         return None  # the sign-in is being finished, or waits for a decision: the menu shows it
     # If a sign-in was already pending, the daemon opens no page; the user may have closed the one it opened.
-    if answer.browser_opened or opener.open_privately(answer.authorization_url, folder=runtime, name="sign-in"):
+    if answer.browser_opened or opener.open_privately(
+        answer.authorization_url, link=answer.link or None, folder=runtime, name="sign-in"
+    ):
         return None
     # Without the address: on some desktops, a notification is an argument of a command.
     return Notification("Sign in to Upstash", "No browser could be opened. Run: upstash-helper connect --no-browser")
@@ -95,17 +98,18 @@ def cancel(client: DaemonClient, attempt_id: str) -> Notification | None:
 
 def decide_replacement(client: DaemonClient, decision: AccountDecision) -> Notification | None:
     """Let a sign-in replace the account, or keep it. One that no longer waits for that returns a notification."""
+    result: Recorded
     try:
         match decision:
             case ReplaceAccount(attempt_id=attempt):
-                client.confirm_attempt(attempt)
+                result = client.confirm_attempt(attempt)
             case KeepAccount(attempt_id=attempt):
-                client.cancel_attempt(attempt)
+                result = client.cancel_attempt(attempt)
     except ApiProblem as error:
         if error.status in _NOT_PENDING:
-            return Notification("There is nothing to decide anymore", error.detail)
+            return Notification("Nothing left to decide", error.detail)
         raise
-    return None
+    return not_recorded(result)
 
 
 def disconnect(client: DaemonClient) -> Notification:
@@ -125,7 +129,7 @@ def clipboard_text(credentials: DatabaseCredentials, form: CredentialsFormat) ->
         return credentials.redis_url, "Redis URL"
     if form == "rest":
         return env_lines({name: credentials.env[name] for name in _REST_VARIABLES}, "dotenv"), "REST URL and token"
-    return env_lines(credentials.env, "dotenv"), ".env lines"
+    return env_lines(credentials.env, "dotenv", credentials.ca_usage), ".env lines"
 
 
 def copied(action: CopyCredentials, what: str, seconds: float) -> Notification:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from upstash_helper.system import bounded_run
 from upstash_helper.system.processes import command_line
 
 CLEAR_SECONDS: Final = 60.0
@@ -105,24 +104,17 @@ class Clipboard:
         """Run a job in the clipboard process, and return whether it succeeded."""
         arguments = (job,) if copied.mechanism is None else (job, copied.mechanism)
         try:
-            # No pipes for its output: the program that owns an X11 selection stays in the background with the file
-            # descriptors that it has inherited, so a pipe would never reach its end.
-            process = subprocess.Popen(
+            # The program that owns an X11 selection stays in the background; that is no reason to kill it.
+            result = bounded_run.run(
                 command_line(*arguments, module=_PROCESS_MODULE),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=dict(self._environ),
-                **_OWN_GROUP,
+                seconds=timeout,
+                stdin=stdin.encode(),
+                environ=self._environ,
+                captures=False,
             )
         except OSError:
             return False
-        with process:
-            try:
-                process.communicate(stdin.encode(), timeout=timeout)
-            except subprocess.TimeoutExpired:
-                _kill(process)
-        return process.returncode == 0
+        return result.code == 0
 
 
 class _Copied(NamedTuple):
@@ -159,17 +151,3 @@ def mechanism(
     if x11:
         raise ClipboardUnavailable("To copy, install the package xclip or xsel.")
     raise ClipboardUnavailable("There is no clipboard: neither WAYLAND_DISPLAY nor DISPLAY is set.")
-
-
-if sys.platform == "win32":
-    _OWN_GROUP: Final[dict[str, Any]] = {"creationflags": subprocess.CREATE_NO_WINDOW}
-
-    def _kill(process: subprocess.Popen[bytes]) -> None:
-        process.kill()
-
-else:
-    _OWN_GROUP: Final[dict[str, Any]] = {"start_new_session": True}
-
-    def _kill(process: subprocess.Popen[bytes]) -> None:
-        # The whole group, including the program that it is waiting for.
-        os.killpg(process.pid, signal.SIGKILL)

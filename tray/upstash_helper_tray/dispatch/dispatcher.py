@@ -63,7 +63,7 @@ _FAILURE_TITLES: Final[dict[type, str]] = {
     actions.Connect: "The sign-in did not start",
     actions.CancelConnect: "The sign-in was not canceled",
     actions.ReplaceAccount: "The account was not replaced",
-    actions.KeepAccount: "That was not decided",
+    actions.KeepAccount: "The sign-in was not canceled",
     actions.Disconnect: "The account is still connected",
     actions.CopyCredentials: "Nothing was copied",
     actions.StartDaemon: "The helper did not start",
@@ -198,10 +198,10 @@ class Dispatcher:
     def _decide(self, decision: account.Decision | account.AccountDecision) -> Notification | None:
         if isinstance(decision, account.AccountDecision):
             return account.decide_replacement(self._client(), decision)
-        notification = account.decide(self._client(), decision)
-        if notification is not None and notification.title != account.NOT_SAVED:
+        decided = account.decide(self._client(), decision)
+        if not decided.was_pending:
             self._store.update(lambda state: without_pairing(state, decision.pairing_id))
-        return notification
+        return decided.notification
 
     def _copy(self, action: actions.CopyCredentials) -> Notification:
         text, what = account.clipboard_text(self._client().credentials(action.database_id), action.form)
@@ -234,10 +234,12 @@ class Dispatcher:
             self._store.update(lambda state: replace(state, starts_at_login=starts_at_login))
 
     def _open_dashboard(self, section: actions.Section) -> Notification | None:
-        ticket = self._client().open_dashboard(numeric=True)
+        ticket = self._client().open_dashboard(link=True, section=section)
         shown = "" if section == "overview" else f"&section={section}"
         numeric = "" if ticket.numeric_url is None else ticket.numeric_url + shown
-        if self._opener.open_privately(ticket.url + shown, folder=self._folders.runtime, name=NAME, fallback=numeric):
+        if self._opener.open_privately(
+            ticket.url + shown, link=ticket.link, folder=self._folders.runtime, name=NAME, fallback=numeric
+        ):
             return account.not_recorded(ticket)
         return Notification("No browser could be opened", "Run in a terminal: upstash-helper open --print")
 

@@ -27,7 +27,9 @@ class Opener(Protocol):
         Other users can see the address on the browser's command line, so it must not contain a secret.
         """
 
-    def open_privately(self, address: str, *, folder: Path, name: str, fallback: str | None = None) -> bool:
+    def open_privately(
+        self, address: str, *, folder: Path, name: str, link: str | None = None, fallback: str | None = None
+    ) -> bool:
         """
         Open an address that contains a secret. Return False if there is no browser.
 
@@ -35,6 +37,7 @@ class Opener(Protocol):
             address: The address.
             folder: A private folder for a file that keeps the address out of the list of processes.
             name: The beginning of the file's name.
+            link: A one-time link to the address, in place of the file.
             fallback: The address for a browser that cannot open the first one.
         """
 
@@ -56,9 +59,11 @@ class SystemOpener:
         """Open an address in the user's browser."""
         return browse(address, watch=min(self._timeout, REPORT_SECONDS))
 
-    def open_privately(self, address: str, *, folder: Path, name: str, fallback: str | None = None) -> bool:
+    def open_privately(
+        self, address: str, *, folder: Path, name: str, link: str | None = None, fallback: str | None = None
+    ) -> bool:
         """Open an address that contains a secret."""
-        return browse_privately(address, folder=folder, name=name, fallback=fallback)
+        return browse_privately(address, link=link, folder=folder, name=name, fallback=fallback)
 
     def open_folder(self, path: Path) -> bool:
         """Open a folder in the file manager."""
@@ -68,7 +73,17 @@ class SystemOpener:
             except OSError:
                 return False
             return True
-        return _run([_OPEN_COMMAND, str(path)], self._timeout)
+        return _run([open_command(), str(path)], self._timeout)
+
+
+def open_command(platform: str = sys.platform) -> str:
+    """
+    Return the program that opens a folder: open(1) on macOS, and xdg-open(1) elsewhere.
+
+    Args:
+        platform: Like ``sys.platform``.
+    """
+    return "open" if platform == "darwin" else "xdg-open"
 
 
 def _run(command: list[str], timeout: float) -> bool:
@@ -83,6 +98,3 @@ def _run(command: list[str], timeout: float) -> bool:
     waiter.start()
     waiter.join(timeout)
     return process.returncode in {None, 0}
-
-
-_OPEN_COMMAND: Final = "open" if sys.platform == "darwin" else "xdg-open"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Section = Literal["overview", "databases", "apps", "audit", "settings"]
-"""A page of the dashboard."""
+Section = Literal["overview", "databases", "apps", "audit", "settings", "key"]
+"""A page of the dashboard; ``key``: the overview, with the dialog for an API key."""
 
 CredentialsFormat = Literal["redis_url", "rest", "dotenv"]
 

@@ -67,7 +67,7 @@ def _identity(identity: Identity) -> Menu:
         sender = (identity.sent_by or identity.program) if identity.program else "an unknown program"
         lines += label(f"Sent by {sender}")
     for other in identity.others:
-        lines += label(f"Also held by {other}")
+        lines += label(f"Connection shared with {other}")
     for warning in identity.warnings:
         lines += label(f"Warning: {warning.text}")
     return lines

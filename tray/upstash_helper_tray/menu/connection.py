@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.protocol.messages import CONNECTION, HINTS, of_attempt
 from upstash_helper_tray.menu.actions import CancelConnect, Connect, Disconnect, OpenDashboard
 from upstash_helper_tray.menu.entries import confirmed, item, label
-from upstash_helper_tray.presentation.status import connection_title, pending_attempt
+from upstash_helper_tray.presentation.status import connection_facts, connection_title, pending_attempt
 from upstash_helper_tray.presentation.text import shorten
 
 if TYPE_CHECKING:
@@ -25,10 +25,17 @@ def heading(connection: Connection) -> Menu:
     instructions = (entry for step in message.steps if not step.command for entry in label(str(step)))
     return (
         *label(connection_title(connection)),
+        *(label(_account(connection)) if connection.state == "reconnect_required" else ()),
         *label(connection.detail or message.detail),
+        *(entry for fact in connection_facts(connection) for entry in label(fact)),
         *instructions,
         *_attempt(connection),
     )
+
+
+def _account(connection: Connection) -> str:
+    """Return the account that was connected."""
+    return f"Account: {shorten(connection.account.email)}" if connection.account else ""
 
 
 def _attempt(connection: Connection) -> Menu:
@@ -50,8 +57,7 @@ def connection_items(connection: Connection) -> Menu:
     sign_in = _sign_in(connection)
     match connection.state:
         case "disconnected":
-            # The detail is that no client ID is configured, so that a sign-in cannot start.
-            return (*(() if connection.detail else sign_in), *_use_api_key())
+            return (*(sign_in if connection.can_sign_in else ()), *_use_api_key())
         case "connecting":
             return sign_in
         case "connected":
@@ -59,9 +65,10 @@ def connection_items(connection: Connection) -> Menu:
         case "needs_email":
             return (*item("Enter the account's email…", OpenDashboard()), *sign_in, *_disconnect(connection))
         case "reconnect_required":
-            return (*sign_in, *_use_api_key(), *_disconnect(connection))
+            return (*(sign_in if connection.can_sign_in else ()), *_use_api_key(), *_disconnect(connection))
         case "keyring_locked" | "keyring_unavailable" | "port_conflict":
-            return (*item("Show how to fix this…", OpenDashboard()), *_cancel(pending_attempt(connection)))
+            key = _use_api_key() if connection.state == "port_conflict" else ()
+            return (*key, *item("Show how to fix this…", OpenDashboard()), *_cancel(pending_attempt(connection)))
 
 
 def _sign_in(connection: Connection) -> Menu:
@@ -70,7 +77,9 @@ def _sign_in(connection: Connection) -> Menu:
         return _pending_sign_in(connection, attempt)
     if connection.state == "disconnected":
         return item("Connect", Connect())
-    return item("Reconnect", Connect(force=True))
+    if connection.state == "connected" and connection.access == "read_only":
+        return item("Sign in again for full access", Connect(force=True))
+    return item("Reconnect" if connection.state == "reconnect_required" else "Sign in again", Connect(force=True))
 
 
 def _pending_sign_in(connection: Connection, attempt: Attempt | None) -> Menu:
@@ -90,12 +99,11 @@ def _cancel(attempt: Attempt | None) -> Menu:
 
 
 def _use_api_key() -> Menu:
-    return item("Use an API key…", OpenDashboard())
+    return item("Use an API key…", OpenDashboard("key"))
 
 
 def _disconnect(connection: Connection) -> Menu:
     account = (shorten(connection.account.email) if connection.account else "") or "the account"
-    consequence = (
-        f"The helper forgets {account}, and apps on this computer can no longer use it. Your databases are not changed."
-    )
+    ends = f"ends its sign-in at Upstash for {account}" if connection.method == "grant" else f"forgets {account}"
+    consequence = f"The helper {ends}, and apps on this computer can no longer use it. Your databases are not changed."
     return confirmed("Disconnect", consequence, f"Disconnect {account}", Disconnect())

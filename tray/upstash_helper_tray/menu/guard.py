@@ -10,7 +10,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper_tray.menu.actions import Approve, Block, Deny, Disconnect, Revoke, StopDaemon
+from upstash_helper_tray.menu.actions import (
+    Approve,
+    Block,
+    CancelConnect,
+    Deny,
+    Disconnect,
+    KeepAccount,
+    ReplaceAccount,
+    Revoke,
+    StopDaemon,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +30,18 @@ if TYPE_CHECKING:
 SETTLE_SECONDS: Final = 0.9
 """For how long the menu may not have changed before a choice counts."""
 
-GUARDED: Final = (Approve, Deny, Block, Revoke, Disconnect, StopDaemon)
-"""Actions that decide about an app, or that end something. The others do no harm if they were not meant."""
+GUARDED: Final = (
+    Approve,
+    Deny,
+    Block,
+    Revoke,
+    ReplaceAccount,
+    KeepAccount,
+    CancelConnect,
+    Disconnect,
+    StopDaemon,
+)
+"""Actions that decide about an app or its sign-in, or that end something. The others can be undone, or only show."""
 
 
 class ChoiceGuard:

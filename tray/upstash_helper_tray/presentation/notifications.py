@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.protocol.messages import CONNECTION, VIA_BRIDGE, of_attempt, request_title
 from upstash_helper.protocol.shorten import MAX_SHOWN
 from upstash_helper.protocol.wire_apps import RevokedApp
-from upstash_helper_tray.presentation.status import undecided_attempt
+from upstash_helper_tray.presentation.status import connection_facts, undecided_attempt
 from upstash_helper_tray.presentation.text import quoted, shorten
 
 if TYPE_CHECKING:
@@ -98,16 +98,20 @@ def _access_request(pairing: Pairing) -> Notification:
 
 
 def _connection_changes(last: Connection, now: Connection) -> Iterator[Notification]:
-    if now.state == "connected" and (last.state, last.account) != (now.state, now.account):
+    if now.state == "connected" and _what_is_connected(last) != _what_is_connected(now):
         email = now.account.email if now.account else "your account"
-        yield Notification("Connected to Upstash", f"Account: {email}")
+        yield Notification("Connected to Upstash", ". ".join((f"Account: {email}", *connection_facts(now))))
     if now.state in _ACTION_NEEDED and now.state != last.state:
         message = CONNECTION[now.state]
-        yield Notification(message.title, now.detail or message.text)
+        yield Notification(now.title or message.title, now.detail or message.text)
     failed = _failed_attempt(now)
     if failed is not None and failed != _failed_attempt(last):
         message = of_attempt("failed", failed.reason or None)
         yield Notification(failed.title or message.title, failed.detail or message.detail)
+
+
+def _what_is_connected(connection: Connection) -> tuple[object, ...]:
+    return (connection.state, connection.account, connection.access, connection.method)
 
 
 def _failed_attempt(connection: Connection) -> Attempt | None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from upstash_helper.protocol.messages import ATTEMPTS, CONNECTION
-from upstash_helper_tray.presentation.text import shorten
+from upstash_helper.protocol.messages import ATTEMPTS, CONNECTION, METHODS
+from upstash_helper_tray.presentation.text import MAX_LINE, shorten
 from upstash_helper_tray.sync.state import IconStatus
 
 if TYPE_CHECKING:
@@ -41,8 +41,26 @@ def connection_title(connection: Connection) -> str:
     """Return the connection's title, with the account shortened so that it fits into a menu."""
     title = CONNECTION[connection.state].title
     if connection.state != "connected":
-        return title
-    return title.format(email=shorten(connection.account.email)) if connection.account else "Connected"
+        return shorten(connection.title or title, MAX_LINE)
+    if connection.account is None:
+        return "Connected"
+    team = f" (team {shorten(connection.account.team_id)})" if connection.account.team_id else ""
+    title = title.format(email=f"{shorten(connection.account.email)}{team}")
+    return f"{title}{', read-only' if connection.access == 'read_only' else ''}"
+
+
+def connection_facts(connection: Connection) -> tuple[str, ...]:
+    """Return how an account is connected: as itself or as a team and with which access; and by which sign-in."""
+    account, facts = connection.account, []
+    if connection.method is None or account is None:
+        return ()
+    if account.team_id:
+        facts.append(f"Team {shorten(account.team_id)} ({shorten(account.team_role or 'role unknown')})")
+    elif connection.method == "grant":
+        facts.append("Personal account")
+    if connection.access:
+        facts.append({"full": "full access", "read_only": "read-only access"}[connection.access])
+    return tuple(filter(None, (", ".join(facts), METHODS[connection.method])))
 
 
 def icon_status(state: TrayState) -> IconStatus:

@@ -61,7 +61,7 @@ def run_tray(options: TrayOptions) -> Outcome:
     """
     core_dumps.disable()  # the tray copies passwords to the clipboard
     profile = load_profile(profile=options.profile)
-    runtimes = profile.folders.runtimes
+    runtimes = profile.folders.tray_runtimes
     lock = InstanceLock(*runtimes, file=TRAY_LOCK_FILE)
     if not (_acquire(lock) or (options.replace and _end_running_tray(runtimes, options) and _acquire(lock))):
         return "running"

@@ -20,7 +20,7 @@ from upstash_helper_tray.menu.build import menu_for
 from upstash_helper_tray.menu.guard import ChoiceGuard
 from upstash_helper_tray.presentation.notifications import Notification, NotificationTracker
 from upstash_helper_tray.presentation.status import icon_status, tooltip_for
-from upstash_helper_tray.runtime.signals import call_on_signals
+from upstash_helper_tray.runtime.signals import end_on_signals
 from upstash_helper_tray.sync.follow import Follower
 from upstash_helper_tray.sync.state import StateStore
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TOO_EARLY = Notification(
-    "Your choice did not count", "The menu had just opened or changed. Open it again, look at it, and then choose."
+    "Your choice was ignored", "The menu had just opened or changed. Open it again, check it, and then choose."
 )
 
 
@@ -108,7 +108,7 @@ class Tray:
         Raises:
             TrayUnavailable: If the icon cannot be shown, or no longer.
         """
-        with call_on_signals(self._quit):
+        with end_on_signals(self._quit, clean_up=self._clipboard.clear):
             self.show()
 
     def show(self) -> None:

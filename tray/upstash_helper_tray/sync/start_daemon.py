@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Final
 
 import msgspec
 
+from upstash_helper.system import bounded_run
 from upstash_helper.system.processes import command_line
 
 START_TIMEOUT: Final = 60.0
@@ -32,15 +31,13 @@ def start_daemon(profile: str, *, timeout: float = START_TIMEOUT) -> None:
     """
     command = command_line("--profile", profile, "start", "--json")
     try:
-        completed = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, creationflags=_FLAGS
-        )
-    except subprocess.TimeoutExpired:
-        raise StartFailed(f"The helper did not start within {timeout:.0f} seconds.") from None
+        result = bounded_run.run(command, seconds=timeout, descendants_live=True)
     except OSError as error:
         raise StartFailed(f"The helper could not be started: {error.strerror}.") from None
-    if completed.returncode != 0:
-        raise StartFailed(failure_detail(completed.stderr))
+    if result.code is None:
+        raise StartFailed(f"The helper did not start within {timeout:.0f} seconds.")
+    if result.code != 0:
+        raise StartFailed(failure_detail(result.err))
 
 
 def failure_detail(stderr: bytes) -> str:
@@ -50,9 +47,3 @@ def failure_detail(stderr: bytes) -> str:
     except msgspec.MsgspecError:
         return "The helper did not start. Try in a terminal: upstash-helper start"
     return detail if len(detail) <= _MAX_DETAIL else f"{detail[:_MAX_DETAIL]}…"
-
-
-if sys.platform == "win32":
-    _FLAGS: Final = subprocess.CREATE_NO_WINDOW  # no console window flashes up
-else:
-    _FLAGS: Final = 0

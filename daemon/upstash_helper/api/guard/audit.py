@@ -126,25 +126,27 @@ class _Outcome:
 
     async def of(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         """Run ``handler`` and return its response. Raises what it raises."""
+        is_made_up = False
         try:
             response = await handler(request)
             self.result = OK if response.status < 400 else f"status_{response.status}"
             self.is_refused = 400 <= response.status < 500
-            self.target = _target(request)
         except HelperError as error:
             self.result, self.is_refused = error.code, not isinstance(error, OutcomeUnknown)
             # The caller has made up an ID that does not exist. It may make up thousands.
-            self.target = "" if isinstance(error, _NOT_FOUND) else _target(request)
+            is_made_up = isinstance(error, _NOT_FOUND)
             raise
         except BodyInvalid as error:
-            self.result, self.is_refused, self.target = error.code, True, _target(request)
+            self.result, self.is_refused = error.code, True
             raise
         except BodyError:
-            self.result, self.target = "body_not_read", _target(request)
+            self.result = "body_not_read"
             raise
         except web.HTTPException as error:
-            self.result, self.is_refused, self.target = f"status_{error.status}", True, _target(request)
+            self.result, self.is_refused = f"status_{error.status}", True
             raise
+        finally:
+            self.target = "" if is_made_up else _target(request)
         return response
 
 

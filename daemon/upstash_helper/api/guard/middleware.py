@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper.api.guard.policy import Denied, RequestFacts, authorize, check_request, is_own_page, may_read
+from upstash_helper.api.guard.policy import (
+    Denied,
+    RequestFacts,
+    authorize,
+    check_request,
+    is_forwarded_redirect,
+    is_own_page,
+    may_read,
+)
 from upstash_helper.api.guard.tokens import token_of
-from upstash_helper.api.server import problems
+from upstash_helper.api.server import problems, refusal_page
 from upstash_helper.api.server.body import (
     BodyError,
     BodyNotAllowed,
@@ -26,10 +34,11 @@ from upstash_helper.api.server.body import (
     read_body,
 )
 from upstash_helper.api.server.connections import Connection
-from upstash_helper.api.server.routes import BODY, CALLER, ON_OWN_PAGES, ORIGIN, VIA_BRIDGE, Policy
+from upstash_helper.api.server.routes import BODY, CALLER, FORWARDED_FROM, ON_OWN_PAGES, ORIGIN, VIA_BRIDGE, Policy
 from upstash_helper.broker.apps.rate_limits import TokenBuckets
-from upstash_helper.broker.errors import HelperError, RateLimited
+from upstash_helper.broker.errors import AccessEnded, HelperError, RateLimited
 from upstash_helper.broker.identity import CURRENT_CALLER, of_origin
+from upstash_helper.protocol.pages_origin import new_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +98,17 @@ class Guard:
         self._requests = TokenBuckets(per_minute=REQUESTS_PER_MINUTE, burst=REQUESTS_AT_ONCE, keys=1024, clock=clock)
         self._policies: dict[web.AbstractRoute, Policy] = {}
 
+    def pages_origin(self) -> str:
+        """Return the origin of the owner's pages, which changes; see ``rename_pages``."""
+        return self._address.pages_origin
+
+    def rename_pages(self) -> None:
+        """
+        Give the owner's pages a new name, because another program may have received requests to the present one. Pages
+        that are open stop working.
+        """
+        self._address = msgspec.structs.replace(self._address, pages_name=new_name())
+
     def serve_pages_at(self, numeric_host: str | None) -> None:
         """Serve the owner's pages at this Host as well, in place of a former one. None: only at their name."""
         self._address = msgspec.structs.replace(self._address, numeric_host=numeric_host)
@@ -125,6 +145,9 @@ class Guard:
             response = await answered(request, handler)
             if request.raw_path.startswith(UPSTASH_PREFIX):
                 problems.for_upstash_clients(response)
+            if refusal_page.is_navigation(request.headers):
+                # The user sees it, who came from a link, a bookmark, or a sign-in.
+                problems.as_page(response, home=request.headers.get(hdrs.HOST, "").lower() in self._address.hosts)
             return response
 
         async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -142,7 +165,7 @@ class Guard:
         return guard
 
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        sent = await self._facts(request)
+        sent = self._as_ours(request, await self._facts(request))
         facts = resolve_on_behalf(sent, self._address)
         if isinstance(facts, Denied):
             return await self._deny(check_request(sent, self._address) or facts, sent)
@@ -171,7 +194,27 @@ class Guard:
             if isinstance(decision, Denied):
                 return await self._deny(decision, facts)
         request[CALLER] = decision.caller
-        return await self._audit(request, handler, policy)
+        response = await self._audit(request, handler, policy)
+        if self._is_late(request, response, decision.caller):
+            raise AccessEnded
+        return response
+
+    def _as_ours(self, request: web.Request, sent: RequestFacts) -> RequestFacts:
+        """Return a redirect through a forwarded port as if it had been sent to our own port, at which it arrived."""
+        request[FORWARDED_FROM] = ""
+        if not refusal_page.is_navigation(request.headers) or not is_forwarded_redirect(sent, self._address):
+            return sent
+        request[FORWARDED_FROM] = sent.host
+        return msgspec.structs.replace(sent, hosts=self._address.shared_hosts[:1])
+
+    def _is_late(self, request: web.Request, response: web.StreamResponse, caller: Caller | None) -> bool:
+        """
+        Return whether the app has lost its access before it could read what it asked for: Upstash, the keyring, or the
+        disk may have taken seconds. A change is finished, and the app gets its result, which has no secret.
+        """
+        if caller is None or response.prepared or request.method not in _SAFE_METHODS:
+            return False
+        return not self._apps.has_access(caller)
 
     async def _load_callers(self, facts: RequestFacts, *, required: bool) -> None:
         """
@@ -180,7 +223,7 @@ class Guard:
         Requests that don't depend on them succeed even if the ledger cannot be read.
         """
         guarded = facts.policy is not None and facts.policy.access in ("token", "owner", "pairing")
-        foreign = facts.origin is not None and facts.origin not in self._address.origins
+        foreign = facts.origin is not None and not self._address.is_here(facts.origin)
         if not foreign and not (guarded and self._has_unknown_token(facts)):
             return
         try:
@@ -273,7 +316,9 @@ def _begin_for(request: web.Request, caller: Caller | None) -> None:
     CURRENT_CALLER.set("" if caller is None else caller.id)
     connection = request.protocol
     if caller is not None and isinstance(connection, Connection) and not connection.begin_for(caller):
-        raise RateLimited("Too many requests of this app, or of all apps, are in progress.", retry_after=1.0)
+        raise RateLimited(
+            "Too many requests from this app, or from all apps together, are in progress.", retry_after=1.0
+        )
 
 
 async def _read_body(request: web.Request, policy: Policy) -> bytes:
@@ -302,7 +347,7 @@ def _error_response(error: Exception) -> web.Response:
         case BodyTimeout():
             response = problems.answer(408, "body_timeout", f"The body did not arrive in time: {error}.")
         case UnsupportedEncoding():
-            response = problems.answer(415, "unsupported_encoding")
+            response = problems.answer(415, "unsupported_encoding", f"The body cannot be read: {error}.")
         case _:
             response = problems.answer(
                 400, "malformed_request", "The body's framing is invalid, or the body is cut off."
@@ -390,7 +435,7 @@ def resolve_on_behalf(facts: RequestFacts, address: ServerAddress) -> RequestFac
     if len(facts.on_behalf) > 1 or facts.preflight or not _is_same_origin(facts, address):
         return ON_BEHALF_DENIED
     [origin] = facts.on_behalf
-    identity = None if origin in address.origins else of_origin(origin)
+    identity = None if address.is_here(origin) else of_origin(origin)
     if identity is None or identity.kind != "web":
         # Extensions can reach the daemon directly, and our own pages are not apps that could be approved.
         return ON_BEHALF_DENIED

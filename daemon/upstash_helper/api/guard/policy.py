@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, Protocol
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import msgspec
 
@@ -24,8 +24,18 @@ from upstash_helper.protocol.shorten import shorten
 if TYPE_CHECKING:
     from upstash_helper.protocol.literals import Scope
 
+_LOOPBACK: Final = re.compile(
+    r"https?://(?:(?:[^/:]+\.)?localhost\.?|127\.0\.0\.1|\[::1\])(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE
+)
+
 MAX_TARGET_LENGTH: Final = 2048
 """Characters."""
+MAX_REDIRECT_LENGTH: Final = 16_384
+"""The same for the OAuth redirect, whose code, state, and error description the authorization server chooses."""
+
+_LOOPBACK_HOST: Final = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
+
+_REDIRECTS: Final = frozenset({"/", "/callback"})
 
 REALM: Final = 'Bearer realm="upstash-helper"'
 PAIRINGS: Final = "/v1/pairings"
@@ -75,7 +85,7 @@ class ServerAddress(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     The port that an application is served on, with the Host values that belong to it.
 
     Only the owner's pages have an origin of their own. ``localhost`` and the addresses have been used by other
-    programs, and may be again: what runs at those origins is nobody, whatever it sends.
+    programs, and may be again: nothing at those origins has the owner's rights, whatever it sends.
     """
 
     port: int
@@ -117,15 +127,16 @@ class ServerAddress(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         # A browser leaves out the default port, which the last of the names does.
         return "" if self.pages_name is None else f"http://{self._with_port(self.pages_name)[-1]}"
 
-    @cached_property
-    def pages_origins(self) -> tuple[str, ...]:
-        """The origins of the owner's pages."""
-        return tuple(f"http://{host}" for host in self.pages_hosts)
-
-    @cached_property
-    def origins(self) -> tuple[str, ...]:
-        """All origins at this port. None of them is an app's."""
-        return tuple(f"http://{host}" for host in self.hosts)
+    def is_here(self, origin: str) -> bool:
+        """
+        Return whether ``origin`` is at this port of this computer, or is one of the owner's pages. None of them is an
+        app's: the daemon has the port, so every other page there is one that an earlier program has left behind.
+        """
+        if origin.removeprefix("http://") in self.pages_hosts:
+            return True
+        match = _LOOPBACK.fullmatch(origin)
+        default = 443 if origin.startswith("https:") else 80
+        return match is not None and int(match["port"] or default) == self.port
 
     def _with_port(self, *names: str) -> tuple[str, ...]:
         with_port = tuple(f"{name}:{self.port}" for name in names)
@@ -195,9 +206,9 @@ def decide(facts: RequestFacts, address: ServerAddress, callers: Callers) -> All
 def check_request(facts: RequestFacts, address: ServerAddress) -> Denied | None:
     """Apply the rules that do not depend on the caller."""
     return (
-        check_target(facts.target)
-        or check_host(facts.hosts, address.hosts)
-        or (WRONG_USER if facts.other_user else None)
+        (WRONG_USER if facts.other_user else None)
+        or check_target(facts.target, limit=MAX_REDIRECT_LENGTH if _is_landing(facts) else MAX_TARGET_LENGTH)
+        or check_host(facts.hosts, address)
         or check_origins(facts.origins)
         or _check_fetch_metadata(facts, address)
         or _check_place(facts, address)
@@ -231,7 +242,7 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
     It may if its origin has access; pages of other origins may read what they need for requesting access.
     """
     origin = facts.origin
-    if len(facts.origins) != 1 or origin is None or origin in address.origins or of_origin(origin) is None:
+    if len(facts.origins) != 1 or origin is None or address.is_here(origin) or of_origin(origin) is None:
         return False
     policy = facts.policy
     return callers.approved(origin) or (policy is not None and (policy.access == "pairing" or policy.readable))
@@ -246,7 +257,7 @@ OWNER_ONLY: Final = Denied(status=403, code="owner_only")
 NOT_HERE: Final = Denied(status=404, code="not_found", detail="There is nothing at this path of this host.")
 
 
-def check_target(target: str) -> Denied | None:
+def check_target(target: str, *, limit: int = MAX_TARGET_LENGTH) -> Denied | None:
     """
     Accept only the origin-form (RFC 9112, section 3.2.1).
 
@@ -257,8 +268,8 @@ def check_target(target: str) -> Denied | None:
     if "#" in target:
         # RFC 9112, section 3.2.1: a request-target has no fragment. aiohttp would silently drop it.
         return _malformed("invalid_target", "The request target must not have a fragment.")
-    if len(target) > MAX_TARGET_LENGTH:
-        return _malformed("invalid_target", f"The request target is longer than {MAX_TARGET_LENGTH} characters.")
+    if len(target) > limit:
+        return _malformed("invalid_target", f"The request target is longer than {limit} characters.")
     path = unquote_to_bytes(target.partition("?")[0])
     segments = path.split(b"/")
     if b"." in segments or b".." in segments or b"" in segments[1:-1] or re.search(rb"[\x00-\x1f\x7f-\xff\\]", path):
@@ -268,18 +279,48 @@ def check_target(target: str) -> Denied | None:
     return None
 
 
-def check_host(hosts: tuple[str, ...], allowed: tuple[str, ...]) -> Denied | None:
+def _is_landing(facts: RequestFacts) -> bool:
+    return facts.policy is not None and facts.policy.access == "landing"
+
+
+def is_forwarded_redirect(facts: RequestFacts, address: ServerAddress) -> bool:
+    """
+    Return whether an OAuth redirect has come through a port that is forwarded to ours, such as by ``ssh -L``.
+
+    The user has changed the port in the browser's address bar. It is no DNS rebinding: the name is a loopback name
+    itself, which no other site has. What such a request can do, it could do with our own port as well: the state has to
+    match, and the response has nothing that belongs to the owner.
+    """
+    path, _, query_string = facts.target.partition("?")
+    query = parse_qs(query_string)
+    return (
+        facts.method == "GET"
+        and path in _REDIRECTS
+        and _is_landing(facts)
+        and facts.host not in address.hosts
+        and _LOOPBACK_HOST.fullmatch(facts.host) is not None
+        and bool(query.get("state"))
+        and bool(query.get("code") or query.get("error"))
+        and not facts.origins
+        and not facts.on_behalf
+    )
+
+
+def check_host(hosts: tuple[str, ...], address: ServerAddress) -> Denied | None:
     """
     Compare Host, including the port, with an exact list.
 
-    This prevents DNS rebinding: the attacker's page then resolves to our address but still sends its own host name.
+    This prevents DNS rebinding: the attacker's page then resolves to our address but still sends its own host name. It
+    can read the response, so that does not have the names of the owner's pages.
     """
     if len(hosts) > 1:
         return _malformed("invalid_host")
     host = hosts[0] if hosts else ""
-    if host.lower() in allowed and host.isascii():
+    if host.lower() in address.hosts and host.isascii():
         return None
-    detail = f'Host "{_printable(host)}" is not allowed. Allowed hosts: {", ".join(allowed)}.'
+    detail = f'Host "{_printable(host)}" is not allowed. Allowed hosts: {", ".join(address.shared_hosts)}.'
+    if _LOOPBACK_HOST.fullmatch(host):
+        detail += " If you forward a port to the helper, use the same port number on both sides."
     return Denied(status=421, code="host_not_allowed", detail=detail, close=True)
 
 
@@ -374,7 +415,7 @@ def _check_pairing_caller(facts: RequestFacts, address: ServerAddress) -> Denied
     """Accept every sender that could be granted access. A native app of this user sends neither Origin nor metadata."""
     origin = facts.origin
     if origin is not None:
-        refused = origin in address.origins or of_origin(origin) is None
+        refused = address.is_here(origin) or of_origin(origin) is None
         return deny_origin(origin, reason="unsupported") if refused else None
     if facts.fetch_site == "same-origin" or (facts.method not in ("GET", "HEAD") and facts.fetch_site is not None):
         # One of our pages, which are not apps; or a browser that withholds Origin, although it sends it with every POST
@@ -388,7 +429,7 @@ def _authorize_token(facts: RequestFacts, policy: Policy, address: ServerAddress
     caller = None if token is None else callers.find(token)
     if caller is None:
         origin = facts.origin
-        if origin is not None and origin not in address.origins and not may_read(facts, address, callers):
+        if origin is not None and not address.is_here(origin) and not may_read(facts, address, callers):
             return deny_origin(origin)
         return deny_token(sent=token is not None)
     if not _token_matches_sender(caller, facts):

@@ -49,6 +49,7 @@ LOOKS: Final[dict[FailureReason, Look]] = {
     "unauthorized": Look(icon="shield"),
     "invalid_request": Look(icon="settings"),
     "invalid_client": Look(icon="settings"),
+    "registration_lost": Look(icon="settings"),
     "invalid_grant": Look(icon="clock"),
     "rate_limited": Look(icon="pause", specific=True),
     "server_error": Look(icon="warning"),
@@ -66,8 +67,8 @@ LOOKS: Final[dict[FailureReason, Look]] = {
 
 _CLOSE: Final = "You can close this window."
 _KEPT: Final = (
-    "The helper keeps your API key on this computer. Apps with access use your account through the helper, and none of "
-    "them sees the key."
+    "The helper keeps the credential on this computer. Apps with access use your account through the helper, and none "
+    "of them sees the credential."
 )
 # Long enough to read a line, or to keep the window open.
 _CLOSES_AFTER_SECONDS: Final = 3
@@ -89,12 +90,17 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
     state = ATTEMPT_STATES[type(attempt)]
     data = {"attempt": attempt.id, "page": page, "state": state, "openers": " ".join(_origins(requesters))}
     closes = {**data, "closes": str(_CLOSES_AFTER_SECONDS)}
+    # The way that works comes first. The script makes buttons of them.
+    again = {"actions": "connect key overview" if status.can_sign_in else "key overview"}
     facts = _requested_by(requesters)
     match attempt:
         case Pending():
-            message, hint = messages.ATTEMPTS[state], (attempt.hint,) if attempt.hint else ()
-            if hint:
-                message = message._replace(steps=())  # the hint ends with the next step
+            message = messages.ATTEMPTS[state]
+            hint: tuple[str, ...] = ()
+            if attempt.hint:
+                # The hint ends with the next step. As a step, its command can be copied.
+                hint = (attempt.hint.removesuffix(str(messages.FINISH_BY_HAND)).rstrip(),)
+                message = message._replace(steps=(messages.FINISH_BY_HAND,))
             return _page(
                 message, icon="sign-in", tone="busy", facts=facts, paragraphs=hint, reload_url=_address(page),
                 data=data,
@@ -111,7 +117,7 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
             account = (Fact("Account", attempt.email),) if attempt.email and _may_see_account(requesters) else ()
             return _page(
                 messages.ATTEMPTS[state], lead=_next(requesters), icon="check", tone="good", facts=(*account, *facts),
-                closing=_CLOSE, data=closes, paragraphs=(_KEPT,),
+                closing=_CLOSE, data=closes, paragraphs=(*_read_only(status), _KEPT),
             )  # fmt: skip
         case Failed():
             message, look = messages.of_attempt(state, attempt.reason), LOOKS[attempt.reason]
@@ -120,13 +126,13 @@ def outcome(attempt: Attempt, status: ConnectionStatus, requesters: tuple[Caller
                 message, lead=f"Your account was not connected. {message.detail}", icon=look.icon,
                 tone="plain" if look.intended else "bad", facts=facts, paragraphs=(*specific, *_unchanged(status)),
                 details="" if specific or look.intended else f"{attempt.detail} ({attempt.reason})".strip(),
-                closing=_CLOSE, data=closes if look.intended else data,
+                closing=_CLOSE, data={**(closes if look.intended else data), **again},
             )  # fmt: skip
         case Expired():
             message = messages.ATTEMPTS[state]
             return _page(
                 message, lead=f"Your account was not connected. {message.detail}", icon="clock", tone="bad",
-                facts=facts, paragraphs=_unchanged(status), closing=_CLOSE, data=data,
+                facts=facts, paragraphs=_unchanged(status), closing=_CLOSE, data={**data, **again},
             )  # fmt: skip
 
 
@@ -135,6 +141,13 @@ def no_attempt() -> Page:
     from upstash_helper.protocol.messages import NO_ATTEMPT
 
     return _page(NO_ATTEMPT, icon="question", closing=_CLOSE)
+
+
+def cut_off() -> Page:
+    """Return the page for a redirect without its end. A pending attempt is unaffected."""
+    from upstash_helper.protocol.messages import CUT_OFF_PAGE
+
+    return _page(CUT_OFF_PAGE, icon="warning", closing=_CLOSE)
 
 
 def _page(
@@ -161,6 +174,12 @@ def _address(page: str) -> str:
     return f"/?attempt={page}"
 
 
+def _read_only(status: ConnectionStatus) -> tuple[str, ...]:
+    from upstash_helper.protocol.messages import READ_ONLY
+
+    return (READ_ONLY.detail,) if status.access == "read_only" else ()
+
+
 def _may_see_account(requesters: tuple[Caller, ...]) -> bool:
     """Return whether who started the attempt may know the account. An app that did can open the page, too."""
     return all(caller.has("connection:read") for caller in requesters[:1])
@@ -183,7 +202,7 @@ def _unchanged(status: ConnectionStatus) -> tuple[str, ...]:
     Return a note that an account that was connected before still is, without naming it: an app that may connect an
     account, but not see which one is connected, can start a sign-in, end it, and read this page.
     """
-    return ("The account that was connected before still is.",) if status.state == "connected" else ()
+    return ("The account that was connected before is still connected.",) if status.state == "connected" else ()
 
 
 def _requested_by(requesters: tuple[Caller, ...]) -> tuple[Fact, ...]:

@@ -56,7 +56,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         """Return the page."""
         text = _template().substitute(
             title=html.escape(self.title),
-            lead=html.escape(self.lead),
+            heading=_in_lines(self.title),
+            lead=_in_lines(self.lead),
             tone=self.tone,
             sign=svg(self.icon),
             warning=svg("warning"),
@@ -79,11 +80,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         return f'<dl class="facts">{lines}</dl>' if lines else ""
 
     def _paragraphs(self) -> str:
-        return "\n".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in self.paragraphs)
+        return "\n".join(f"<p>{_in_lines(paragraph)}</p>" for paragraph in self.paragraphs)
 
     def _steps(self) -> str:
         steps = "".join(
-            f"<li><p>{html.escape(step.text)}</p>"
+            f"<li><p>{_in_lines(step.text)}</p>"
             + (f'<div class="command"><code>{html.escape(step.command)}</code></div>' if step.command else "")
             + "</li>"
             for step in self.steps
@@ -94,6 +95,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         if not self.details:
             return ""
         return f"<details><summary>Details</summary><p>{html.escape(self.details)}</p></details>"
+
+
+def _in_lines(text: str) -> str:
+    """Escape text that may take several lines. A line could end within "sign-in" otherwise, after its hyphen."""
+    return html.escape(text).replace("sign-in", '<span class="unbroken">sign-in</span>')
 
 
 # In <noscript>: the script follows the state without reloading the page.

@@ -12,7 +12,7 @@ from aiohttp import web
 from upstash_helper.api.server.routes import ON_OWN_PAGES, Parameter, Policy, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'none'; "
@@ -129,7 +129,7 @@ def read(name: str) -> bytes:
 class BridgeResource:
     """The handler of the bridge page."""
 
-    def __init__(self, *, pages_origin: str) -> None:
+    def __init__(self, *, pages_origin: Callable[[], str]) -> None:
         self._pages_origin = pages_origin
 
     def routes(self) -> list[Route]:
@@ -145,7 +145,7 @@ class BridgeResource:
     async def page(self, request: web.Request) -> web.Response:
         """Return the page. It is constant: its script gets the opener's origin from the browser."""
         if not request[ON_OWN_PAGES]:
-            return web.Response(status=303, headers={"Location": f"{self._pages_origin}/bridge"})
+            return web.Response(status=303, headers={"Location": f"{self._pages_origin()}/bridge"})
         response = web.Response(body=read("pages/bridge.html"), content_type="text/html", charset="utf-8")
         response.headers["Content-Security-Policy"] = CSP
         return response

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
+
 from upstash_helper.api.pages import callback
 from upstash_helper.api.server import render
-from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import ACT_FIRST, BODY, RECORD_FIRST, Policy, Route, caller_of
+from upstash_helper.api.server.problems import BodyInvalid, decode
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, RECORD_FIRST, Parameter, Policy, Route, caller_of, flag_of
+from upstash_helper.broker.errors import CredentialRefused
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.api_key import ApiKeySignIn
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.account.credential_cache import CredentialCache
+    from upstash_helper.broker.apps.one_time_links import OneTimeLinks
 
 _READ = Policy("token", "connection:read")
 _CONFIRM = Policy("owner", audit="connection.confirm", order=RECORD_FIRST)
@@ -35,22 +39,25 @@ class ConnectionResource:
         connection: Connection,
         api_key_sign_in: ApiKeySignIn,
         credentials: CredentialCache,
+        links: OneTimeLinks,
         open_browser: bool,
-        hosts: Sequence[str],
+        redirects: Sequence[str],
     ) -> None:
         """
         Args:
             connection: The connection.
             api_key_sign_in: Connects with an API key instead of a sign-in.
             credentials: Reports the state of the credential store.
+            links: The one-time links.
             open_browser: Whether connecting opens the browser unless the request says otherwise.
-            hosts: The values of Host that are valid in a redirect; error messages show the first one.
+            redirects: Where a redirect may arrive: host, port, and path. Error messages show the first one.
         """
         self._connection = connection
         self._api_key_sign_in = api_key_sign_in
         self._credentials = credentials
+        self._links = links
         self._open_browser = open_browser
-        self._hosts = hosts
+        self._redirects = redirects
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -65,11 +72,18 @@ class ConnectionResource:
                 method="POST", path=at, handler=self.connect,
                 policy=Policy("token", "connection:write", "json", audit="connection.connect", order=RECORD_FIRST),
                 operation_id="connect", summary="Start connecting an account, or join the pending attempt",
-                body=wire.Connect, answers={200: wire.Connection, 202: wire.StartedAttempt}, problems=(409, 503),
+                body=wire.Connect, answers={200: wire.Connection, 202: wire.StartedAttempt},
+                problems=(409, 429, 502, 503, 504),
+                parameters=(
+                    Parameter(
+                        name="link", where="query", schema={"type": "boolean"},
+                        description="Owner only: whether to return `link`, unless the daemon opens a browser.",
+                    ),
+                ),
             ),
             Route(
                 method="DELETE", path=at, handler=self.disconnect, policy=_OWNER,
-                operation_id="disconnect", summary="Disconnect the account and delete its API key from this computer",
+                operation_id="disconnect", summary="Disconnect the account and delete its credential from the computer",
                 answers={200: wire.Disconnected},
             ),
             Route(
@@ -121,26 +135,42 @@ class ConnectionResource:
     async def connect(self, request: web.Request) -> web.Response:
         """Start or join an attempt. The status is 200 if the account is already connected."""
         wanted = cast("wire.Connect", decode(request[BODY] or b"{}", wire.Connect))
+        with_link = flag_of(request, "link")
         open_browser = self._open_browser if wanted.open_browser is None else wanted.open_browser
 
         caller = caller_of(request)
         started = await self._connection.connect(caller=caller, force=wanted.force, open_browser=open_browser)
 
         if started is None:
+            if not caller.has("connection:read"):
+                return render.json(render.already_connected())
             status = await self._connection.status()
             return render.json(render.connection(status, owner=caller.is_owner, already=True))
-        return render.json(render.started(started, owner=caller.is_owner), status=202)
+        shown = render.started(started, owner=caller.is_owner)
+        # To the owner only: the pages' origin is not for apps.
+        if caller.is_owner and started.authorization_url and not started.browser_opened and with_link:
+            shown = replace(shown, link=await self._links.create(started.authorization_url) or "")
+        return render.json(shown, status=202)
 
     async def disconnect(self, _request: web.Request) -> web.Response:
         """Disconnect, and return what the user still has to do."""
-        key_name, stored = await self._connection.disconnect()
+        done = await self._connection.disconnect()
 
         parts = ["The account is disconnected."]
-        if key_name:
-            parts.append(f"Delete the API key {key_name} in the Upstash console (Account > Management API).")
-        if not stored:
+        if done.key_name:
+            parts.append(f"Delete the API key {done.key_name} in the Upstash console (Account > Management API).")
+        if done.grant_name:
+            parts.append(
+                "Upstash was asked to revoke the sign-in. If the Upstash console still lists "
+                f"{done.grant_name} (Account > OAuth Clients), revoke it there."
+            )
+        if not done.stored:
             parts.append("The keyring could not be reached. Its entry will be removed once it is available.")
-        return render.json(wire.Disconnected(api_key_name=key_name, detail=" ".join(parts), recorded=stored))
+        return render.json(
+            wire.Disconnected(
+                api_key_name=done.key_name, grant_name=done.grant_name, detail=" ".join(parts), recorded=done.stored
+            )
+        )
 
     async def attempt(self, request: web.Request) -> web.Response:
         """Return an attempt."""
@@ -165,7 +195,7 @@ class ConnectionResource:
     async def redirect(self, request: web.Request) -> web.Response:
         """Handle the OAuth redirect from a URL that the user pasted."""
         given = cast("wire.PastedAddress", decode(request[BODY], wire.PastedAddress))
-        redirect = callback.parse_pasted_address(given.address, hosts=self._hosts)
+        redirect = callback.parse_pasted_address(given.address, redirects=self._redirects)
 
         attempt = await self._connection.flow.handle_pasted_redirect(request.match_info["attempt_id"], redirect)
 
@@ -175,7 +205,15 @@ class ConnectionResource:
         """Verify and store an API key."""
         given = cast("wire.ApiKey", decode(request[BODY], wire.ApiKey))
 
-        status = await self._api_key_sign_in.use(email=given.email, api_key=Secret(given.api_key))
+        email, api_key = _cleaned(email=given.email, api_key=given.api_key)
+        try:
+            status = await self._api_key_sign_in.use(email=email, api_key=Secret(api_key))
+        except CredentialRefused as error:
+            from upstash_helper.system import pasted
+
+            if not pasted.may_be_rest_token(api_key):
+                raise
+            raise CredentialRefused(f"{error.detail} {pasted.REST_TOKEN_HINT}") from None
 
         return render.json(render.connection(status, self._credentials.health(), owner=True))
 
@@ -183,6 +221,28 @@ class ConnectionResource:
         """Verify and store the account's email."""
         given = cast("wire.Email", decode(request[BODY], wire.Email))
 
-        status = await self._api_key_sign_in.give_email(given.email)
+        email, _ = _cleaned(email=given.email)
+        status = await self._api_key_sign_in.give_email(email)
 
         return render.json(render.connection(status, self._credentials.health(), owner=True))
+
+
+def _cleaned(*, email: str, api_key: str | None = None) -> tuple[str, str]:
+    """
+    Return what the user has pasted, without what came along with it. The key is empty if it is None.
+
+    Raises:
+        BodyInvalid: With the reason for each value that cannot be used.
+    """
+    from upstash_helper.system import pasted
+
+    invalid: list[wire.FieldError] = []
+    values: list[str] = []
+    for pointer, text, read in (("/email", email, pasted.email), ("/api_key", api_key, pasted.api_key)):
+        try:
+            values.append("" if text is None else read(text))
+        except pasted.NotUsable as error:
+            invalid.append(wire.FieldError(pointer=pointer, detail=str(error)))
+    if invalid:
+        raise BodyInvalid(422, "invalid_request", " ".join(one.detail for one in invalid), invalid=invalid)
+    return values[0], values[1]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from aiohttp import web
 
 from upstash_helper.api.server import render
-from upstash_helper.api.server.routes import ACT_FIRST, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, Parameter, Policy, Route, flag_of
 from upstash_helper.broker.account.attempts import https_forced
 from upstash_helper.protocol import discovery, literals, wire
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.account.credential_cache import CredentialCache
@@ -37,6 +37,9 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     auth_url: str
     api_url: str
     started_by: literals.StartedBy
+    open_browser: bool
+    network: Callable[[], Awaitable[wire.Network | None]]
+    """Reads the settings of the system, if the daemon's own name no proxy. None: the system does not answer in time."""
 
 
 class DaemonResource:
@@ -79,6 +82,13 @@ class DaemonResource:
             Route(
                 method="GET", path="/v1/daemon", handler=self.status, policy=Policy("owner"),
                 operation_id="getDaemon", summary="Get the helper's status", answers={200: wire.DaemonStatus},
+                problems=(422,),
+                parameters=(
+                    Parameter(
+                        name="prompt", where="query", schema={"type": "boolean", "default": True},
+                        description="Whether the keyring may ask the user for its password, or for access.",
+                    ),
+                ),
             ),
             Route(
                 method="POST", path="/v1/daemon/stop", handler=self.stop,
@@ -96,9 +106,9 @@ class DaemonResource:
         """Return the OpenAPI document."""
         return web.Response(body=self._description(), content_type="application/json")
 
-    async def status(self, _request: web.Request) -> web.Response:
+    async def status(self, request: web.Request) -> web.Response:
         """Return the daemon's status, for the owner."""
-        connection = await self._connection.status()
+        connection = await self._connection.status(prompt=flag_of(request, "prompt", default=True))
 
         return render.json(
             wire.DaemonStatus(
@@ -117,6 +127,8 @@ class DaemonResource:
                 auth_url=self._about.auth_url,
                 api_url=self._about.api_url,
                 started_by=self._about.started_by,
+                open_browser=self._about.open_browser,
+                network=await self._about.network(),
             )
         )
 

@@ -1,27 +1,44 @@
-"""``/v1/dashboard``: sessions for the daemon's own pages, created with one-time tickets."""
+"""
+``/v1/dashboard``: sessions for the daemon's own pages, created with one-time tickets.
+
+The result page of a failed sign-in has no session, and must not get one: an app that started the sign-in can open that
+page, too. On a click there, the daemon opens the dashboard in the user's browser itself, and the page learns only that.
+What the user does in the dashboard, such as starting a sign-in of their own, takes another click there.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import logging
+import re
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import hdrs, web
+from msgspec.structs import replace
 
 from upstash_helper.api.guard.tokens import token_of
 from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
-from upstash_helper.api.server.routes import ACT_FIRST, BODY, Parameter, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, BODY, Parameter, Policy, Route, flag_of
+from upstash_helper.broker.account.attempts import Expired, Failed
+from upstash_helper.broker.account.browser_windows import BrowserWindows
 from upstash_helper.broker.apps.dashboard_sessions import IDLE_SECONDS, TICKET_SECONDS
-from upstash_helper.broker.errors import InvalidRequest, PortConflict
+from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest, PortConflict, RateLimited
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import wire_apps as wire
 from upstash_helper.protocol.wire import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from upstash_helper.api.pages.pages_address import PagesAddress
+    from upstash_helper.broker.account.oauth_flow import OAuthFlow
     from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
-    from upstash_helper.broker.ports import Clock, NumericAddress
-    from upstash_helper.protocol.wire import Listener
+    from upstash_helper.broker.apps.one_time_links import OneTimeLinks
+    from upstash_helper.broker.apps.sites import Sites
+    from upstash_helper.broker.ports import Browser, Clock
+
+
+_SECTION: Final = re.compile("[a-z]{1,16}")
+
+logger = logging.getLogger(__name__)
 
 
 class DashboardResource:
@@ -31,23 +48,29 @@ class DashboardResource:
         self,
         *,
         sessions: DashboardSessions,
-        pages_origin: str,
-        numeric: NumericAddress,
-        listeners: Callable[[], tuple[Listener, ...]],
+        links: OneTimeLinks,
+        address: PagesAddress,
+        flow: OAuthFlow,
+        browser: Browser | None,
+        sites: Sites,
         clock: Clock,
     ) -> None:
         """
         Args:
             sessions: The tickets and sessions.
-            pages_origin: The origin of the owner's pages.
-            numeric: Their numeric address.
-            listeners: Returns the states of the daemon's loopback addresses.
+            links: The one-time links.
+            address: The addresses of the owner's pages.
+            flow: The sign-ins, whose result pages can open the dashboard.
+            browser: The user's browser; None: it is never opened.
+            sites: Finds the site of an app, which the limit on browser windows applies to.
             clock: The clock.
         """
+        self._flow = flow
+        self._browser = browser
+        self._windows = BrowserWindows(sites=sites, clock=clock)
         self._sessions = sessions
-        self._pages_origin = pages_origin
-        self._numeric = numeric
-        self._listeners = listeners
+        self._links = links
+        self._address = address
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -62,7 +85,16 @@ class DashboardResource:
                 parameters=(
                     Parameter(
                         name="numeric", where="query", schema={"type": "boolean"},
-                        description="Whether to return `numeric_url` as well, and open its address for that.",
+                        description="Whether to open the numeric address as well, and return `numeric_url`. With "
+                        "`link`, which returns it in any case: whether the link leads only there.",
+                    ),
+                    Parameter(
+                        name="link", where="query", schema={"type": "boolean"},
+                        description="Whether to return `link`, for starting a browser.",
+                    ),
+                    Parameter(
+                        name="section", where="query", schema={"type": "string", "pattern": _SECTION.pattern},
+                        description="The section of the dashboard that `link` shows.",
                     ),
                 ),
             ),
@@ -70,6 +102,12 @@ class DashboardResource:
                 method="POST", path=f"{at}/sessions", handler=self.begin, policy=Policy("own_page", body="json"),
                 operation_id="beginSession", summary="Exchange a ticket for a session token, for the helper's own page",
                 body=wire.BeginSession, answers={201: wire.DashboardSession},
+            ),
+            Route(
+                method="POST", path="/attempts/{page}/dashboard", handler=self.show,
+                policy=Policy("own_page", body="json"), operation_id="showDashboard",
+                summary="Open the dashboard in the user's browser, for the result page of a sign-in that has failed",
+                body=wire.ShowDashboard, answers={200: wire.DashboardShown}, problems=(404, 429),
             ),
             Route(
                 method="DELETE", path=f"{at}/sessions", handler=self.end,
@@ -81,28 +119,54 @@ class DashboardResource:
 
     async def ticket(self, request: web.Request) -> web.Response:
         """Create a ticket. It is in the URL's fragment, which browsers do not send anywhere."""
-        is_numeric_wanted = _is_numeric_wanted(request)
+        is_link_wanted, is_numeric_wanted = flag_of(request, "link"), flag_of(request, "numeric")
+        section = _section(request)
+        ticket = await self._ticket(is_numeric_wanted=is_numeric_wanted or is_link_wanted)
+        if is_link_wanted:
+            numeric = "" if ticket.numeric_url is None else ticket.numeric_url + section
+            # The name is not tried if it is known not to work: a proxy may answer in its place.
+            name = "" if is_numeric_wanted and numeric else ticket.url + section
+            link = await self._links.create(name or numeric, fallback=numeric if name else None)
+            ticket = replace(ticket, link=link)
+        return render.json(ticket, status=201)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """
+        Open the dashboard in the user's browser, if the page is that of a sign-in that has ended without success.
+
+        An app that started the sign-in may have requested it, so that its windows are limited here as well.
+        """
+        wanted = cast("wire.ShowDashboard", decode(request[BODY] or b"{}", wire.ShowDashboard))
+        attempt = self._flow.by_page(request.match_info["page"])
+        if not isinstance(attempt, Failed | Expired):
+            raise AttemptNotFound
+        opened = False
+        if self._browser is not None:
+            for caller in self._flow.requesters(attempt.id)[:1]:
+                if wait := self._windows.take(caller):
+                    raise RateLimited("The dashboard was opened a short time ago.", retry_after=wait)
+            shown = "" if wanted.section == "overview" else f"&section={wanted.section}"
+            ticket = await self._ticket(is_numeric_wanted=False)
+            opened = await self._browser.open(ticket.url + shown)
+            logger.info("dashboard_shown", extra={"opened": opened})
+        return render.json(wire.DashboardShown(opened=opened))
+
+    async def _ticket(self, *, is_numeric_wanted: bool) -> wire.DashboardTicket:
         ticket = self._sessions.ticket()
-        # The name resolves to ::1 as well, and browsers prefer that: another program there would get the ticket.
-        is_taken = any(one.state == "taken" and one.use != "sign_in" for one in self._listeners())
+        is_taken = self._address.is_taken
 
         host = None
         if is_taken or is_numeric_wanted:
-            host = await self._numeric.open(self._in_use)
+            host = await self._address.numeric_host()
         if is_taken and host is None:
-            raise PortConflict("Another program has the same port of [::1]. Stop it, and open the dashboard again.")
+            raise PortConflict("Another program uses the same port of [::1]. Stop it, then open the dashboard again.")
         fragment = f"#ticket={ticket.reveal()}"
         numeric_url = None if host is None else f"http://{host}/{fragment}"
-        answer = wire.DashboardTicket(
-            url=numeric_url if numeric_url and is_taken else f"{self._pages_origin}/{fragment}",
+        return wire.DashboardTicket(
+            url=numeric_url if numeric_url and is_taken else f"{self._address.origin()}/{fragment}",
             numeric_url=numeric_url,
             expires_at=render.timestamp(self._clock.time() + TICKET_SECONDS),
         )
-        return render.json(answer, status=201)
-
-    def _in_use(self, host: str) -> bool:
-        """Return whether a page has a session at this host, or may get one."""
-        return self._sessions.has_tickets or self._sessions.is_open_at(f"http://{host}")
 
     async def begin(self, request: web.Request) -> web.Response:
         """Create a session. The guard has checked that one of our own pages sent the request."""
@@ -120,8 +184,9 @@ class DashboardResource:
         return web.Response(status=204)
 
 
-def _is_numeric_wanted(request: web.Request) -> bool:
-    values = request.query.getall("numeric", ["false"])
-    if values not in (["true"], ["false"]):
-        raise InvalidRequest("numeric must be true or false.")
-    return values == ["true"]
+def _section(request: web.Request) -> str:
+    """Return the part of the dashboard's address for the section; empty for the overview."""
+    values = request.query.getall("section", ["overview"])
+    if len(values) != 1 or not _SECTION.fullmatch(values[0]):
+        raise InvalidRequest("section must be the name of a section of the dashboard.")
+    return "" if values == ["overview"] else f"&section={values[0]}"

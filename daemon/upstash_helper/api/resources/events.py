@@ -89,8 +89,8 @@ class EventsResource:
 
         stream = EventSourceResponse(send_timeout=SEND_SECONDS, ping_interval=PING_SECONDS, sep="\n")
         stream.headers["Cache-Control"] = "no-store"
-        await stream.prepare(request)
         try:
+            await stream.prepare(request)  # fails if the client has disconnected already
             with self._trays.attached(tray) if tray else contextlib.nullcontext():
                 async with stream:
                     await self._send(stream, subscription)

@@ -79,12 +79,12 @@ class PairingsResource:
             Route(
                 method="POST", path=f"{item}/block", handler=self.block,
                 policy=Policy("owner", body="optional", audit="pairing.block", order=ACT_FIRST),
-                operation_id="blockPairing", summary="Deny the app's request and all future ones of it or its site",
+                operation_id="blockPairing", summary="Deny the app's request, and block it or its whole site",
                 body=wire.Block, answers={200: wire.Blocked}, problems=(404,),
             ),
             Route(
                 method="GET", path="/v1/blocks", handler=self.blocks, policy=_OWNER,
-                operation_id="listBlocks", summary="List the blocked apps", answers={200: wire.BlockList},
+                operation_id="listBlocks", summary="List the blocked apps and sites", answers={200: wire.BlockList},
             ),
             Route(
                 method="DELETE", path="/v1/blocks/{block_id}", handler=self.unblock,

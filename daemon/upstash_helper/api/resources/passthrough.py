@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
-import sys
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import HttpVersion11, hdrs, web
 
 from upstash_helper.api.guard.middleware import UPSTASH_PREFIX
 from upstash_helper.api.server import problems
-from upstash_helper.api.server.body import BodyTimeout, BodyTooLarge, MalformedBody
+from upstash_helper.api.server.body import (
+    BodyTimeout,
+    BodyTooLarge,
+    MalformedBody,
+    UnsupportedEncoding,
+    require_chunked,
+)
 from upstash_helper.api.server.routes import RECORD_FIRST, Policy, Route, caller_of
 from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.ports import PassThroughRequest
@@ -85,6 +88,9 @@ class PassThroughResource:
         except MalformedBody:
             detail = "The body's framing is invalid, or it is cut off."
             response = problems.answer(400, "malformed_request", detail)
+        except UnsupportedEncoding:
+            detail = "Send the body without Transfer-Encoding, or with chunked alone."
+            response = problems.answer(415, "unsupported_encoding", detail)
         # An unread body must not be parsed as the connection's next request.
         response.force_close()
         return response
@@ -102,7 +108,10 @@ class IncomingBody:
 
         Raises:
             BodyTooLarge: If more than ``limit`` bytes are declared.
+            UnsupportedEncoding: If it has a Transfer-Encoding other than ``chunked``, which applies to this connection
+                only and would have to be undone.
         """
+        require_chunked(request)
         declared = request.content_length
         if declared is not None and declared > limit:
             raise BodyTooLarge(f"it has {declared} bytes, and the limit is {limit}")
@@ -174,25 +183,15 @@ async def send_answer(
     except (HelperError, TimeoutError) as error:
         code = error.code if isinstance(error, HelperError) else "response_not_read"
         logger.info("pass_through_interrupted", extra={"code": code})
-        _abort(request)
+        _reset(request)
     except asyncio.CancelledError:
-        _abort(request)  # the app has disconnected, or its rights have ended
+        _reset(request)  # the app has disconnected, or its rights have ended
         raise
     return response
 
 
-def _abort(request: web.BaseRequest) -> None:
-    """
-    Reset the TCP connection.
+def _reset(request: web.BaseRequest) -> None:
+    from upstash_helper.system import connection_reset
 
-    Without chunked encoding or a length (HTTP/1.0), an orderly close would mean that the body is complete.
-    """
-    transport = request.transport
-    if transport is None:
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        # SO_LINGER with a time of zero; the C struct has shorts on Windows.
-        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    transport.abort()
+    if request.transport is not None:
+        connection_reset.reset(request.transport)

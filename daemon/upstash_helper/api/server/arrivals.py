@@ -8,14 +8,12 @@ and none of the places that ``connections`` has for requests. It gets one with i
 from __future__ import annotations
 
 import asyncio
-import logging
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-logger = logging.getLogger(__name__)
 
 BEGUN_AT_ONCE: Final = 8
 """
@@ -27,7 +25,22 @@ closed for others.
 REFUSED_SECONDS: Final = 1.0
 """How long a connection of another user that gets no place is kept, unread."""
 
+READ_BYTES: Final = 4096
+"""
+How much is read from a connection in one iteration of the event loop, and parsed at once. asyncio's default, 256 KiB,
+can be thousands of requests, chunks, or fields. One iteration would take seconds while many connections send those.
+"""
+
 Address = tuple[str, int]
+
+
+def is_reset(transport: asyncio.Transport) -> bool:
+    """
+    Return whether the client has reset the connection, as far as the system knows without reading from it. Thousands of
+    such connections can wait to be accepted, and handling their requests would make others wait.
+    """
+    connection = transport.get_extra_info("socket")
+    return connection is not None and connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
 
 class Arrival(asyncio.Protocol):
@@ -45,6 +58,11 @@ class Arrival(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first bytes, for a limited time."""
         self.transport = cast("asyncio.Transport", transport)
+        if hasattr(transport, "max_size"):  # not on Windows, where it is 64 KiB
+            transport.max_size = READ_BYTES
+        if is_reset(self.transport):
+            self.transport.abort()
+            return
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         self.other_user = bool(local and remote) and self._arrivals.is_other_user(local[:2], remote[:2])
         if self._arrivals.add(self):
@@ -137,6 +155,7 @@ class Arrivals:
             return
         if arrival.other_user and not self._others():
             # A program that opens another one for each that is closed is thereby slowed down.
+            arrival.data = b""
             arrival.close_in(REFUSED_SECONDS)
             return
         arrival.stop_timer()
@@ -156,8 +175,18 @@ class Arrivals:
             arrival.close()
 
     def _begin_some(self) -> None:
-        for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):
-            self._begin(self._waiting.popleft())
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._begin_some)
-        self._changed()
+        try:
+            for _ in range(min(BEGUN_AT_ONCE, len(self._waiting))):
+                self._begin_one(self._waiting.popleft())
+        finally:
+            # Also if one has failed: nothing else would begin those that still wait.
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._begin_some)
+            self._changed()
+
+    def _begin_one(self, arrival: Arrival) -> None:
+        try:
+            self._begin(arrival)
+        except BaseException:
+            arrival.close()
+            raise

@@ -61,10 +61,8 @@ async def read_body(request: BaseRequest, *, limit: int = BODY_LIMIT, deadline: 
         BodyTimeout: If it is not complete after ``deadline`` seconds.
         MalformedBody: If its framing is invalid.
     """
-    for header, supported in ((hdrs.CONTENT_ENCODING, "identity"), (hdrs.TRANSFER_ENCODING, "chunked")):
-        if any(value.strip().lower() != supported for value in request.headers.getall(header, ())):
-            message = f"{header} must be {supported}"
-            raise UnsupportedEncoding(message)
+    _require(request, hdrs.CONTENT_ENCODING, "identity")
+    require_chunked(request)
     declared = request.content_length
     if declared is not None and declared > limit:
         message = f"it has {declared} bytes, and the limit is {limit}"
@@ -78,6 +76,22 @@ async def read_body(request: BaseRequest, *, limit: int = BODY_LIMIT, deadline: 
     except web.RequestPayloadError:
         message = "its framing is invalid"
         raise MalformedBody(message) from None
+
+
+def require_chunked(request: BaseRequest) -> None:
+    """
+    Check that the body has no transfer coding but ``chunked``. aiohttp leaves the others as they are.
+
+    Raises:
+        UnsupportedEncoding: If it has one.
+    """
+    _require(request, hdrs.TRANSFER_ENCODING, "chunked")
+
+
+def _require(request: BaseRequest, header: str, supported: str) -> None:
+    if any(value.strip().lower() != supported for value in request.headers.getall(header, ())):
+        message = f"{header} must be {supported}"
+        raise UnsupportedEncoding(message)
 
 
 async def _read(request: BaseRequest, limit: int) -> bytes:

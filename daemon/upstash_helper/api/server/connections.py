@@ -6,14 +6,15 @@ request in its error response. This one limits the number of connections, sends 
 line that contains nothing from the request.
 
 It relies on what ``aiohttp.web`` exports (``RequestHandler``, ``Server``) and, with one documented exception, only on
-public names: ``connection_made``, ``connection_lost``, ``data_received``, ``handle_error``, ``finish_response``,
-``log_exception``, ``force_close``, ``Server.request_factory``. The tests for T18 to T22 in
-``tests/security/test_http_hardening.py`` fail if a new version of aiohttp changes their meaning.
+public names: ``connection_made``, ``connection_lost``, ``data_received``, ``pause_reading``, ``resume_reading``,
+``handle_error``, ``finish_response``, ``log_exception``, ``force_close``, ``Server.request_factory``. The tests for T18
+to T22 in ``tests/security/test_http_hardening.py`` fail if a new version of aiohttp changes their meaning.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import enum
 import logging
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper.api.server.arrivals import Arrival, Arrivals
+from upstash_helper.api.server import refusal_page
+from upstash_helper.api.server.arrivals import Arrival, Arrivals, is_reset
 from upstash_helper.api.server.unread_fields import UnreadFields
 from upstash_helper.broker.account.attempts import https_forced
 
@@ -39,14 +41,19 @@ logger = logging.getLogger(__name__)
 # RFC 8446, section 5.1: a ClientHello is a record of type handshake (22) with legacy version 3.x.
 _TLS_HELLO: Final = b"\x16\x03"
 
+_OTHER_DESCRIPTORS: Final = 160
+"""More than everything else needs: 64 connections to Upstash, as many of apps, the listeners, files, and processes."""
 _TOO_MANY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"
-    b"Retry-After: 1\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s"
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\n"
+    b"Retry-After: 1\r\nCache-Control: no-store\r\nContent-Security-Policy: %s\r\nConnection: close\r\n\r\n%s"
 )
+_TOO_MANY_TITLE: Final = "Too many connections"
+_TOO_MANY_DETAIL: Final = "All connections of the helper are in use. Close some, or try again."
 _TOO_MANY_BODY: Final = (
     b'{"status":503,"code":"too_many_connections","title":"Too many connections",'
     b'"detail":"All connections of the helper are in use. Close some, or try again.","type":"about:blank"}'
 )
+_NO_CONTENT: Final = "default-src 'none'; frame-ancestors 'none'"
 _CODES: Final = {400: "malformed_request", 408: "request_timeout"}
 
 
@@ -78,9 +85,31 @@ class Limits:
     """
     answer_seconds: float = 15.0
     """How long a client may take to read a response. One that reads nothing would keep its connection open forever."""
+    pipelined_seconds: float = 0.1
+    """
+    From a response to the next request that the client has sent before, without a valid token. Neither browsers nor our
+    clients do that, and a program that does could send more requests than all others.
+    """
     line_bytes: int = 16_384
     """The maximum length of the request line, and of a header field that is read. Cookies are not."""
     header_fields: int = 128
+
+    def within(self, descriptors: int) -> Limits:
+        """
+        Return the limits for a process that may open this many files. A container may restrict them to a few.
+
+        The rest, for the ledger, the keyring, and the connections to Upstash, must not be used up by connections to us:
+        the owner's would wait in the queue, and could not even stop the daemon.
+        """
+        available = max(descriptors // 4, descriptors - _OTHER_DESCRIPTORS)
+        connections = min(self.connections, max(4, available // 2))
+        return dataclasses.replace(
+            self,
+            connections=connections,
+            app_requests=min(self.app_requests, connections * 5 // 8),
+            requests_per_app=min(self.requests_per_app, max(1, connections // 4)),
+            silent=min(self.silent, max(4, available - connections)),
+        )
 
 
 @dataclass(kw_only=True)
@@ -192,7 +221,11 @@ class Connections:
         transport = arrival.transport
         if transport is None or transport.is_closing():
             return
+        if is_reset(transport):
+            transport.abort()
+            return
         connection = Connection(self, self._server, self._limits)
+        connection.look_at(arrival.data)
         connection.other_user = arrival.other_user or None  # the guard makes sure before a request is handled
         transport.set_protocol(connection)
         connection.connection_made(transport)
@@ -280,6 +313,9 @@ class Connection(web.RequestHandler):
         "_answer_seconds",
         "_body",
         "_connections",
+        "_is_navigation",
+        "_is_reading_paused",
+        "_pipelined_seconds",
         "_refused",
         "_sending",
         "_unread_fields",
@@ -307,10 +343,13 @@ class Connection(web.RequestHandler):
         )
         self._connections = connections
         self._answer_seconds = limits.answer_seconds
+        self._pipelined_seconds = limits.pipelined_seconds
         self._refused = False
+        self._is_navigation = False
         self._unread_fields = UnreadFields()
         self.received = False
         self._body: StreamReader | None = None
+        self._is_reading_paused = False
         self._sending = False
         self.busy = False
         self.other_user: bool | None = None
@@ -325,7 +364,7 @@ class Connection(web.RequestHandler):
             super().connection_made(transport)
         elif isinstance(transport, asyncio.WriteTransport):
             self._refused = True
-            transport.write(_TOO_MANY % (len(_TOO_MANY_BODY), _TOO_MANY_BODY))
+            transport.write(_too_many(is_navigation=self._is_navigation))
             transport.close()
 
     @property
@@ -379,8 +418,27 @@ class Connection(web.RequestHandler):
             if data.startswith(_TLS_HELLO):
                 self._refuse_tls()
                 return
+        self.look_at(data)
         super().data_received(self._unread_fields.feed(data))
         self._end_broken_body()
+
+    def pause_reading(self) -> None:
+        """Read no more of a body until its handler has taken some of it."""
+        self._is_reading_paused = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """
+        Go on if reading was paused. aiohttp calls this for each chunk that a handler takes, which may be one byte long,
+        and would run its parser each time.
+        """
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            super().resume_reading(resume_parser)
+
+    def look_at(self, data: bytes) -> None:
+        """Find out whether a browser shows its user the response, in case that the request cannot be parsed."""
+        self._is_navigation = self._is_navigation or refusal_page.looks_like_navigation(data)
 
     def begin_body(self, body: StreamReader) -> None:
         """Remember the body of the request that is about to be handled."""
@@ -391,6 +449,9 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send the response. Close the connection afterwards if the request's body has not been read to its end."""
+        if isinstance(resp, web.HTTPException):
+            # Not from a handler: aiohttp refuses some requests (Expect) before our guard, and quotes them.
+            resp = self.handle_error(request, HTTPStatus.BAD_REQUEST, resp)
         body = request.content
         if body.is_eof():
             # Before the response is sent: the client may send its next request as soon as it has it.
@@ -400,17 +461,23 @@ class Connection(web.RequestHandler):
         self._sending = True
         try:
             async with asyncio.timeout(self._answer_seconds):
-                return await super().finish_response(request, resp, start_time)
+                sent = await super().finish_response(request, resp, start_time)
         except TimeoutError:
             logger.info("response_not_read", extra={"seconds": self._answer_seconds})
             if self.transport is not None:
-                self.transport.abort()
+                from upstash_helper.system import connection_reset
+
+                connection_reset.reset(self.transport)
             return resp, True
         finally:
             self._sending = False
             if body.exception() is not None:
                 body.feed_eof()  # the rest of the body will not arrive
             self._connections.request_ended(self)
+        # The queue of requests is private; see _end_broken_body.
+        if self._messages and self.standing is Standing.UNKNOWN:
+            await asyncio.sleep(self._pipelined_seconds)
+        return sent
 
     def handle_error(
         self,
@@ -429,9 +496,16 @@ class Connection(web.RequestHandler):
         from upstash_helper.protocol.messages import PROBLEMS
 
         code = _CODES.get(status, "internal_error")
-        problem = {"status": status, "code": code, "title": PROBLEMS[code].title, "detail": PROBLEMS[code].text}
-        text = msgspec.json.encode(problem).decode()
-        response = web.Response(status=status, text=text, content_type="application/problem+json")
+        title, detail = PROBLEMS[code].title, PROBLEMS[code].text
+        # The request of one that could not be parsed has no headers.
+        if self._is_navigation if status == HTTPStatus.BAD_REQUEST else refusal_page.is_navigation(request.headers):
+            text = refusal_page.render(title, detail).decode()
+            response = web.Response(status=status, text=text, content_type=refusal_page.CONTENT_TYPE)
+            response.headers["Content-Security-Policy"] = refusal_page.policy()
+        else:
+            problem = {"status": status, "code": code, "title": title, "detail": detail}
+            text = msgspec.json.encode(problem).decode()
+            response = web.Response(status=status, text=text, content_type="application/problem+json")
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         # Or aiohttp names itself and Python, with their versions. (The application removes the header from its own.)
@@ -472,6 +546,13 @@ class Connection(web.RequestHandler):
         if counts.tls == 1:
             logger.warning("tls_on_plain_port", extra={"hint": https_forced(1)})
         self.force_close()
+
+
+def _too_many(*, is_navigation: bool) -> bytes:
+    if is_navigation:
+        page = refusal_page.render(_TOO_MANY_TITLE, _TOO_MANY_DETAIL)
+        return _TOO_MANY % (b"text/html; charset=utf-8", len(page), refusal_page.policy().encode(), page)
+    return _TOO_MANY % (b"application/problem+json", len(_TOO_MANY_BODY), _NO_CONTENT.encode(), _TOO_MANY_BODY)
 
 
 def _body_length(request: web.BaseRequest) -> int | None:

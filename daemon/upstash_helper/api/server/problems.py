@@ -9,9 +9,9 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
+from upstash_helper.api.server import refusal_page
 from upstash_helper.broker import errors
 from upstash_helper.protocol import wire
-from upstash_helper.system import validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +23,8 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     # Not 401: the caller's token is valid, but Upstash rejects the helper's API key (RFC 4918, section 11.4).
     errors.ReconnectRequired: 424,
     errors.EmailRequired: 409,
+    errors.ReadOnlyAccess: 403,
+    errors.AccessRenewed: 503,
     errors.ClientIdMissing: 409,
     errors.PortConflict: 503,
     errors.AttemptNotFound: 404,
@@ -116,6 +118,17 @@ def for_upstash_clients(response: web.StreamResponse) -> None:
             response.body = msgspec.json.encode(msgspec.structs.replace(problem, error=problem.detail))
 
 
+def as_page(response: web.StreamResponse, *, home: bool) -> None:
+    """Turn a problem into a page with the same status, for a browser that would show its user the document."""
+    if not isinstance(response, web.Response) or response.content_type != CONTENT_TYPE:
+        return
+    if isinstance(response.body, bytes):
+        problem = msgspec.json.decode(response.body, type=wire.Problem)
+        response.body = refusal_page.render(problem.title, problem.detail, home=home)
+        response.content_type, response.charset = refusal_page.CONTENT_TYPE, "utf-8"
+        response.headers["Content-Security-Policy"] = refusal_page.policy()
+
+
 def of_error(error: errors.HelperError) -> web.Response:
     """Return a domain error as a response."""
     invalid = (
@@ -170,6 +183,9 @@ def decode(body: bytes, kind: type[wire.RequestBody]) -> wire.RequestBody:
     Raises:
         BodyInvalid: With 400 ``invalid_json``, or 422 ``invalid_request`` and a JSON pointer to each invalid value.
     """
+    # Imported late: a daemon that starts has nothing to decode.
+    from upstash_helper.system import validation
+
     try:
         return validation.decode_json(body, kind, unique_keys=True)
     except validation.ValuesInvalid as error:

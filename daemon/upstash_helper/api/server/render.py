@@ -24,6 +24,7 @@ from upstash_helper.broker.account.attempts import (
 )
 from upstash_helper.broker.apps.sites import kind_of, name_of
 from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES, STRONG
+from upstash_helper.broker.models import account_name
 from upstash_helper.protocol import literals, wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
 
@@ -151,26 +152,45 @@ def connection(
     status: ConnectionStatus, health: StoreHealth | None = None, *, owner: bool, already: bool = False
 ) -> wire.Connection:
     """Return the connection's state. ``health`` is left out for callers that do not get to see it."""
-    from upstash_helper.protocol.messages import CONNECTION, PROBLEMS
+    from upstash_helper.protocol.messages import CONNECTION, GRANT_ENDED, PROBLEMS, READ_ONLY
 
-    message = CONNECTION[status.state].format(email=status.email)
-    if status.state == "disconnected" and not status.can_sign_in:
-        message = PROBLEMS["client_id_missing"]._replace(title=message.title)
+    message = CONNECTION[status.state].format(email=account_name(status.email, status.team_id))
+    if status.access == "read_only" and status.state == "connected":
+        message = READ_ONLY.format(email=account_name(status.email, status.team_id))
+    if status.state == "reconnect_required" and status.method == "grant":
+        message = GRANT_ENDED
+    if status.state == "disconnected" and status.sign_in is None:
+        problem = PROBLEMS["client_id_missing"]
+        # The way that works comes first.
+        message = problem._replace(title=message.title, steps=problem.steps[::-1])
     return wire.Connection(
         state=status.state,
         title=message.title,
         detail=status.detail or message.detail or UNSET,
         next_steps=_next_steps(message),
-        account=wire.Account(email=status.email) if status.email else None,
+        account=wire.Account(email=status.email, team_id=status.team_id, team_role=status.team_role)
+        if status.email
+        else None,
+        access=status.access,
         method=status.method,
+        sign_in=status.sign_in,
         since=None if status.since is None else timestamp(status.since),
         api_key_name=status.key_name,
+        grant_name=status.grant_name if owner else None,  # it contains the name of the computer
         attempt=None if status.attempt is None else attempt(status.attempt, owner=owner),
         credential_store=None
         if health is None
         else wire.CredentialStoreStatus(kind=health.kind, state=health.state, detail=health.detail),
         already_connected=already,
+        can_sign_in=status.can_sign_in and status.state != "port_conflict",
     )
+
+
+def already_connected() -> wire.Connection:
+    """Return that an account is connected, for a caller that may not know which one."""
+    from upstash_helper.protocol.messages import CONNECTED
+
+    return wire.Connection(state="connected", title=CONNECTED, next_steps=(), already_connected=True)
 
 
 def database(it: Database) -> wire.Database:
@@ -181,6 +201,8 @@ def database(it: Database) -> wire.Database:
 
 def credentials(access: DatabaseAccess) -> wire.DatabaseCredentials:
     """Return a database's connection credentials. This is the only place that discloses them."""
+    from upstash_helper.protocol.messages import CA_USAGE
+
     it, secrets = access.database, access.secrets
     return wire.DatabaseCredentials(
         id=it.id,
@@ -195,6 +217,8 @@ def credentials(access: DatabaseAccess) -> wire.DatabaseCredentials:
         rest_token=secrets.rest_token.reveal(),
         read_only_rest_token=secrets.read_only_rest_token.reveal(),
         env=access.env,
+        ca_file=secrets.ca_file,
+        ca_usage=CA_USAGE if secrets.ca_file is not None else {},
     )
 
 
@@ -224,6 +248,15 @@ def identity(it: Identity) -> wire_apps.Identity:
         ),
         others=it.others,
     )
+
+
+def own_identity(it: Identity) -> wire_apps.Identity:
+    """
+    Return what an app may know about its identity. The programs that the system reported are for the user: they include
+    the path of the browser, and other programs of the user.
+    """
+    shown = identity(msgspec.structs.replace(it, program="", pid=None, warnings=(), others=()))
+    return msgspec.structs.replace(shown, sent_by="")
 
 
 def state(it: records.Pairing, *, over: bool) -> literals.PairingState:
@@ -308,7 +341,7 @@ def token_info(caller: Caller, it: records.App | None) -> wire_apps.TokenInfo:
         kind="app",
         app_id=it.id,
         name=it.name,
-        identity=identity(it.identity),
+        identity=own_identity(it.identity),
         scopes=it.scopes,
         all_databases=it.all_databases,
         expires_at=_optional(it.expires_at),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 from aiohttp import web
 
+from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ ORIGIN: web.RequestKey[str | None] = web.RequestKey("origin", object)  # type: i
 ON_OWN_PAGES: web.RequestKey[bool] = web.RequestKey("on_own_pages", bool)
 """Whether the request was sent to the origin of the owner's pages, and not to an address that others share."""
 
+FORWARDED_FROM: web.RequestKey[str] = web.RequestKey("forwarded_from", str)
+"""The loopback host with another port to which a browser has sent the OAuth redirect; empty if it was ours."""
+
 VIA_BRIDGE: web.RequestKey[bool] = web.RequestKey("via_bridge", bool)
 """Whether the bridge page forwarded the request."""
 
@@ -124,6 +128,19 @@ TARGET: web.RequestKey[str] = web.RequestKey("target", str)
 
 BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 """The request's body, read within its limits, unless the route streams it."""
+
+
+def flag_of(request: web.Request, name: str, *, default: bool = False) -> bool:
+    """
+    Return a boolean query parameter; ``default`` if it is absent.
+
+    Raises:
+        InvalidRequest: If it is anything but ``true`` or ``false``, once.
+    """
+    values = request.query.getall(name, ["true" if default else "false"])
+    if values not in (["true"], ["false"]):
+        raise InvalidRequest(f"{name} must be true or false.")
+    return values == ["true"]
 
 
 def caller_of(request: web.Request) -> Caller:

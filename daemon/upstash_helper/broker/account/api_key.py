@@ -12,6 +12,7 @@ from upstash_helper.broker.models import Credential
 if TYPE_CHECKING:
     from upstash_helper.broker.account.connection import Connection, ConnectionStatus
     from upstash_helper.broker.account.credential_cache import CredentialCache
+    from upstash_helper.broker.account.grants import Grants
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.models import Secret
     from upstash_helper.broker.ports import Clock, DatabasesApi
@@ -25,12 +26,14 @@ class ApiKeySignIn:
         *,
         connection: Connection,
         credentials: CredentialCache,
+        grants: Grants,
         api: DatabasesApi,
         background: Background,
         clock: Clock,
     ) -> None:
         self._connection = connection
         self._credentials = credentials
+        self._grants = grants
         self._api = api
         self._background = background
         self._clock = clock
@@ -68,7 +71,9 @@ class ApiKeySignIn:
                 await self._api.list(credential)
             except ReconnectRequired:
                 raise CredentialRefused from None
+            before = await self._credentials.peek()
             await self._credentials.put(credential)
+            self._grants.leave(before, credential)
         await self._connection.flow.end_outdated_question(credential)
         await self._connection.changed()
         return await self._connection.status()

@@ -105,11 +105,6 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
     email: str | None
 
-    @property
-    def needs_email(self) -> bool:
-        """Whether the account's email address is missing."""
-        return self.email is None
-
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing was stored. An account that was connected before still is."""
@@ -243,6 +238,14 @@ class Attempts:
             hint = no_callback(self._tls_hellos() - attempt.tls_before)
             return msgspec.structs.replace(attempt, hint=hint)
         return attempt
+
+    def end_if_due(self) -> Attempt | None:
+        """
+        End the newest attempt if its time is over, or its app has lost its access. Return it if it was alive until now.
+        """
+        before = self._by_id.get(self._latest or "")
+        after = self.latest
+        return None if isinstance(after, Alive) or after is before else after
 
     def by_state(self, state: str) -> Attempt | None:
         """

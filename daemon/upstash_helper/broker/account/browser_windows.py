@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from upstash_helper.broker.apps.rate_limits import SlidingWindow
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.identity import Caller, Identity
+    from upstash_helper.broker.apps.sites import Sites
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Clock
 
 SECONDS: Final = 60.0
@@ -23,11 +23,12 @@ class BrowserWindows:
     """
     Decides whether the daemon opens a browser window for a caller now. The user's own tools are not limited.
 
-    An app is counted by its identity, so that requesting access again does not reset the limit. All pages on
-    loopback count as one app, since a program can serve them on any number of names and ports.
+    An app is counted by its site, and a program by its file, so that neither requesting access again nor another
+    subdomain resets the limit.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, sites: Sites, clock: Clock) -> None:
+        self._sites = sites
         self._of_app = SlidingWindow(limit=1, seconds=SECONDS, keys=_APPS, clock=clock)
         self._of_all = SlidingWindow(limit=MAX_OF_ALL_APPS, seconds=SECONDS, keys=1, clock=clock)
 
@@ -35,18 +36,9 @@ class BrowserWindows:
         """Count a window and return 0, or return the seconds until one is allowed and count none."""
         if caller.identity is None:
             return 0.0
-        key = limit_key(caller.identity)
+        key = self._sites.limit_key(caller.identity)
         wait = max(self._of_app.wait(key), self._of_all.wait("all"))
         if wait == 0.0:
             self._of_app.take(key)
             self._of_all.take("all")
         return wait
-
-
-def limit_key(identity: Identity) -> str:
-    """Return the key under which an app is counted: its identity, and one key for all pages on loopback."""
-    if identity.kind == "web":
-        host = urlsplit(identity.name).hostname or ""
-        if host in {"127.0.0.1", "::1"} or host.rpartition(".")[2] == "localhost":
-            return "web:localhost"
-    return identity.key

@@ -41,6 +41,8 @@ class CredentialCache:
         self._loading: asyncio.Task[None] | None = None
         self._failure: HelperError | None = None
         self._failed_at = 0.0
+        self._failed_quietly = False
+        """Whether the failed read was one that must not prompt; one that may can then follow at once."""
 
     @property
     def failure(self) -> HelperError | None:
@@ -56,22 +58,25 @@ class CredentialCache:
         """Whether there is a credential that will be lost when this process ends."""
         return self._credential is not None and self._store.health().kind == "memory"
 
-    async def get(self) -> Credential | None:
+    async def get(self, *, prompt: bool = True) -> Credential | None:
         """
         Return the credential, or None if there is none.
+
+        Args:
+            prompt: Whether the user may be asked for the keyring's password, or for access to the entry.
 
         Raises:
             StoreLocked: With ``retry_after``.
             StoreUnavailable: With ``retry_after``.
         """
         if not self._known:
-            await self._read()
+            await self._read(prompt=prompt)
         return self._credential
 
-    async def peek(self) -> Credential | None:
+    async def peek(self, *, prompt: bool = True) -> Credential | None:
         """Return the credential, or None if there is none or it cannot be read; see ``failure``."""
         try:
-            return await self.get()
+            return await self.get(prompt=prompt)
         except (StoreLocked, StoreUnavailable):
             return None
 
@@ -91,6 +96,28 @@ class CredentialCache:
         self._credential, self._known = credential, True
         self._failure, self._delete_first = None, False
         await self._tombstones.remove(_TOMBSTONE)
+
+    async def renew(self, credential: Credential) -> bool:
+        """
+        Store another form of the connected credential. Return False if it was forgotten meanwhile, and stays so.
+
+        Raises:
+            StoreLocked: Like ``put``.
+            StoreUnavailable: Like ``put``.
+        """
+        before = self._credential
+        if before is None:
+            return False
+        try:
+            await self._store.save(credential)
+        except (StoreLocked, StoreUnavailable) as error:
+            self._remember(error)
+            raise
+        self._failure = None
+        if self._credential is not before:
+            return False
+        self._credential = credential
+        return True
 
     def forget(self) -> None:
         """Stop using the credential at once, before it is deleted."""
@@ -113,29 +140,33 @@ class CredentialCache:
         await self._tombstones.remove(_TOMBSTONE)
         return True
 
-    async def _read(self) -> None:
-        waited = self._clock.monotonic() - self._failed_at
-        if self._failure is not None and waited < RETRY_SECONDS:
-            raise _copy(self._failure, RETRY_SECONDS - waited)
-        if self._loading is None:
-            # All waiting callers share one read, which continues if one of them is cancelled.
-            self._loading = asyncio.get_running_loop().create_task(self._load())
-            self._loading.add_done_callback(self._loaded)
-        await asyncio.shield(self._loading)
-        if self._failure is not None and not self._known:
-            raise _copy(self._failure, RETRY_SECONDS)
+    async def _read(self, *, prompt: bool) -> None:
+        while not self._known:
+            waited = self._clock.monotonic() - self._failed_at
+            if self._failure is not None and waited < RETRY_SECONDS and not (prompt and self._failed_quietly):
+                raise _copy(self._failure, RETRY_SECONDS - waited)
+            if self._loading is None:
+                # All waiting callers share one read, which continues if one of them is cancelled.
+                self._loading = asyncio.get_running_loop().create_task(self._load(prompt=prompt))
+                self._loading.add_done_callback(self._loaded)
+            await asyncio.shield(self._loading)
+            if self._failure is None or (self._delete_first and not prompt):
+                return
 
-    async def _load(self) -> None:
+    async def _load(self, *, prompt: bool) -> None:
         try:
             if self._delete_first is None:
                 self._delete_first = _TOMBSTONE in await self._tombstones.load()
+            if self._delete_first and not prompt:
+                return  # there is none; deleting it may prompt
             if self._delete_first:
                 await self._store.delete()
                 self._delete_first = False
                 await self._tombstones.remove(_TOMBSTONE)
-            credential = await self._store.load()
+            credential = await self._store.load(prompt=prompt)
         except (StoreLocked, StoreUnavailable) as error:
             self._remember(error)
+            self._failed_quietly = not prompt
             return
         if not self._known:
             self._credential, self._known = credential, True
@@ -148,7 +179,7 @@ class CredentialCache:
 
     def _remember(self, error: HelperError) -> None:
         error.retry_after = RETRY_SECONDS
-        self._failure, self._failed_at = error, self._clock.monotonic()
+        self._failure, self._failed_at, self._failed_quietly = error, self._clock.monotonic(), False
 
 
 def _copy(failure: HelperError, retry_after: float) -> HelperError:

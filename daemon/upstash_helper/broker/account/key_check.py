@@ -1,5 +1,5 @@
 """
-Checks whether Upstash still accepts the API key, with a call of our own.
+Checks whether Upstash still accepts the credential, with a call of our own.
 
 A 401 to an app's request may be due to its path. Checks are merged and limited, so that an app that provokes many such
 responses causes few calls.
@@ -53,11 +53,7 @@ class KeyCheck:
         cannot be checked, it is not known to be rejected.
         """
         age = self._clock.monotonic() - self._checked_at
-        if (
-            self._running is None
-            or self._credential is not credential
-            or (self._running.done() and age > CHECK_SECONDS)
-        ):
+        if self._running is None or self._credential != credential or (self._running.done() and age > CHECK_SECONDS):
             self._credential, self._checked_at = credential, self._clock.monotonic()
             self._running = self._background.begin(self._rejected(credential))
         return await asyncio.shield(self._running)

@@ -7,6 +7,7 @@ stored. Until then the tokens are kept in memory.
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -23,7 +24,6 @@ from upstash_helper.broker.account.attempts import (
     Succeeded,
     refusal,
 )
-from upstash_helper.broker.account.browser_windows import limit_key
 from upstash_helper.broker.account.sign_in import SignedIn
 from upstash_helper.broker.apps.rate_limits import SlidingWindow
 from upstash_helper.broker.errors import (
@@ -34,7 +34,7 @@ from upstash_helper.broker.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from upstash_helper.broker.models import Credential
+from upstash_helper.broker.models import Credential, account_name
 from upstash_helper.broker.ports import AuthorizationFailed
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.attempts import Redirect
     from upstash_helper.broker.account.credential_cache import CredentialCache
     from upstash_helper.broker.account.sign_in import SignIn
+    from upstash_helper.broker.apps.sites import Sites
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.models import Secret
@@ -54,7 +55,10 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DECLINED_SECONDS: Final = 600.0
-"""For so long after a no, another sign-in of the same app causes no question. The answer is no."""
+"""How long after the user declined another sign-in of the same app is declined without asking."""
+
+MAX_QUESTIONS: Final = 3
+"""Questions of one app within that time, whatever became of them. An app can end its own sign-in."""
 
 _APPS: Final = 256
 _OUTDATED: Final = "The connected account was changed before you answered."
@@ -62,6 +66,12 @@ _DECLINED: Final = (
     "You kept the connected account a few minutes ago, so you were not asked again. To use another account, sign in "
     "with the helper's own tools: upstash-helper connect --force"
 )
+
+_ASKED_OFTEN: Final = (
+    "Sign-ins of this app have asked you several times within ten minutes whether to replace the connected account, so "
+    "this one ended without asking."
+)
+_NO_ACCESS: Final = "The app that started this sign-in no longer has access."
 
 
 class _Parked(NamedTuple):
@@ -73,7 +83,7 @@ class _Parked(NamedTuple):
 
 
 class OAuthFlow:
-    """Runs sign-ins, from the authorization request to the stored API key."""
+    """Runs sign-ins, from the authorization request to the stored credential."""
 
     def __init__(
         self,
@@ -84,20 +94,24 @@ class OAuthFlow:
         turn: asyncio.Lock,
         changed: Callable[[Attempt], Coroutine[object, object, None]],
         ask: Callable[[ConfirmationRequired], Coroutine[object, object, object]],
+        left: Callable[[Credential | None, Credential], None],
         has_access: Callable[[Caller], bool],
+        sites: Sites,
         tls_hellos: Callable[[], int],
         background: Background,
         clock: Clock,
     ) -> None:
         """
         Args:
-            server: Upstash's authorization server, if a client ID is configured.
-            sign_in: Exchanges a code for a stored key.
+            server: Upstash's authorization server, if a sign-in is possible.
+            sign_in: Exchanges a code for a stored credential.
             credentials: The connected account's credential.
             turn: The lock to hold while changing the credential.
             changed: Publishes a changed attempt.
             ask: Draws the user's attention to a decision.
+            left: Called with the credentials before and after a sign-in.
             has_access: Returns whether a caller still has access.
+            sites: Finds the site of an app, which the limits on questions apply to.
             tls_hellos: Returns how many connections to the callback address have started a TLS handshake so far.
             background: Finishes what was started, even if the caller disconnects.
             clock: The clock.
@@ -108,12 +122,15 @@ class OAuthFlow:
         self._turn = turn
         self._changed = changed
         self._ask = ask
+        self._left = left
         self._background = background
         self._clock = clock
         self._has_access = has_access
+        self._sites = sites
         self._attempts = Attempts(clock=clock, tls_hellos=tls_hellos, has_access=has_access)
         self._parked: _Parked | None = None
         self._declined = SlidingWindow(limit=1, seconds=DECLINED_SECONDS, keys=_APPS, clock=clock)
+        self._asked = SlidingWindow(limit=MAX_QUESTIONS, seconds=DECLINED_SECONDS, keys=_APPS, clock=clock)
 
     @property
     def latest(self) -> Attempt | None:
@@ -214,7 +231,7 @@ class OAuthFlow:
                 attempt = self.give_up(attempt)
             case ConfirmationRequired():
                 if caller.is_owner:
-                    self._declined.take(_key(attempt.starter))
+                    self._declined.take(self._limit_key(attempt.starter))
                 attempt = self._attempts.fail(attempt, "replacement_declined" if caller.is_owner else "cancelled")
                 self._discard(attempt_id)
             case _:
@@ -244,8 +261,21 @@ class OAuthFlow:
     async def end_outdated_question(self, credential: Credential | None) -> None:
         """End the attempt that waits for a decision about another credential than ``credential``, if there is one."""
         attempt, parked = self._attempts.alive, self._parked
-        if isinstance(attempt, ConfirmationRequired) and parked is not None and parked.replaces is not credential:
+        if (
+            isinstance(attempt, ConfirmationRequired)
+            and parked is not None
+            and not parked.replaces.is_same_connection(credential)
+        ):
             await self._changed(self.give_up(attempt, _OUTDATED))
+
+    def access_ended(self) -> None:
+        """
+        End a sign-in whose app has just lost its access: its question disappears, its tokens are revoked, and nothing
+        is held for it any longer.
+        """
+        ended = self._settled(self._attempts.end_if_due())
+        if ended is not None:
+            self._background.start(self._changed(ended))
 
     def close(self) -> None:
         """End the attempt that waits for a decision because the daemon is stopping. Its tokens are revoked."""
@@ -258,8 +288,8 @@ class OAuthFlow:
             expires_at=self._clock.time() + CONFIRMATION_SECONDS,
             asked=self._clock.monotonic(),
             starter=self.requesters(attempt.id)[0],
-            email=signed_in.email,
-            replaces=connected.email,
+            email=account_name(signed_in.email, signed_in.team_id),
+            replaces=connected.account_name,
         )
         self._parked = _Parked(attempt.id, signed_in, connected)
         self._attempts.put(waiting)
@@ -270,7 +300,8 @@ class OAuthFlow:
     async def _end_late_question(self, attempt_id: str) -> None:
         """Publish that the time to decide is over, and revoke the tokens, unless the attempt has ended otherwise."""
         attempt = self._attempts.get(attempt_id)
-        had_tokens = not isinstance(attempt, ConfirmationRequired) and self._discard(attempt_id)
+        # If the user has just said yes, the attempt is being exchanged, and needs the tokens.
+        had_tokens = isinstance(attempt, Failed) and self._discard(attempt_id)
         if isinstance(attempt, Failed) and (had_tokens or attempt.reason == "confirmation_timeout"):
             await self._changed(attempt)
 
@@ -294,7 +325,7 @@ class OAuthFlow:
         attempt = self._attempts.by_state(redirect.state or "")
         if not isinstance(attempt, Pending) or self._server is None:
             return attempt
-        if redirect.issuer is not None and redirect.issuer != self._server.issuer:
+        if not self._server.is_issuer(redirect.issuer):
             # RFC 9207, section 2.4: the response came from another server (a mix-up attack).
             failed = self._attempts.fail(attempt, "issuer_mismatch")
             await self._changed(failed)
@@ -359,14 +390,18 @@ class OAuthFlow:
         except BaseException:
             self._sign_in.discard(signed_in)
             raise
-        if connected is None:
-            return self._succeeded(attempt, await self._sign_in.finish(signed_in))
-        if signed_in.names(connected.email):
-            return self._succeeded(attempt, await self._sign_in.finish(signed_in, email=connected.email))
         starter = self.requesters(attempt.id)[0]
-        if self._declined.wait(_key(starter)) > 0:
+        email = None if connected is None else connected.email
+        if connected is None or signed_in.is_for(connected):
+            wanted = functools.partial(self._has_access, starter)
+            return await self._finished(attempt, signed_in, email=email, wanted=wanted)
+        key = self._limit_key(starter)
+        if self._declined.wait(key) > 0:
             self._sign_in.discard(signed_in)
             raise AuthorizationFailed("replacement_declined", _DECLINED)
+        if self._asked.take(key) > 0:
+            self._sign_in.discard(signed_in)
+            raise AuthorizationFailed("cancelled", _ASKED_OFTEN)
         return self._park(attempt, signed_in, connected)
 
     async def _at_stake(self, attempt: Exchanging) -> Credential | None:
@@ -385,21 +420,33 @@ class OAuthFlow:
             locked = isinstance(error, StoreLocked)
             raise AuthorizationFailed("keyring_locked" if locked else "keyring_unavailable", error.detail) from None
         if not self._has_access(starter):
-            raise AuthorizationFailed("cancelled", "The app that started this sign-in no longer has access.")
+            raise AuthorizationFailed("cancelled", _NO_ACCESS)
         return connected
 
     async def _replaced(self, attempt: Exchanging, parked: _Parked) -> Attempt:
-        """Store a key for the account that the user has confirmed, in place of the one that the user was told of."""
-        if await self._credentials.peek() is not parked.replaces:
+        """
+        Store a credential for the account that the user has confirmed, in place of the one that the user was told of.
+        If the question named the new account, Upstash has to confirm that the credential belongs to it.
+        """
+        if not parked.replaces.is_same_connection(await self._credentials.peek()):
             raise AuthorizationFailed("cancelled", _OUTDATED)
         self._parked = None
-        return self._succeeded(attempt, await self._sign_in.finish(parked.signed_in))
+        return await self._finished(attempt, parked.signed_in, email=parked.signed_in.email)
 
-    def _succeeded(self, attempt: Exchanging, credential: Credential) -> Succeeded:
+    async def _finished(
+        self,
+        attempt: Exchanging,
+        signed_in: SignedIn,
+        *,
+        email: str | None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Succeeded:
+        before = await self._credentials.peek()
+        credential = await self._sign_in.finish(signed_in, email=email, wanted=wanted)
+        self._left(before, credential)
         succeeded = Succeeded(id=attempt.id, expires_at=attempt.expires_at, email=credential.email)
         self._attempts.put(succeeded)
         return succeeded
 
-
-def _key(starter: Caller) -> str:
-    return "" if starter.identity is None else limit_key(starter.identity)
+    def _limit_key(self, starter: Caller) -> str:
+        return "" if starter.identity is None else self._sites.limit_key(starter.identity)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from upstash_helper.broker import errors
-from upstash_helper.broker.apps.pairing_queue import LIFETIME
+from upstash_helper.broker.apps.pairing_limits import LIFETIME
 from upstash_helper.broker.apps.sites import kind_of
 from upstash_helper.broker.identity import ordered
 from upstash_helper.broker.ledger import Approved, Block, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
@@ -67,7 +67,7 @@ class Approvals:
             grant = Grant(scopes=granted, all_databases=all_databases, once=once)
             expires_at = self._clock.time() + LIFETIME
             approved = msgspec.structs.replace(pairing, decision=Approved(grant=grant), expires_at=expires_at)
-            await self._queue.put(approved, lasts=LIFETIME)
+            await self._queue.put(approved, before=pairing, lasts=LIFETIME)
             self._rate_limiter.approved(approved)
         return approved
 
@@ -105,7 +105,7 @@ class Approvals:
         pairing = await self._find(pairing_id)
         block = Block(
             id=secrets.token_hex(8),
-            identity=pairing.identity,
+            identity=pairing.identity.lasting,
             site=pairing.site if scope == "site" and kind_of(pairing.site) is not None else "",
             blocked_at=self._clock.time(),
         )

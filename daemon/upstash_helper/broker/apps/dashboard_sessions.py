@@ -19,6 +19,8 @@ from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upstash_helper.broker.ports import Clock
 
 TICKET_SECONDS: Final = 60.0
@@ -43,6 +45,8 @@ class DashboardSessions:
         self._clock = clock
         self._tickets: dict[bytes, float] = {}
         self._sessions: dict[bytes, Session] = {}
+        self.on_end: Callable[[str], None] = lambda _: None
+        """Called with the ``Caller.session`` of a session that is over."""
 
     def ticket(self) -> Secret:
         """Return a ticket for one session. If there are too many tickets, the oldest is dropped."""
@@ -66,7 +70,8 @@ class DashboardSessions:
 
     def begin(self, ticket: Secret, *, page: str) -> Secret:
         """
-        Exchange a ticket for the token of a session that is valid only in pages of the origin ``page``.
+        Exchange a ticket for the token of a session that is valid only in pages of the origin ``page``. If there are
+        too many sessions, the oldest ends.
 
         Raises:
             TicketNotValid: If the ticket was used before, has expired, or is unknown.
@@ -75,11 +80,12 @@ class DashboardSessions:
         if self._tickets.pop(token_digest(ticket.reveal().encode()), None) is None:
             raise TicketNotValid
         while len(self._sessions) >= _MAX:
-            del self._sessions[next(iter(self._sessions))]
+            self._end(next(iter(self._sessions)))
         token = Secret(f"uhs_{secrets.token_urlsafe(32)}")
-        caller = Caller(kind="owner", id="owner", name="dashboard", page=page)
-        deadline = self._clock.monotonic() + IDLE_SECONDS
-        self._sessions[token_digest(token.reveal().encode())] = Session(caller=caller, deadline=deadline)
+        caller = Caller(kind="owner", id="owner", name="dashboard", page=page, session=secrets.token_hex(8))
+        digest, deadline = token_digest(token.reveal().encode()), self._clock.monotonic() + IDLE_SECONDS
+        self._sessions[digest] = Session(caller=caller, deadline=deadline)
+        self._clock.call_at(deadline, lambda: self._end_if_idle(digest))
         return token
 
     def find(self, token: bytes) -> Caller | None:
@@ -93,9 +99,24 @@ class DashboardSessions:
 
     def end(self, token: bytes) -> None:
         """End a session, if it exists."""
-        self._sessions.pop(token_digest(token), None)
+        self._end(token_digest(token))
+
+    def _end(self, digest: bytes) -> None:
+        session = self._sessions.pop(digest, None)
+        if session is not None and session.caller.session is not None:
+            self.on_end(session.caller.session)
+
+    def _end_if_idle(self, digest: bytes) -> None:
+        session = self._sessions.get(digest)
+        if session is None:
+            return
+        if self._clock.monotonic() >= session.deadline:
+            self._end(digest)
+        else:
+            self._clock.call_at(session.deadline, lambda: self._end_if_idle(digest))
 
     def _prune(self) -> None:
         now = self._clock.monotonic()
         self._tickets = {digest: deadline for digest, deadline in self._tickets.items() if now < deadline}
-        self._sessions = {digest: session for digest, session in self._sessions.items() if now < session.deadline}
+        for digest in [digest for digest, session in self._sessions.items() if now >= session.deadline]:
+            self._end(digest)

@@ -1,8 +1,9 @@
 """
-Exchanges: requests that are passed through to Upstash, each of which lasts no longer than the rights it was begun with.
+Exchanges: requests that are passed through to Upstash, and reads of passwords. Each ends when the rights that it was
+started with end.
 
-An event stream ends through the event bus, and what the daemon itself does for an app is finished. An exchange is
-neither: it hands out data, or takes it, for as long as both ends like.
+Event streams end through the event bus, and the daemon's own work for an app is completed. An exchange is neither: it
+transfers data for as long as its client and Upstash keep it open.
 """
 
 from __future__ import annotations

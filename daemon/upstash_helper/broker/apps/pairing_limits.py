@@ -60,8 +60,8 @@ _REMEMBERED_SITES: Final = 16_384
 Group = Literal["pages", "programs"]
 
 _TOO_OFTEN: Final[dict[Group, str]] = {
-    "pages": "Pages of this site have requested access too often within an hour.",
-    "programs": "Programs have requested access too often within an hour.",
+    "pages": "Pages of this site have requested access too often in the last hour.",
+    "programs": "Programs have requested access too often in the last hour.",
 }
 
 
@@ -78,7 +78,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """What is counted: an app with access, a program's file, or a site."""
-        return self.identity.key if self.has_access or self.group == "programs" else self.site
+        return self.identity.limits_key if self.has_access or self.group == "programs" else self.site
 
     @property
     def group(self) -> Group:
@@ -182,7 +182,7 @@ class PairingRateLimiter:
         """
         wait = self._looked_up.take("")
         if wait > 0:
-            raise TooManyPairings("Too many programs request access at the same time.", retry_after=wait)
+            raise TooManyPairings("Too many programs are requesting access at the same time.", retry_after=wait)
 
     def check(self, asker: Asker) -> None:
         """
@@ -260,9 +260,9 @@ class PairingRateLimiter:
 
     def approved(self, pairing: Pairing) -> None:
         """Forget the prompts and denials of an identity, because the user approved its request."""
-        identity = pairing.identity.key
+        identity = pairing.identity.limits_key
         for pairing_id, prompt in tuple(self._prompts.items()):
-            if prompt.asker.identity.key == identity:
+            if prompt.asker.identity.limits_key == identity:
                 del self._prompts[pairing_id]
         still_denied = {prompt.asker.key for prompt in self._prompts.values() if prompt.state == "denied"}
         for key in {identity, self._prompt_of(pairing, at=0.0).asker.key} - still_denied:
@@ -274,9 +274,9 @@ class PairingRateLimiter:
         for pairing_id, prompt in self._prompts.items():
             if prompt.asker.key != asker.key or prompt.until <= now or prompt.state == "denied":
                 continue
-            if prompt.asker.identity.key != asker.identity.key:
+            if prompt.asker.identity.limits_key != asker.identity.limits_key:
                 raise TooManyPairings(
-                    "Another page of this site is waiting for the user.", retry_after=prompt.until - now
+                    "Another request from this site is waiting for the user.", retry_after=prompt.until - now
                 )
             if prompt.state == "shown":
                 raise PairingPending(pairing_id=pairing_id, retry_after=prompt.until - now)

@@ -1,4 +1,4 @@
-"""The pairing queue: the access requests of the last minutes and the blocks, in sync with the ledger."""
+"""The pairing queue: the access requests of the last hour and the blocks, in sync with the ledger."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.apps.pairing_limits import HOUR
-from upstash_helper.broker.apps.pairing_limits import LIFETIME as LIFETIME  # noqa: PLC0414 - exported
+from upstash_helper.broker.apps.pairing_limits import HOUR, LIFETIME
 from upstash_helper.broker.errors import PairingDecided
 from upstash_helper.broker.ledger import Approved, Block, Denied, Pairing, Waiting
 
@@ -89,7 +88,7 @@ class PairingQueue:
         self._by_id[pairing.id] = pairing
         self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
         for site in ("",) * is_blocked + (pairing.site,) * is_site_blocked:
-            block = Block(id=secrets.token_hex(8), identity=pairing.identity, site=site, blocked_at=now)
+            block = Block(id=secrets.token_hex(8), identity=pairing.identity.lasting, site=site, blocked_at=now)
             self._add_block(block, because_of=pairing.id, kept=True)
         if is_ended:
             self._write_later(pairing.id, kept=True)
@@ -101,7 +100,7 @@ class PairingQueue:
 
     @property
     def all(self) -> tuple[Pairing, ...]:
-        """All pairings of the last minutes, in any state."""
+        """All pairings of the last hour, in any state."""
         return tuple(self._by_id.values())
 
     def is_expired(self, pairing: Pairing) -> bool:
@@ -134,21 +133,22 @@ class PairingQueue:
         """Whether any pairing is open."""
         return any(self.is_open(pairing) for pairing in self._by_id.values())
 
-    async def put(self, pairing: Pairing, *, lasts: float | None = None) -> None:
+    async def put(self, pairing: Pairing, *, before: Pairing | None, lasts: float | None = None) -> None:
         """
-        Store ``pairing``, replacing one with the same ID, once it is written.
+        Store ``pairing``, once it is written.
 
         Args:
             pairing: The pairing.
+            before: The one with the same ID that it was made from and replaces; None for a new one.
             lasts: Seconds for the next step; None to keep the deadline.
 
         Raises:
-            PairingDecided: If it was denied or withdrawn while this was written.
+            PairingDecided: If that one was denied or withdrawn since it was read, or while this was written.
             LedgerUnavailable: Nothing is changed then.
             LedgerFull: Like LedgerUnavailable.
         """
-        before = self._by_id.get(pairing.id)
-        await self._records.save(pairing)
+        if self._by_id.get(pairing.id) is before:
+            await self._records.save(pairing)
         if self._by_id.get(pairing.id) is not before:
             self._write_later(pairing.id)
             raise PairingDecided("The request was denied or withdrawn in the meantime.")
@@ -209,6 +209,10 @@ class PairingQueue:
         """Return whether ``identity`` or its site is blocked."""
         return any(block.applies_to(identity, site=site) for block in self._blocks.values())
 
+    def is_site_blocked(self, site: str) -> bool:
+        """Return whether a whole site is blocked."""
+        return any(block.site == site for block in self._blocks.values())
+
     @property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks."""
@@ -233,7 +237,8 @@ class PairingQueue:
             LedgerFull: Like LedgerUnavailable.
         """
         await self._records.unblock(block.id)
-        self._blocks.pop(block.key, None)
+        if self._blocks.get(block.key) is block:  # not one of the same identity that was added meanwhile
+            del self._blocks[block.key]
 
     def _add_block(self, block: Block, *, because_of: str, kept: bool = False) -> None:
         self._blocks[block.key] = block

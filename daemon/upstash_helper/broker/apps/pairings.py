@@ -22,7 +22,6 @@ from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import ProgramWarning, Scope
-from upstash_helper.protocol.messages import request_title
 from upstash_helper.protocol.shorten import MAX_SHOWN, shorten
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Pairings:
         async with self._queue.lock:
             await self._queue.load()
             if identity is None:
-                if self._queue.is_blocked(Identity(kind="native", name=""), site=PROGRAMS):
+                if self._queue.is_site_blocked(PROGRAMS):
                     raise errors.AppBlocked
                 self._rate_limiter.count_program()
                 return
@@ -169,7 +168,7 @@ class Pairings:
             if connect_if_needed and await self._is_sign_in_needed():
                 pairing = msgspec.structs.replace(pairing, scopes=ordered((*pairing.scopes, "connection:write")))
             await self._audit.note_request(pairing.identity, pairing.name, pairing.id)
-            await self._queue.put(pairing, lasts=LIFETIME)
+            await self._queue.put(pairing, before=None, lasts=LIFETIME)
             self._rate_limiter.shown(pairing, asker)
             if self._queue.is_blocked(asker.identity, site=asker.site):
                 denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
@@ -194,10 +193,10 @@ class Pairings:
             raise errors.AppBlocked
 
     async def _notify(self, pairing: Pairing) -> None:
-        who, title = pairing.identity.shown, request_title(pairing.identity.shown, _warnings(pairing.identity))
         # Imported late: a daemon that starts needs no texts.
-        from upstash_helper.protocol.messages import VIA_BRIDGE
+        from upstash_helper.protocol.messages import VIA_BRIDGE, request_title
 
+        who, title = pairing.identity.shown, request_title(pairing.identity.shown, _warnings(pairing.identity))
         via_bridge = isinstance(pairing.decision, Waiting) and pairing.decision.via_bridge
         bridge = f" {VIA_BRIDGE}" if via_bridge else ""
         await self._notifier.show(
@@ -245,7 +244,8 @@ class Pairings:
             app, token = await self._apps.add(name=pairing.name, identity=pairing.identity, grant=grant)
             try:
                 await self._audit.note(caller_of(app), "app.let_in", pairing.id)
-                await self._queue.put(msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id)))
+                delivered = msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id))
+                await self._queue.put(delivered, before=pairing)
             except BaseException:
                 # This token is never delivered. The next attempt creates a new app.
                 self._apps.take_back(app)

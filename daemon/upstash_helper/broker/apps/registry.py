@@ -20,7 +20,7 @@ from upstash_helper.protocol import proof
 from upstash_helper.protocol.literals import RevokeReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.background import Background
@@ -176,6 +176,8 @@ class AppRegistry:
         self._index = AppIndex(clock=clock)
         self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
         """What the apps have open at Upstash. It ends with their access."""
+        self.on_access_end: Callable[[], None] = lambda: None
+        """Called when an app has lost its access."""
         self._saved_uses: dict[str, float] = {}
         self._loaded = False
         # Serializes what is written first. What takes access away does not wait for it.
@@ -409,6 +411,7 @@ class AppRegistry:
         self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
         self._events.end(app.id)
         self.exchanges.end(app.id)
+        self.on_access_end()
         self._write_later(app.id)
 
     def _write_later(self, app_id: str, *, kept: bool = False) -> None:

@@ -39,9 +39,13 @@ class Sites:
             case "native":
                 return PROGRAMS
             case "extension":
-                return f"extension:{identity.name}"
+                return f"extension:{identity.name.lower()}"  # a UUID, in either case
             case "web":
                 return self._of_host(_host(identity.name))
+
+    def limit_key(self, identity: Identity) -> str:
+        """Return the key under which a limit counts an app: its site; for a program, its file."""
+        return identity.limits_key if identity.kind == "native" else self.of(identity)
 
     def _of_host(self, host: str) -> str:
         name = host.rstrip(".")
@@ -50,7 +54,7 @@ class Sites:
         address = _address(name)
         if address is None:
             return f"domain:{self._suffixes.registrable_domain(name)}"
-        if address.is_loopback:
+        if address.is_loopback or address.is_unspecified:  # systems connect to loopback for 0.0.0.0 and ::
             return LOOPBACK
         if address.version == 6:
             return f"domain:{ipaddress.ip_network((address, _IPV6_NETWORK), strict=False)}"

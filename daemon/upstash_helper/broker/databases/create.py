@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -172,56 +172,58 @@ class CreateDatabase:
             HelperError: Like ``Connection.call`` and ``DatabasesApi.create``. Nothing was created then.
         """
         check_regions(new)
-        account = (await self._connection.usable()).email or ""
+        credential = await self._connection.usable()
+        account = credential.account_name or ""
+        creator = _Creator(caller.creator_key, credential.account_key)
         fingerprint = hashlib.sha256(account.encode() + b"\0" + msgspec.json.encode(new)).digest()
         self._running.begin(key, fingerprint)
-        return await self._background.finish(self._once(new, key, fingerprint, caller.creator_key))
+        return await self._background.finish(self._once(new, key, fingerprint, creator))
 
     async def _once(
-        self, new: NewDatabase, key: CreateKey, fingerprint: bytes, owner: str | None
+        self, new: NewDatabase, key: CreateKey, fingerprint: bytes, creator: _Creator
     ) -> tuple[Database, bool]:
         try:
             record = await self._journal.find(key)
             if record is None or self._running.age(key, record) >= LIFETIME:
-                return await self._send(new, key, fingerprint, owner), False
+                return await self._send(new, key, fingerprint, creator), False
             check_same(record.fingerprint, fingerprint)
             if record.result is not None:
                 return record.result, True
-            return await self._resume(new, key, record, owner), True
+            return await self._resume(new, key, record, creator), True
         finally:
             self._running.end(key)
 
-    async def _send(self, new: NewDatabase, key: CreateKey, fingerprint: bytes, owner: str | None) -> Database:
+    async def _send(self, new: NewDatabase, key: CreateKey, fingerprint: bytes, creator: _Creator) -> Database:
         now = self._clock.time()
         record = CreateRecord(fingerprint=fingerprint, name=new.name, sent_at=now)
         await self._journal.begin(key, record, keep_seconds=_KEPT_SECONDS)
         self._running.sent(key)
         try:
-            database = await self._connection.call(lambda credential: self._api.create(credential, new))
+            database = await self._connection.call(lambda credential: self._api.create(credential, new), changes=True)
         except OutcomeUnknown:
-            return await self._found(key, record, owner)
+            return await self._found(key, record, creator)
         except HelperError as error:
             # Rejected or never sent: nothing was created, so the key can be used again.
             await self._forget(key)
             if isinstance(error, UpstreamRejected):
                 raise explain_unknown_regions(error, (new.primary_region, *new.read_regions)) from None
             raise
-        return await self._created(key, database, owner)
+        return await self._created(key, database, creator)
 
-    async def _found(self, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
+    async def _found(self, key: CreateKey, record: CreateRecord, creator: _Creator) -> Database:
         try:
-            return await self._recognize(key, record, owner)
+            return await self._recognize(key, record, creator)
         except _NothingCreated:
             raise _unknown(record) from None  # it was sent a moment ago, so it is too early to be sure
 
-    async def _resume(self, new: NewDatabase, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
+    async def _resume(self, new: NewDatabase, key: CreateKey, record: CreateRecord, creator: _Creator) -> Database:
         """Return the database that an earlier request created; if it certainly created none, create it now."""
         try:
-            return await self._recognize(key, record, owner)
+            return await self._recognize(key, record, creator)
         except _NothingCreated:
-            return await self._send(new, key, record.fingerprint, owner)
+            return await self._send(new, key, record.fingerprint, creator)
 
-    async def _recognize(self, key: CreateKey, record: CreateRecord, owner: str | None) -> Database:
+    async def _recognize(self, key: CreateKey, record: CreateRecord, creator: _Creator) -> Database:
         """Return the database that a request with a lost response created, if exactly one matches."""
         try:
             databases = await self._databases.list(refresh=True)
@@ -235,7 +237,7 @@ class CreateDatabase:
         claimed = await self._journal.claimed(tuple(database.id for database in alike))
         created = [database for database in alike if database.id not in claimed]
         if len(created) == 1:
-            return await self._created(key, created[0], owner)
+            return await self._created(key, created[0], creator)
         if created:
             raise _unknown(record)
         left = SETTLE_SECONDS - self._running.age(key, record)
@@ -243,10 +245,10 @@ class CreateDatabase:
             raise _unknown(record, retry_after=left)
         raise _NothingCreated
 
-    async def _created(self, key: CreateKey, database: Database, owner: str | None) -> Database:
+    async def _created(self, key: CreateKey, database: Database, creator: _Creator) -> Database:
         self._databases.forget_list()
         try:
-            await self._journal.done(key, database, owner=owner)
+            await self._journal.done(key, database, owner=creator.owner, account=creator.account)
         except HelperError as error:
             # The database exists, and a request with the same key finds it by name.
             logger.warning("result_not_recorded", extra={"database": database.id, "error": error.code})
@@ -259,6 +261,13 @@ class CreateDatabase:
             await self._journal.forget(key)
         except HelperError as error:
             logger.warning("refusal_not_recorded", extra={"error": error.code})
+
+
+class _Creator(NamedTuple):
+    owner: str | None
+    """The app's ``creator_key``; None for the user's own tools."""
+    account: str
+    """The account that it creates the database in."""
 
 
 class _NothingCreated(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from upstash_helper.broker.account.connection import Connection
+    from upstash_helper.broker.apps.exchanges import Exchanges
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.identity import Caller
@@ -112,11 +114,15 @@ class DatabaseAccess(msgspec.Struct, frozen=True):
     @property
     def env(self) -> dict[str, str]:
         """The environment variables that Upstash's clients and most Redis clients read."""
-        return {
+        variables = {
             "UPSTASH_REDIS_REST_URL": self.database.rest_url,
             "UPSTASH_REDIS_REST_TOKEN": self.secrets.rest_token.reveal(),
             "REDIS_URL": self.redis_url,
         }
+        if self.secrets.ca_file is not None:
+            # Windows accepts slashes, and readers of .env files differ in how they read backslashes.
+            variables["REDIS_CA_FILE"] = PurePath(self.secrets.ca_file).as_posix()
+        return variables
 
 
 class Databases:
@@ -240,7 +246,9 @@ class Databases:
 
     async def _apply(self, database_id: str, change: Change) -> None:
         try:
-            await self._connection.call(lambda credential: self._api.change(credential, database_id, change))
+            await self._connection.call(
+                lambda credential: self._api.change(credential, database_id, change), changes=True
+            )
         except UpstreamRejected as error:
             regions = change.read_regions if isinstance(change, SetReadRegions) else ()
             raise explain_unknown_regions(error, regions) from None
@@ -266,7 +274,7 @@ class Databases:
 
     async def _delete(self, database_id: str, unchanged: Callable[[Database], bool] | None) -> None:
         await self._check_unchanged(database_id, unchanged)
-        await self._connection.call(lambda credential: self._api.delete(credential, database_id))
+        await self._connection.call(lambda credential: self._api.delete(credential, database_id), changes=True)
         self.forget_list()
         self._events.publish("database", DatabaseChanged("deleted", database_id, None), needs="databases:read")
 
@@ -278,22 +286,31 @@ class Databases:
 class ReadCredentials:
     """Reads credentials: an app may read those of its own databases, and all others only if the user allowed that."""
 
-    def __init__(self, *, databases: Databases, journal: CreateJournal) -> None:
+    def __init__(
+        self, *, connection: Connection, databases: Databases, journal: CreateJournal, exchanges: Exchanges
+    ) -> None:
+        self._connection = connection
         self._databases = databases
         self._journal = journal
+        self._exchanges = exchanges
 
     async def __call__(self, database_id: str, caller: Caller) -> DatabaseAccess:
         """
         Return a database with its secrets.
 
         Raises:
-            NotTheCreator: If ``caller`` is an app that did not create it. Upstash is not called then.
+            NotTheCreator: If ``caller`` is an app that did not create it in the connected account. Upstash is not
+                called then.
+            AccessEnded: If the caller's access ends meanwhile.
+            NotConnected: Also if the account is disconnected or replaced meanwhile.
             DatabaseNotFound: If the account has none with this ID.
             LedgerUnavailable: If the creator cannot be looked up.
             HelperError: Like ``Databases.access``.
         """
-        if not caller.is_owner and not caller.all_databases:
-            creator = await self._journal.creator(database_id)
-            if creator is None or creator != caller.creator_key:
-                raise NotTheCreator
-        return await self._databases.access(database_id)
+        async with self._exchanges.begin(caller):
+            if not caller.is_owner and not caller.all_databases:
+                account = (await self._connection.usable()).account_key
+                creator = await self._journal.creator(database_id, account=account)
+                if creator is None or creator != caller.creator_key:
+                    raise NotTheCreator
+            return await self._databases.access(database_id)

@@ -40,19 +40,25 @@ class PassThrough:
 
         Raises:
             PathNotAllowed: If the path may be that of the API keys. Nothing is sent then.
-            InvalidRequest: If the query names another method. Nothing is sent then.
+            InvalidRequest: If a parameter names another method, or the target is encoded too often. Nothing is sent
+                then.
             AccessEnded: If the caller's access ends meanwhile. A change may have been made.
             HelperError: Like ``Connection.call`` and ``PassThroughApi.open``.
         """
         if names_api_keys(request.target):
             raise PathNotAllowed
         if names_a_method(request.target):
-            raise InvalidRequest("The query must not name a method in place of the request's own, such as _method.")
+            raise InvalidRequest(
+                "The path and the query must not have a parameter that some servers take for the request's method, such"
+                " as _method."
+            )
         async with self._exchanges.begin(caller), AsyncExitStack() as stack:
             answer: PassThroughResponse | None = None
             try:
                 answer = await self._connection.call(
-                    lambda credential: stack.enter_async_context(self._api.open(credential, request))
+                    lambda credential: stack.enter_async_context(self._api.open(credential, request)),
+                    changes=request.method not in _READING,
+                    repeatable=lambda: request.body is None,
                 )
             finally:
                 # After a failure, too, because the request may have taken effect. But not after a refusal: an app could
@@ -69,23 +75,43 @@ def names_api_keys(target: str) -> bool:
     Stricter than Upstash needs today, because a server or a proxy in front of it might decode a path twice, drop
     punctuation and parameters (``api.key;v=1``), fold case and width, or route on a value of the query. No documented
     path contains the word. Only letters and digits are compared.
+
+    Raises:
+        InvalidRequest: If the target is encoded more than ``MAX_DECODINGS`` times.
     """
     return any(_WORD in _letters(segment) for segment in _SEPARATORS.split(_decoded(target)))
 
 
 def names_a_method(target: str) -> bool:
     """
-    Return whether the query has a parameter that some servers take for the method. It could turn a GET into a change.
+    Return whether a parameter of the query or of a path segment is one that some servers take for the method.
+
+    It could turn a GET into a change. Names are compared by their letters alone: PHP reads ``.method`` and ``[method``
+    as ``_method``, and others separate parameters with semicolons. Upstash has no parameter ``method``.
+
+    Raises:
+        InvalidRequest: Like ``names_api_keys``.
     """
-    names = (part.partition("=")[0].strip("+ \t") for part in _decoded(target).partition("?")[2].split("&"))
-    return any(name.casefold() == "_method" or _letters(name) in _METHOD_PARAMETERS for name in names)
+    _, *parameters = _PARAMETERS.split(_decoded(target))
+    return any(_letters(one.partition("=")[0]) in _METHOD_PARAMETERS for one in parameters)
 
 
-_METHOD_PARAMETERS: Final = frozenset({"methodoverride", "xhttpmethod", "xhttpmethodoverride", "xmethodoverride"})
+MAX_DECODINGS: Final = 8
+"""
+How often a target may be encoded. No client needs more than two. Without a limit, a target of 2 KB that is encoded a
+thousand times would keep the daemon from doing anything else for 40 ms.
+"""
+
+_METHOD_PARAMETERS: Final = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", "x")
+    for name in ("method", "httpmethod", "methodoverride", "httpmethodoverride")
+)
+_PARAMETERS: Final = re.compile(r"[?&;]")
 _WORD: Final = "apikey"
 # Of a path, of its parameters (RFC 3986, section 3.3), and of a query.
 _SEPARATORS: Final = re.compile(r"[/\\?&=#,]")
-_ESCAPE: Final = re.compile(rb"%u([0-9a-fA-F]{4})")
+_ESCAPE: Final = re.compile(rb"%[uU]([0-9a-fA-F]{4})")
 # UTF-8 with lead bytes of two to four bytes. Unlike a strict decoder's, the forms may be longer than necessary.
 _MULTIBYTE: Final = re.compile(
     rb"[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}", re.DOTALL
@@ -93,12 +119,19 @@ _MULTIBYTE: Final = re.compile(
 
 
 def _decoded(target: str) -> str:
-    """Return a target decoded until nothing changes: percent-encoding, ``%uXXXX``, and UTF-8, even if overlong."""
+    """
+    Return a target decoded until nothing changes: percent-encoding, ``%uXXXX``, and UTF-8, even if overlong.
+
+    Raises:
+        InvalidRequest: If that takes more than ``MAX_DECODINGS`` rounds.
+    """
     raw = target.encode("utf-8", "replace")
-    # Each round that changes anything makes it shorter, so this ends.
-    while (decoded := _decoded_once(raw)) != raw:
+    for _ in range(MAX_DECODINGS + 1):
+        decoded = _decoded_once(raw)
+        if decoded == raw:
+            return raw.decode("utf-8", "replace")
         raw = decoded
-    return raw.decode("utf-8", "replace")
+    raise InvalidRequest(f"The path or query is percent-encoded more than {MAX_DECODINGS} times.")
 
 
 def _decoded_once(raw: bytes) -> bytes:

@@ -10,6 +10,8 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.arguments import fetch_for_completion, match_id, stored_name
 from upstash_helper.cli.command import group
+from upstash_helper.cli.commands.replacement import ask_now_or_later, question_of
+from upstash_helper.cli.commands.status import connection_summary
 from upstash_helper.cli.decision_prompt import ask
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
@@ -23,6 +25,7 @@ from upstash_helper.cli.output import (
     print_json,
     printable,
     quoted,
+    say,
     table,
 )
 from upstash_helper.cli.session import Session, pass_session
@@ -304,8 +307,8 @@ def _knows_code(pairing: Pairing, strong: list[str]) -> bool:
 
 def _block_scope(pairing: Pairing, *, site: bool) -> str:
     """
-    Return who a block applies to, as the object of "from". For a program, that is every one with the same file, which
-    is a script's interpreter.
+    Return who a block applies to, as a phrase that follows "from". For a program, that is every process that runs the
+    same file, which is a script's interpreter, whatever else makes it doubtful; but one in a sandbox is apart.
     """
     identity = pairing.identity
     if site and pairing.site is not None:
@@ -313,7 +316,8 @@ def _block_scope(pairing: Pairing, *, site: bool) -> str:
     if identity.kind != "native":
         return printable(identity.name)
     if identity.name:
-        return f"any program that runs as {printable(stored_name(identity))}"
+        is_apart = any(warning.code == "sandboxed" for warning in identity.warnings)
+        return f"any program that runs as {printable(stored_name(identity) if is_apart else identity.name)}"
     return "any program that the system cannot identify"
 
 
@@ -326,9 +330,10 @@ def watch(session: Session) -> None:
     """
     Approve or deny requests as they arrive.
 
-    Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope, after you have typed the
-    code for those that `approvals approve` needs it for. To grant fewer, answer l and use `approvals approve --scope`.
-    With --json, each decision is printed as a line.
+    Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope; to grant one that can
+    delete data, read passwords, or reach the whole account, type the request's code as well. To grant fewer, answer l
+    and use `approvals approve --scope`. If an app's sign-in is for another account than the connected one, you are
+    asked about that, too. With --json, each decision is printed as a line.
     """
     if not interactive():
         message = "This needs a terminal. Without one, use `approvals list` and `approvals approve --yes`."
@@ -338,6 +343,8 @@ def watch(session: Session) -> None:
     for event in session.client.events(hello=True):
         if event.event in {"hello", "reset", "pairing"}:
             _ask_about_new(session, asked)
+        if event.event in {"hello", "reset", "attempt", "connection"}:
+            _ask_about_account(session, asked)
     note("The daemon stopped.")
 
 
@@ -370,6 +377,23 @@ def _ask_about(session: Session, pairing: Pairing) -> None:
     except ApiProblem as error:
         # It may have expired, or been decided in another terminal. That is no reason to stop watching.
         note(f"Error: {error.detail}")
+
+
+def _ask_about_account(session: Session, asked: set[str]) -> None:
+    """Ask whether an app's sign-in replaces the connected account, if that is pending and was not asked yet."""
+    from upstash_helper.client.errors import ApiProblem
+
+    attempt = session.client.connection().attempt
+    if attempt is None or question_of(attempt) is None or attempt.attempt_id in asked:
+        return
+    asked.add(attempt.attempt_id)
+    try:
+        decided = ask_now_or_later(session, attempt)
+    except ApiProblem as error:
+        note(f"Error: {error.detail}")  # as in `_ask_about`
+        return
+    if decided is not None:
+        _show(session, decided, decided.detail or f"{connection_summary(session.client.connection())}.")
 
 
 def _question(pairing: Pairing) -> str:
@@ -423,9 +447,8 @@ def unblock(session: Session, *, block: str) -> None:
     """
     Remove a block.
 
-    Refer to a block by its ID, by at least the first four characters of its ID, or by the blocked identity or site as
-    it is listed.
-    `approvals blocked` lists them.
+    Refer to a block by its ID, by at least the first four characters of its ID, or by its name in the list of
+    `approvals blocked`.
     """
     found = _find_block(session, block)
 
@@ -459,7 +482,7 @@ def _show(session: Session, result: object, text: str) -> None:
     if session.json:
         print_json(result)
     else:
-        click.echo(text)
+        say(text)
 
 
 def _approved(session: Session, pairing: Pairing) -> str:
@@ -495,7 +518,7 @@ def _described(pairing: Pairing) -> str:
     ]
     if pairing.reason:
         rows.append(("Reason given", quoted(pairing.reason)))
-    rows += [("Time left", f"{_seconds_left(pairing)} s"), ("Id", pairing.id)]
+    rows += [("Time left", f"{_seconds_left(pairing)} s"), ("ID", pairing.id)]
     return key_values(rows)
 
 
@@ -520,7 +543,7 @@ def _identity(identity: Identity) -> list[tuple[str, str]]:
     else:
         sender = (identity.sent_by or identity.program) if identity.program else _NATIVE_UNKNOWN
         rows.append(("Sent by", f"{sender} {_PAGE}"))
-    rows += _numbered("Also held by", identity.others)
+    rows += _numbered("Shared with", identity.others)
     rows += _numbered("Warning", (warning.text for warning in identity.warnings))
     return rows
 

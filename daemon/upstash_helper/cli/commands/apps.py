@@ -21,6 +21,7 @@ from upstash_helper.cli.output import (
     print_json,
     printable,
     quoted,
+    say,
     table,
 )
 from upstash_helper.cli.session import Session, pass_session
@@ -168,7 +169,7 @@ def revoke(session: Session, *, app: str, yes: bool) -> None:
     if session.json:
         print_json(Revoked(revoked=True, id=found.id, name=found.name, recorded=done.recorded, notice=done.notice))
     else:
-        click.echo(f"Access of {name} was revoked.")
+        say(f"Access of {name} was revoked.")
     note_if_not_recorded(done)
 
 
@@ -176,7 +177,7 @@ def _show(session: Session, app: App) -> None:
     if session.json:
         print_json(app)
         return
-    rows = [("Who", stored_name(app.identity)), ("Name", app.name), ("Id", app.id)]
+    rows = [("Who", stored_name(app.identity)), ("Name", app.name), ("ID", app.id)]
     rows += [("" if number else "May", f"{one.meaning} ({one.scope})") for number, one in enumerate(app.scopes)]
     if app.all_databases:
         rows.append(("", "Including the credentials of databases that it did not create"))

@@ -9,7 +9,7 @@ import click
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.command import command
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.output import print_json
+from upstash_helper.cli.output import print_for_programs, print_json
 from upstash_helper.cli.session import Session, pass_session
 
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -55,4 +55,4 @@ def completion(session: Session, *, shell: str) -> None:
     if session.json:
         print_json({"shell": shell, "script": script})
     else:
-        click.echo(script)
+        print_for_programs(script)

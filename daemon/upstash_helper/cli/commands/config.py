@@ -12,6 +12,7 @@ from upstash_helper.cli.output import print_json, table
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol import discovery
 from upstash_helper.settings.config import load_profile
+from upstash_helper.system.proxies import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,8 @@ def show(session: Session) -> None:
     """
     profile = load_profile(profile=session.profile_flag)
     values: Mapping[str, Any] = msgspec.structs.asdict(profile.settings)
+    if profile.settings.https_proxy is not None:
+        values = {**values, "https_proxy": without_password(profile.settings.https_proxy)}
     settings = {key: Setting(value=value, source=profile.sources.get(key, "default")) for key, value in values.items()}
 
     if session.json:

@@ -13,7 +13,17 @@ from upstash_helper.cli.arguments import fetch_for_completion
 from upstash_helper.cli.command import closest, group
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
-from upstash_helper.cli.output import key_values, local_time, note, on_off, print_json, table
+from upstash_helper.cli.output import (
+    key_values,
+    local_time,
+    note,
+    on_off,
+    print_for_programs,
+    print_json,
+    printable,
+    say,
+    table,
+)
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.client.dotenv import EnvFormat, env_lines
 from upstash_helper.protocol import literals, wire
@@ -51,14 +61,18 @@ def _complete_database(ctx: click.Context, _parameter: click.Parameter, incomple
     from click.shell_completion import CompletionItem
 
     known = fetch_for_completion(ctx, lambda session: session.client.databases())
-    return [CompletionItem(one.name, help=one.primary_region) for one in known if one.name.startswith(incomplete)]
+    return [
+        CompletionItem(one.name, help=printable(one.primary_region))
+        for one in known
+        if one.name.startswith(incomplete) and one.name.isprintable()
+    ]
 
 
 def _complete_region(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
     known = fetch_for_completion(ctx, lambda session: session.client.regions())
-    return [CompletionItem(one.id, help=one.name) for one in known if one.id.startswith(incomplete)]
+    return [CompletionItem(one.id, help=printable(one.name)) for one in known if one.id.startswith(incomplete)]
 
 
 database_argument = click.argument("database", shell_complete=_complete_database)
@@ -156,6 +170,8 @@ def credentials(session: Session, *, database: str) -> None:
         ("REST token", found.rest_token),
         ("Read-only REST token", found.read_only_rest_token),
     ]
+    if found.ca_file is not None:
+        rows += [("CA file", found.ca_file), *found.ca_usage.items()]
     click.echo(key_values(rows))
 
 
@@ -182,10 +198,10 @@ def env(session: Session, *, database: str, form: str, export: bool) -> None:
 
     These are the variables that Redis and Upstash clients read. The output contains secrets.
     """
-    variables = session.client.credentials(_find(session, database).id).env
+    found = session.client.credentials(_find(session, database).id)
     chosen = "json" if session.json else "shell" if export else form
 
-    click.echo(env_lines(variables, cast("EnvFormat", chosen)))
+    print_for_programs(env_lines(found.env, cast("EnvFormat", chosen), found.ca_usage))
 
 
 @databases.command("regions")
@@ -209,7 +225,7 @@ def _show(session: Session, database: wire.Database) -> None:
         return
     rows = [
         ("Name", database.name),
-        ("Id", database.id),
+        ("ID", database.id),
         ("State", database.state),
         ("Host", f"{database.host}:{database.port}"),
         ("TLS", on_off(database.tls)),
@@ -257,6 +273,10 @@ upstash-helper databases create orders --region eu-west-1 --read-region us-east-
 @budget_option
 @eviction_option
 @click.option(
+    "--tls/--no-tls", default=None,
+    help="Require TLS. This cannot be undone. Default: chosen by Upstash; off in the sandbox.",
+)  # fmt: skip
+@click.option(
     "--idempotency-key", metavar="KEY", help="Makes a retry safe: the same key never creates a second database."
 )
 @pass_session
@@ -270,6 +290,7 @@ def create(
     plan: literals.Plan | None,
     budget: int | None,
     eviction: bool | None,
+    tls: bool | None,
     idempotency_key: str | None,
 ) -> None:
     """Create a database."""
@@ -283,6 +304,7 @@ def create(
         plan=plan,
         budget=budget,
         eviction=eviction,
+        tls=tls,
     )
     created = _create(session, request, idempotency_key or str(uuid4()))
 
@@ -385,15 +407,18 @@ def reset_password(session: Session, *, database: str, yes: bool) -> None:
     The old ones stop working immediately, in every app that uses them.
     """
     found = _find(session, database)
-    confirm(f"Reset the password of {found.name} ({found.id})? Clients with the old one lose access.", yes=yes)
+    confirm(
+        f"Reset the password of {printable(found.name)} ({found.id})? Clients with the old one lose access.", yes=yes
+    )
 
     with session.progress("Resetting the password"):
         changed = session.client.reset_password(found.id)
     if session.json:
         print_json(changed)
     else:
-        click.echo(f"The password and REST tokens of {changed.name} were reset.")
-        click.echo(f"Show the new ones with: {session.command('databases', 'credentials', changed.name)}")
+        say(f"The password and REST tokens of {printable(changed.name)} were reset.")
+        named = changed.name if changed.name.isprintable() else changed.id
+        say(f"Show the new ones with: {session.command('databases', 'credentials', named)}")
 
 
 @databases.command("delete")
@@ -403,11 +428,12 @@ def reset_password(session: Session, *, database: str, yes: bool) -> None:
 def delete(session: Session, *, database: str, yes: bool) -> None:
     """Delete a database and its data. This cannot be undone."""
     found = _find(session, database)
-    confirm(f"Permanently delete {found.name} ({found.id}, {found.primary_region}) and its data?", yes=yes)
+    shown = f"{printable(found.name)} ({found.id}, {printable(found.primary_region)})"
+    confirm(f"Permanently delete {shown} and its data?", yes=yes)
 
     with session.progress("Deleting"):
         session.client.delete_database(found.id)
     if session.json:
         print_json(Deleted(deleted=True, id=found.id, name=found.name))
     else:
-        click.echo(f"Deleted {found.name}.")
+        say(f"Deleted {printable(found.name)}.")

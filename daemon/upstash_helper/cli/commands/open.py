@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import click
@@ -34,8 +35,8 @@ def open_(session: Session, *, print_only: bool, numeric: bool) -> None:
 
     The address works once, within a minute. It gives full control of the helper: do not share it.
     """
-    # A browser that is opened tries the name first.
-    ticket = session.client.open_dashboard(numeric=numeric or not (print_only or session.json))
+    # A browser that is started tries the name first, unless the user wants the numeric address.
+    ticket = session.client.open_dashboard(numeric=numeric, link=not (print_only or session.json))
     url = ticket.url
     if numeric:
         if ticket.numeric_url is None:
@@ -50,8 +51,26 @@ def open_(session: Session, *, print_only: bool, numeric: bool) -> None:
         click.echo(url)
         return
 
-    if open_dashboard(session.folders.runtime, url, ticket.numeric_url):
+    if open_dashboard(session.folders.runtime, url, ticket.numeric_url, link=ticket.link):
         note(f"Opening the dashboard in your browser. If nothing happens: {session.command('open', '--print')}")
         return
-    note("No browser could be opened. Within a minute, open this address in a browser on this machine:\n")
+    _show_address(session, url)
+
+
+def _show_address(session: Session, url: str) -> None:
+    """Print the address, and over SSH how the browser of the user's computer reaches it."""
+    from urllib.parse import urlsplit
+
+    from upstash_helper.system.ssh import forwarding_command
+
+    parts = urlsplit(url)
+    # The name is 127.0.0.1, there as well as here.
+    host = "127.0.0.1" if (parts.hostname or "").endswith(".localhost") else parts.hostname or ""
+    forward = forwarding_command(parts.port or 80, os.environ, host=host)
+    if forward is None:
+        note("No browser could be opened. Within a minute, open this address in a browser on this machine:\n")
+    else:
+        again = session.command("open", "--print")
+        note(f"This is an SSH session. On your computer, forward the helper's port:\n\n  {forward}\n")
+        note(f"Then, within a minute, open this address in a browser there (for a new one: {again}):\n")
     click.echo(url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UNSET
 
@@ -12,8 +12,19 @@ from upstash_helper.cli.options import confirm
 from upstash_helper.cli.output import discard_typed, interactive, key_values, note, printable, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upstash_helper.cli.session import Session
     from upstash_helper.protocol.wire import Attempt, Connection, Replacement
+
+T = TypeVar("T")
+
+
+def _ask(question: Callable[[], T]) -> T:
+    # Imported late: a command that only shows that there is a question does not ask it.
+    from upstash_helper.cli.decision_prompt import ask
+
+    return ask(question)
 
 
 def question_of(attempt: Attempt | None) -> Replacement | None:
@@ -38,8 +49,27 @@ def ask(session: Session, attempt: Attempt) -> Attempt:
 
     question = _required(attempt)
     _present(question)
-    replace = click.confirm(printable(question.title), default=False, err=True)
+    replace = _ask(lambda: click.confirm(printable(question.title), default=False, err=True))
     return _answer(session, attempt, replace=replace)
+
+
+def ask_now_or_later(session: Session, attempt: Attempt) -> Attempt | None:
+    """Like ``ask``, but the user can also leave it undecided. Return None then."""
+    import click
+
+    question = _required(attempt)
+    note("")
+    _present(question)
+    answer = _ask(
+        lambda: click.prompt(
+            f"{printable(question.title)} y: yes, n: no, keep the account, l: later",
+            type=click.Choice(["y", "n", "l"], case_sensitive=False),
+            default="n",
+            show_choices=False,
+            err=True,
+        )
+    )
+    return None if answer == "l" else _answer(session, attempt, replace=answer == "y")
 
 
 def answer(session: Session, *, replace: bool, attempt_id: str | None, yes: bool) -> Attempt:
@@ -58,12 +88,12 @@ def answer(session: Session, *, replace: bool, attempt_id: str | None, yes: bool
     attempt = session.client.connection().attempt
     question = question_of(attempt)
     if attempt is None or question is None or attempt_id not in (None, attempt.attempt_id):
-        message = "No sign-in waits for your decision. It was decided elsewhere, or has ended."
+        message = "No sign-in is waiting for your decision. It may have been decided elsewhere or have ended."
         raise Failure(message, code="nothing_to_confirm", exit_code=exit_codes.NOT_FOUND)
     if replace and not yes:
         if interactive():
             _present(question)
-        confirm(printable(question.title), yes=False)
+        _ask(lambda: confirm(printable(question.title), yes=False))
     return _answer(session, attempt, replace=replace)
 
 
@@ -71,14 +101,14 @@ def _answer(session: Session, attempt: Attempt, *, replace: bool) -> Attempt:
     if not replace:
         return session.client.cancel_attempt(attempt.attempt_id)
     session.client.confirm_attempt(attempt.attempt_id)
-    with session.progress("Storing an API key"):
+    with session.progress("Finishing the connection"):
         return session.client.wait_for_attempt(attempt.attempt_id)
 
 
 def _required(attempt: Attempt) -> Replacement:
     question = question_of(attempt)
     if question is None:
-        message = "No sign-in waits for your decision. It was decided elsewhere, or has ended."
+        message = "No sign-in is waiting for your decision. It may have been decided elsewhere or have ended."
         raise Failure(message, code="nothing_to_confirm", exit_code=exit_codes.NOT_FOUND)
     return question
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 import msgspec
@@ -17,6 +17,7 @@ from upstash_helper.cli.commands.start_stop import restart, start, stop
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.output import key_values, local_time, note, print_json, printable
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.system import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from upstash_helper.protocol.wire import DaemonStatus
+    from upstash_helper.service import launchd
     from upstash_helper.service.control import Installed
 
 _DEFAULT_LINES: Final = 50
@@ -42,7 +44,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     changed_files: tuple[str, ...] = ()
     enabled: bool | None = None
     states: dict[str, str] = {}
-    """systemd's state of each unit, such as ``active (running)``."""
+    """The service manager's state of each unit, such as ``active (running)``; launchd's of the agent."""
     outdated: bool = False
     """Whether ``install`` would change something: another version, port, or program."""
     pid: int | None = None
@@ -69,6 +71,8 @@ def status(session: Session) -> None:
     click.echo(key_values(_rows(found)))
     if not found.installed:
         note(f"Install it with: {session.command('install')}")
+    elif (problem := _agent_problem(session, found)) is not None:
+        note(f"The agent: {problem.detail}. {problem.fix}")
     elif found.outdated:
         note(f"The installation is out of date. Update it with: {session.command('install')}")
 
@@ -161,7 +165,21 @@ def _of_daemon(daemon: DaemonStatus | None, *, running: bool, log: str) -> Servi
     )
 
 
+def _agent_problem(session: Session, found: ServiceStatus) -> launchd.Explanation | None:
+    """Return why launchd does not start the agent, and the fix; None for other managers."""
+    from upstash_helper.service import launchd
+
+    state = found.states.get(found.name or "") if found.manager == "launchd" else None
+    known = next((one for one in get_args(launchd.State) if one == state), None)
+    if known is None:
+        return None
+    return launchd.explain(known, install=session.command("install"), start=session.command("start"))
+
+
 def _unit_states(installed: Installed) -> dict[str, str]:
+    state = installed.state()
+    if state is not None:
+        return {installed.name: state}
     if installed.manager != "systemd":
         return {}
     units = {unit: installed.properties(unit) for unit in (installed.socket, installed.service)}
@@ -192,7 +210,7 @@ def _rows(found: ServiceStatus) -> list[tuple[str, str]]:
 def last_lines(file: Path, count: int) -> list[str]:
     """Return the last lines of the log; none if it does not exist."""
     try:
-        with file.open("rb") as stream:
+        with open_files.open_shared(file) as stream:
             return [_text(line) for line in deque(stream, maxlen=count)]
     except FileNotFoundError:
         return []
@@ -212,7 +230,7 @@ def follow_lines(file: Path, count: int) -> Iterator[str]:
 def _open_log(file: Path) -> BinaryIO:
     while True:
         try:
-            return file.open("rb")
+            return open_files.open_shared(file)  # a log that is followed must not keep the daemon from rotating it
         except FileNotFoundError:
             time.sleep(_POLL_SECONDS)
 

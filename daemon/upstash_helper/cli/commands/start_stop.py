@@ -14,7 +14,7 @@ from upstash_helper.cli.daemon.lifecycle import (
     installed_service,
     start_daemon,
     stop_daemon,
-    wait_until_ready,
+    wait_while_running,
     was_socket_activated,
 )
 from upstash_helper.cli.output import note, print_json
@@ -52,9 +52,9 @@ def start(session: Session, *, flags: ParsedFlags) -> None:
     It runs until `upstash-helper stop` or until the system shuts down. Each flag overrides a setting for this run; to
     change a setting permanently, use config.toml.
     """
-    already = discovery.is_running(session.folders.runtime)
-    status = wait_until_ready(session) if already else start_daemon(session, flags.settings)
-    _show_started(session, status, already=already)
+    running = wait_while_running(session) if discovery.is_running(session.folders.runtime) else None
+    status = running or start_daemon(session, flags.settings)
+    _show_started(session, status, already=running is not None)
 
 
 @command("stop")

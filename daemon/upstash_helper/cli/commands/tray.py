@@ -70,6 +70,10 @@ def tray(session: Session, *, backend: str, wait: float, replace: bool, check: b
         )
         raise Failure(message, code="tray_not_installed", exit_code=exit_codes.NO_TRAY)
 
+    from upstash_helper.settings.profiles import TRAY_LOG, open_output
+    from upstash_helper.system import console
+
+    console.write_missing_stderr_to(lambda: open_output(session.profile_flag, TRAY_LOG))
     # The only import of the tray by the command line.
     from upstash_helper_tray.runtime import run
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from upstash_helper import __version__
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.errors import Failure
 from upstash_helper.protocol import discovery
-from upstash_helper.protocol.lock import LOCK_FILE
+from upstash_helper.protocol.lock import LOCK_FILE, holder
 from upstash_helper.service.plan import ServiceError
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
     from upstash_helper.cli.session import Session
     from upstash_helper.client.daemon import DaemonClient
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
 
 # A cold start from a slow disk takes seconds. Beyond this, something is wrong.
 START_SECONDS: Final = 20.0
+SYSTEMD_SECONDS: Final = 2.0
+"""The same after systemd has reported that it is ready."""
 # The daemon gives pending writes three seconds.
 STOP_SECONDS: Final = 10.0
+EXIT_SECONDS: Final = 3.0
+"""How long a daemon that is exiting may take before it is sent a signal."""
 _POLL_SECONDS: Final = 0.02
 
 
@@ -61,7 +67,7 @@ def _launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     if installed is not None and installed.starts:
         return _start_service(session, installed, flags)
     secure_folder(folders.logs)
-    output = folders.logs / "start.log"
+    output = folders.start_log
     command = processes.command_line("--profile", session.profile, "run", *as_arguments(flags))
     process = processes.start_detached(command, output=output, folder=folders.logs)
 
@@ -96,28 +102,87 @@ def _start_service(session: Session, installed: Installed, flags: dict[str, obje
     return wait_until_ready(session)
 
 
-def wait_until_ready(session: Session) -> DaemonStatus:
+def wait_until_ready(session: Session, *, seconds: float = START_SECONDS) -> DaemonStatus:
     """
-    Wait until the running daemon answers, and return its status.
+    Wait until the daemon that was started answers, and return its status.
+
+    Args:
+        session: The command line's.
+        seconds: How long it may take.
 
     Raises:
         Failure: If it is waiting for its port, or does not answer in time.
         VersionMismatch: If its version is not compatible.
     """
+    status = _answer(session, ended=lambda: False, seconds=seconds)
+    assert status is not None  # noqa: S101 - for the type checker: it never counts as ended
+    return status
+
+
+def wait_while_running(session: Session) -> DaemonStatus | None:
+    """Like ``wait_until_ready``, for a daemon that holds the lock. Return None if it ends instead."""
+    ended = partial(_is_not_running, session.folders.runtime)
+    return _answer(session, ended=ended, seconds=START_SECONDS)
+
+
+def _is_not_running(runtime: Path) -> bool:
+    return not discovery.is_running(runtime)
+
+
+def _answer(session: Session, *, ended: Callable[[], bool], seconds: float) -> DaemonStatus | None:
     found: list[DaemonStatus] = []
+    began = time.time()
     _require_compatible(session)
 
     def answers() -> bool:
         _raise_if_port_busy(session)
         status = daemon_status(session)
         found.extend([status] if status else [])
-        return status is not None
+        return status is not None or ended()
 
     # It may be starting: it takes the lock first and writes the discovery file last.
-    if not _wait(answers, START_SECONDS):
-        message = f"The daemon is running but does not respond. See {session.folders.log_file}."
-        raise Failure(message, code="not_answering")
-    return found[0]
+    if not _wait(answers, seconds):
+        raise _not_answering(session, began)
+    return found[0] if found else None
+
+
+def _not_answering(session: Session, began: float) -> Failure:
+    from upstash_helper.system import processes
+
+    folders = session.folders
+    if discovery.is_running(folders.runtime):
+        return Failure(f"The daemon is running but does not respond. See {folders.log_file}.", code="not_answering")
+    message = f"The daemon did not start. See {folders.log_file} and {folders.start_log}."
+    with contextlib.suppress(OSError):
+        if folders.start_log.stat().st_mtime >= began and (reason := processes.tail(folders.start_log)):
+            message = f"The daemon did not start. {reason.removeprefix('Error: ')}"
+    return Failure(message, code="start_failed")
+
+
+def wait_for_service(session: Session, *, seconds: float) -> DaemonStatus:
+    """
+    Wait until the daemon of a service that has just been installed answers, and return its status.
+
+    Args:
+        session: The command line's.
+        seconds: How long it may take.
+
+    Raises:
+        Failure: If it does not, or if a daemon of another version still runs.
+        VersionMismatch: If a daemon still runs whose version is not compatible.
+    """
+    from upstash_helper.client import wake
+
+    if not discovery.is_running(session.folders.runtime):
+        wake.wake(session.folders.runtime, session.folders.state)  # systemd starts it; it may have been idle
+    status = wait_until_ready(session, seconds=seconds)
+    if status.version != __version__:
+        message = (
+            f"A daemon of version {status.version} is still running (process {status.pid}). To start version "
+            f"{__version__}: {session.command('restart')}"
+        )
+        raise Failure(message, code="other_version_running")
+    return status
 
 
 def _require_compatible(session: Session) -> None:
@@ -159,19 +224,24 @@ def stop_daemon(session: Session) -> bool:
     Raises:
         Failure: If it does not stop.
     """
-    from upstash_helper.cli.output import note_if_not_recorded
-    from upstash_helper.client.errors import DaemonUnreachable
-    from upstash_helper.protocol.errors import DiscoveryRefused, VersionMismatch
-
-    runtime = session.folders.runtime
-    was_running = discovery.is_running(runtime)
+    folders = session.folders
+    was_running = any(map(discovery.is_running, (folders.runtime, *folders.former_runtimes)))
     installed = installed_service(session)
     if installed is not None:
         # Otherwise the service manager would start it again with the next request.
         with contextlib.suppress(ServiceError):
             installed.release()
-    if not discovery.is_running(runtime):
-        return was_running
+    for runtime in (folders.runtime, *folders.former_runtimes):
+        if discovery.is_running(runtime):
+            _stop(session, runtime)
+    return was_running
+
+
+def _stop(session: Session, runtime: Path) -> None:
+    from upstash_helper.cli.output import note_if_not_recorded
+    from upstash_helper.client.errors import DaemonUnreachable
+    from upstash_helper.protocol.errors import DiscoveryRefused, VersionMismatch
+
     before = discovery.read_pid(runtime)
 
     def gone() -> bool:
@@ -181,10 +251,14 @@ def stop_daemon(session: Session) -> bool:
         return restarted or not discovery.is_running(runtime)
 
     try:
-        note_if_not_recorded(discover(session).stop())
+        note_if_not_recorded(_discover(session, runtime).stop())
     except DaemonUnreachable:
-        # It may be exiting, or not serving yet.
-        _terminate(waiting.pid if (waiting := discovery.read_waiting(runtime)) else None)
+        waiting = discovery.read_waiting(runtime)
+        # It may be exiting, and a signal would end that at once.
+        if waiting is None and _wait(gone, EXIT_SECONDS):
+            return
+        # Or it is not serving yet, or does not accept a connection, such as for lack of descriptors.
+        _terminate(_lock_holder(runtime) if waiting is None else waiting.pid)
     except VersionMismatch:
         _terminate(before)
     except DiscoveryRefused:
@@ -194,22 +268,21 @@ def stop_daemon(session: Session) -> bool:
         pid = discovery.read_pid(runtime)
         target = f"process {pid}" if pid else f"the process that holds {runtime / LOCK_FILE}"
         raise Failure(f"The daemon did not stop. Kill {target}.", code="stop_timed_out")
-    return True
 
 
 def _lock_holder(runtime: Path) -> int | None:
-    """Return the process that has the daemon's lock file open, or None if the system does not reveal it."""
+    """Return this user's daemon that holds the lock, or None if the system does not reveal it."""
     import psutil
 
     from upstash_helper.system.own_daemons import own_daemons
 
-    lock = str((runtime / LOCK_FILE).resolve())
-    daemons = list(own_daemons())
-    for process in daemons:
+    file = (runtime / LOCK_FILE).resolve()
+    pid = holder(file)
+    for process in own_daemons():
         with contextlib.suppress(psutil.Error, OSError):  # it has just exited, or the system hides its files
-            if any(file.path == lock for file in process.open_files()):
+            if process.pid == pid or any(Path(one.path) == file for one in process.open_files()):
                 return process.pid
-    return daemons[0].pid if len(daemons) == 1 else None
+    return None
 
 
 def _terminate(pid: int | None) -> None:
@@ -260,10 +333,14 @@ def discover(session: Session) -> DaemonClient:
         DaemonUnreachable: If it is not running.
         DiscoveryRefused: Like ``DaemonClient.discover``.
     """
+    # Not cached: a restarted daemon has another address and another token.
+    return _discover(session, session.folders.runtime)
+
+
+def _discover(session: Session, runtime: Path) -> DaemonClient:
     from upstash_helper.client.daemon import DaemonClient
 
-    # Not cached: a restarted daemon has another address and another token.
-    return DaemonClient.discover(session.folders.runtime, start_command=session.command("start"))
+    return DaemonClient.discover(runtime, start_command=session.command("start"))
 
 
 def as_arguments(flags: dict[str, object]) -> list[str]:

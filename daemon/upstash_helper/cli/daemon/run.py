@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.settings.config import load_profile
-from upstash_helper.settings.profiles import SettingsError
+from upstash_helper.settings.profiles import START_LOG, SettingsError, open_output
 
 if TYPE_CHECKING:
     from upstash_helper.cli.daemon.run_flags import RunRequest
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 def run_daemon(request: RunRequest) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
-    from upstash_helper.system import core_dumps
+    from upstash_helper.system import console, core_dumps
 
     core_dumps.disable()  # before anything reads a secret
+    console.write_missing_stderr_to(lambda: open_output(request.profile, START_LOG))
     # The only import of the daemon by the command line.
     from upstash_helper.runtime import serve, systemd
 

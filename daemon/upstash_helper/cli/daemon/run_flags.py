@@ -34,13 +34,22 @@ SETTING_FLAGS: Final = (
     SettingFlag(
         "--idle-exit", "idle_exit", "SECONDS", "Exit after this long without activity (at least 5); 0 for never."
     ),
-    SettingFlag("--client-id", "client_id", "ID", "OAuth client ID from Upstash."),
-    SettingFlag("--auth-url", "auth_url", "URL", "Authorization server."),
+    SettingFlag(
+        "--sign-in", "sign_in", "FLOW", "open, partner, or auto (partner if there is a client ID, otherwise open)."
+    ),
+    SettingFlag("--issuer-url", "issuer_url", "URL", "Issuer of the open sign-in."),
+    SettingFlag("--client-id", "client_id", "ID", "OAuth client ID from Upstash, for the partner sign-in."),
+    SettingFlag("--auth-url", "auth_url", "URL", "Authorization server of the partner sign-in."),
     SettingFlag("--api-url", "api_url", "URL", "Developer API, without /v2."),
     SettingFlag("--rest-url", "rest_url", "URL", "REST URL of a database. {host} is replaced by its host."),
     SettingFlag(
-        "--credential-store", "credential_store", "STORE", "Where to store the API key: keyring, file, or memory."
+        "--credential-store", "credential_store", "STORE", "Where to store the credential: keyring, file, or memory."
     ),
+    SettingFlag(
+        "--https-proxy", "https_proxy", "URL", "HTTP proxy for Upstash, without a password. Default: HTTPS_PROXY."
+    ),
+    SettingFlag("--no-proxy", "no_proxy", "HOSTS", "Hosts that need no proxy, separated by commas. Default: NO_PROXY."),
+    SettingFlag("--ca-file", "ca_file", "FILE", "Certificates (PEM) to trust in addition to the system's."),
     SettingFlag("--log-level", "log_level", "LEVEL", "Log level: debug, info, warning, or error."),
 )
 

@@ -32,6 +32,7 @@ class Page:
         reader.feed(html)
         self.action = reader.action
         self.hidden = reader.hidden
+        self.chosen = reader.chosen
         self.title = " ".join(reader.heading.split())
         self.refresh = reader.refresh
 
@@ -73,7 +74,7 @@ class BrowserSession:
                 if location and answer.code in (301, 302, 303, 307, 308):
                     return urljoin(url, location), None
                 page = Page(url, answer.read().decode(errors="replace"))
-            message = f"{urlsplit(url).netloc}responded with {answer.code}: {page.title or 'no reason given'}"
+            message = f"{urlsplit(url).netloc} responded with {answer.code}: {page.title or 'no reason given'}"
             raise UnexpectedPage(message) from None
 
     def sign_up(self, authorization_url: str, *, email: str, password: str) -> str:
@@ -91,6 +92,24 @@ class BrowserSession:
         target, again = self.visit(urljoin(url, page.action), form, came_from="same-origin")
         if again is not None:
             message = f"the form was rejected: {again.title}"
+            raise UnexpectedPage(message)
+        return target
+
+    def allow(self, url: str) -> str:
+        """
+        Allow full access on the consent page that ``url`` leads to, and return the redirect's target.
+
+        Raises:
+            UnexpectedPage: If it is not a consent page, or rejects the form.
+        """
+        url, page = self.visit(url, came_from="same-origin")
+        if page is None or page.action is None:
+            message = "the page has no form for the consent"
+            raise UnexpectedPage(message)
+        form = {**page.hidden, **page.chosen, "access": "full", "intent": "allow"}
+        target, again = self.visit(urljoin(url, page.action), form, came_from="same-origin")
+        if again is not None:
+            message = f"the consent was rejected: {again.title}"
             raise UnexpectedPage(message)
         return target
 
@@ -126,6 +145,8 @@ class _Reader(HTMLParser):
         super().__init__()
         self.action: str | None = None
         self.hidden: dict[str, str] = {}
+        self.chosen: dict[str, str] = {}
+        """The preselected choices."""
         self.heading = ""
         self.refresh = ""
         self._in_heading = False
@@ -140,6 +161,8 @@ class _Reader(HTMLParser):
             self.refresh = target if delay == "0" else ""
         elif tag == "input" and values.get("type") == "hidden":
             self.hidden[values["name"]] = values.get("value", "")
+        elif tag == "input" and "checked" in values:
+            self.chosen[values["name"]] = values.get("value", "")
         self._in_heading = self._in_heading or tag == "h1"
 
     def handle_endtag(self, tag: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -29,27 +31,30 @@ _ATTEMPT_SECONDS: Final = 60.0
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Exit after the last step instead of waiting for Ctrl-C.")
+@click.option("--partner", is_flag=True, help="Use the partner sign-in, with an OAuth client ID and an API key.")
 @click.option("--json", "as_json", is_flag=True, help="Print each step as a line of JSON.")
-def demo(*, once: bool, as_json: bool) -> None:
+def demo(*, once: bool, partner: bool, as_json: bool) -> None:
     """
     Try everything on a local sandbox, without an account. Nothing leaves this machine.
 
     Starts a daemon and a sandbox, creates an account and connects it through the real sign-in, and creates, lists,
-    writes, and reads a database. Everything then keeps running until Ctrl-C. Nothing is left behind: the demo uses
-    temporary folders, and keeps its API key in memory.
+    writes, and reads a database. Everything then keeps running until Ctrl-C. Nothing remains: the demo uses
+    temporary folders, and keeps its credential in memory.
     """
     require_sandbox()
     from upstash_helper.cli.demo.processes import demo_environment
 
-    with _interrupted_by_sigterm(), demo_environment() as environment:
+    with _interrupted_by_sigterm(), demo_environment(partner=partner) as environment:
         printer = StepPrinter(as_json=as_json)
         client, database, credentials = _main_job(environment, printer)
-        printer.addresses(environment, client, database, credentials)
+        if as_json or not once:
+            printer.addresses(environment, client, database, credentials)
         if not once:
             click.echo("\nPress Ctrl-C to stop.", err=as_json)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
-    click.echo("Stopped. Nothing was left behind.", err=True)
+    remains = environment.home.exists()  # Windows keeps files that a program still has open
+    click.echo(f"Stopped. Remove this folder: {environment.home}" if remains else "Stopped. Nothing remains.", err=True)
 
 
 def _main_job(environment: DemoEnvironment, printer: StepPrinter) -> tuple[DaemonClient, Database, DatabaseCredentials]:
@@ -67,8 +72,11 @@ def _main_job(environment: DemoEnvironment, printer: StepPrinter) -> tuple[Daemo
             f"The user signs up as {environment.email}",
             lambda: browser.sign_up(started.authorization_url, email=environment.email, password=environment.password),
         )
+        if not environment.partner:
+            redirect = step("The user allows full access", lambda: browser.allow(redirect))
         page = step("The browser is redirected to the daemon with a code", lambda: browser.follow(redirect))
-        step("The daemon creates and stores an API key", lambda: _connected(client, started.attempt_id))
+        stored = "creates and stores an API key" if environment.partner else "stores the sign-in"
+        step(f"The daemon {stored}", lambda: _connected(client, started.attempt_id))
         step(f'The browser shows "{CONNECTED}"', lambda: _shows_connected(browser, page.url))
         new = wire.CreateDatabase(name="demo", primary_region="eu-west-1")
         key = str(uuid.uuid4())
@@ -122,7 +130,7 @@ class StepPrinter:
         found = {
             "Dashboard": client.open_dashboard().url,
             "API": client.base_url,
-            "Sandbox": environment.sandbox["auth_url"],
+            "Sandbox": environment.sandbox["auth_url" if environment.partner else "issuer_url"],
             "Redis": credentials.redis_url,
         }
         if self._json:
@@ -133,10 +141,18 @@ class StepPrinter:
         for name, address in found.items():
             click.echo(f"{name + ':':<11} {address}")
         click.echo("\nThe dashboard's address works once, within a minute. To get another one:")
-        click.echo(f"  upstash-helper open --print     with UPSTASH_HELPER_HOME={environment.home}")
+        click.echo(f"  {_open_command(environment)}")
         click.echo("\nEnvironment variables of the database:")
         for name, value in credentials.env.items():
             click.echo(f"  {name}={value}")
+
+
+def _open_command(environment: DemoEnvironment) -> str:
+    """Return a command for another terminal. It names this interpreter: the helper may not be installed."""
+    home, python = str(environment.home), sys.executable
+    if sys.platform == "win32":
+        return f'set "UPSTASH_HELPER_HOME={home}" && "{python}" -m upstash_helper open --print'
+    return f"UPSTASH_HELPER_HOME={shlex.quote(home)} {shlex.quote(python)} -m upstash_helper open --print"
 
 
 def _connected(client: DaemonClient, attempt_id: str) -> None:

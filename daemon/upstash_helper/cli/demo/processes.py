@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,8 +32,10 @@ _STOP_SECONDS: Final = 10.0
 class DemoEnvironment:
     """The processes of the demo and what they use."""
 
-    def __init__(self, home: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, home: Path, stack: contextlib.ExitStack, *, partner: bool) -> None:
         self.home = home
+        self.partner = partner
+        """Whether the account is connected with a client ID, and not by the open sign-in."""
         self._stack = stack
         self._environ = _clean_environment() | {"UPSTASH_HELPER_HOME": str(home)}
         # Held until the daemon binds it, because the sandbox, which needs the number, starts first.
@@ -61,8 +64,7 @@ class DemoEnvironment:
         process, log = self._start(
             "sandbox", command_line(*arguments, module="upstash_helper.sandbox"), subprocess.PIPE
         )
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        line = process.stdout.readline()
+        line = _first_line(process, _READY_SECONDS)
         if not line:
             raise _did_not_start("sandbox", log)
         self.sandbox = json.loads(line)
@@ -76,8 +78,7 @@ class DemoEnvironment:
         """
         settings = {
             "--port": str(self.port),
-            "--client-id": self.sandbox["client_id"],
-            "--auth-url": self.sandbox["auth_url"],
+            **self._sign_in(),
             "--api-url": self.sandbox["api_url"],
             "--rest-url": self.sandbox["rest_url"],
             "--credential-store": "memory",
@@ -93,6 +94,11 @@ class DemoEnvironment:
                 return DaemonClient.discover(self.folders.runtime)
             time.sleep(0.01)
         raise _did_not_start("daemon", log)
+
+    def _sign_in(self) -> dict[str, str]:
+        if not self.partner:
+            return {"--issuer-url": self.sandbox["issuer_url"]}
+        return {"--client-id": self.sandbox["client_id"], "--auth-url": self.sandbox["auth_url"]}
 
     def diagnostics(self) -> Iterator[str]:
         """Yield what helps to understand a failure: which process has exited, and the ends of the logs."""
@@ -119,12 +125,17 @@ class DemoEnvironment:
 
 
 @contextlib.contextmanager
-def demo_environment() -> Iterator[DemoEnvironment]:
-    """Create the environment, and remove it at the end."""
+def demo_environment(*, partner: bool) -> Iterator[DemoEnvironment]:
+    """
+    Create the environment, and remove it at the end.
+
+    Args:
+        partner: Whether the account is connected with a client ID, and not by the open sign-in.
+    """
     # On Windows, a file may stay open for a moment after its process has exited.
     temporary = tempfile.TemporaryDirectory(prefix="upstash-helper-demo-", ignore_cleanup_errors=True)
     with temporary as folder, contextlib.ExitStack() as stack:
-        yield DemoEnvironment(Path(folder), stack)
+        yield DemoEnvironment(Path(folder), stack, partner=partner)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -139,6 +150,20 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     if process.stdout is not None:
         process.stdout.close()
+
+
+def _first_line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
+    """Return the first line of a process's output; nothing if it ends without one, or none comes in time."""
+    lines: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):  # closed at the end
+            lines.append(process.stdout.readline() if process.stdout is not None else b"")
+
+    reader = threading.Thread(target=read, name="demo-output", daemon=True)
+    reader.start()
+    reader.join(seconds)
+    return lines[0] if lines else b""
 
 
 def _free_port() -> socket.socket:

@@ -41,6 +41,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[DoctorContext], Iterable[CheckResult]]
     ("Browser", desktop.browser, 10.0),
     ("Service", service.service, _SLOW_SECONDS),
     ("Session", service.session, 10.0),
+    ("Proxy", network.proxy, _SLOW_SECONDS),
     ("Sign-in", network.sign_in, _SLOW_SECONDS),
     ("Developer API", network.developer_api, _SLOW_SECONDS),
     ("Clock", network.clock, _SLOW_SECONDS),

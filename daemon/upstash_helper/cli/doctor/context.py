@@ -89,6 +89,6 @@ class DoctorContext:
         runtime = self.folders.runtime
         try:
             client = DaemonClient.discover(runtime, timeout=ANSWER_SECONDS, start_command=self.command("start"))
-            return DaemonAnswer(client.status(), running=True)
+            return DaemonAnswer(client.status(prompt=False), running=True)
         except ClientError as error:
             return DaemonAnswer(None, error, running=discovery.is_running(runtime))

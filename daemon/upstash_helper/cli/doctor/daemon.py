@@ -142,7 +142,7 @@ def connection(context: DoctorContext) -> Iterator[CheckResult]:
 
 
 def _connection(context: DoctorContext, status: DaemonStatus) -> Iterator[CheckResult]:
-    from upstash_helper.cli.commands.status import connection_summary
+    from upstash_helper.cli.commands.status import connection_summary, next_step
 
     found = status.connection
     fix = found.detail or ""
@@ -150,14 +150,17 @@ def _connection(context: DoctorContext, status: DaemonStatus) -> Iterator[CheckR
         case "connected" | "connecting":
             state: State = "ok"
         case "disconnected":
-            state, fix = "warning", fix or f"Connect an account with: {context.command('connect')}"
+            state, fix = "warning", next_step(context.session, found)
         case _:
-            state, fix = "error", fix or f"See: {context.command('status')}"
+            # A keyring or a port has its own checks.
+            steps = found.next_steps if found.state in {"reconnect_required", "needs_email"} else ()
+            command = next((f" {it.text}: {context.command(*it.command.split()[1:])}" for it in steps), "")
+            state, fix = "error", f"{fix}{command}".strip() or f"See: {context.command('status')}"
     yield CheckResult(name="Connection", state=state, detail=connection_summary(found), fix=fix)
 
     store = found.credential_store
-    if store is None:
-        return
+    if store is None or (state == "error" and store.detail and store.detail == found.detail):
+        return  # the reason was given above
     if store.state in {"locked", "unavailable"}:
         fix = store.detail or "Unlock or start your session's keyring."
         yield error("Credentials", f"{store.kind}: {store.state}", fix)

@@ -12,6 +12,8 @@ import msgspec
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
+from upstash_helper.system import disk_errors, keychain
+from upstash_helper.system.notifications import SCRIPT_EDITOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +37,7 @@ _WATCHER: Final = "org.kde.StatusNotifierWatcher"
 class _ProbeOutput(msgspec.Struct):
     """The output of ``storage.credentials.probe``."""
 
-    state: Literal["ok", "locked", "absent", "not_created", "broken"]
+    state: Literal["ok", "unlocked", "not_running", "locked", "absent", "not_created", "broken"]
     kind: str
     detail: str = ""
     left_behind: bool = False
@@ -45,7 +47,7 @@ def keyring(
     context: DoctorContext, *, seconds: float = KEYRING_SECONDS, clean_up: float = CLEAN_UP_SECONDS
 ) -> Iterator[CheckResult]:
     """
-    Whether the keyring works: an entry is written, read back, and deleted.
+    Whether the keyring works: an entry is written, read back, and deleted, if that opens no window and leaves no trace.
 
     Args:
         context: The settings and the daemon's status.
@@ -57,7 +59,7 @@ def keyring(
 
     name, store = "Keyring", _store(context)
     if store != "keyring":
-        yield ok(name, f"not used: the API key is stored in {'a file' if store == 'file' else 'memory'}")
+        yield ok(name, f"not used: the account's credential is stored in {'a file' if store == 'file' else 'memory'}")
         return
     entry = f"doctor {secrets.token_hex(4)}"
     result = subprocesses.run(command_line(entry, module=_PROBE), seconds=seconds)
@@ -76,7 +78,7 @@ def keyring(
     elif output is None:
         yield error(name, "the probe of the keyring failed", "Please report this: upstash-helper doctor --report")
     else:
-        yield _keyring(name, output)
+        yield _keyring(name, output, reported=_reported(context))
     if left_behind:
         yield warning(
             name,
@@ -94,22 +96,34 @@ def _store(context: DoctorContext) -> str:
     return store.kind if store.kind in {"file", "memory"} else "keyring"
 
 
-def _keyring(name: str, output: _ProbeOutput) -> CheckResult:
-    or_file = 'or, on a machine without a keyring: credential_store = "file", which stores the API key in plaintext'
+_WORKS: Final = {
+    "ok": "an entry was written, read back, and deleted",
+    "unlocked": "unlocked; not tested with an entry, which would open a window or leave a trace",
+    "not_running": "not running, and not tested; it is started when it is needed",
+}
+
+
+def _reported(context: DoctorContext) -> str:
+    """Return the problem of the keyring that the check of the connection has shown; empty if it has not."""
+    status = context.daemon().status
+    return (status.connection.detail or "") if status else ""
+
+
+def _keyring(name: str, output: _ProbeOutput, *, reported: str = "") -> CheckResult:  # noqa: PLR0911 - the states
+    if output.detail and output.detail in reported:
+        return error(name, f"{output.state.replace('_', ' ')}; see the connection above", "See Connection.")
+    or_file = 'or, on a machine without a keyring: credential_store = "file", which stores the credential in plaintext'
+    if output.kind == keychain.KIND and output.state in {"locked", "broken"}:
+        return error(name, f"{keychain.KIND}: it cannot be used", output.detail)
     match output.state:
-        case "ok":
-            return ok(name, f"{output.kind}: an entry was written, read back, and deleted")
+        case "ok" | "unlocked" | "not_running":
+            return ok(name, f"{output.kind}: {_WORKS[output.state]}")
         case "locked":
-            return error(
-                name,
-                f"locked. {output.detail}",
-                "Unlock it with your desktop's password manager, or log out and in again.",
-            )
+            return error(name, "locked", output.detail)
         case "absent":
             return error(name, f"none. {output.detail}", f"Start one in your session, {or_file}.")
         case "not_created":
-            fix = "Create one with your desktop's password manager, such as Passwords and Keys or KWalletManager,"
-            return error(name, f"not created yet. {output.detail}", f"{fix} {or_file}.")
+            return error(name, "not created yet", f"{output.detail.rstrip('.')}, {or_file}.")
         case "broken":
             return error(name, f"broken. {output.detail}", f"Make sure that it is running, {or_file}.")
 
@@ -133,7 +147,9 @@ def _bus() -> Iterator[Any]:
     try:
         connection = open_dbus_connection(address, auth_timeout=BUS_SECONDS)
     except Exception as problem:  # the library raises errors of many types
-        why = problem.strerror if isinstance(problem, OSError) and problem.strerror else type(problem).__name__
+        why = "it refuses this user, or is not a D-Bus address"
+        if isinstance(problem, OSError):
+            why = disk_errors.reason(problem)
         raise _NoBus(f"no response at {address}: {why}") from problem
     with contextlib.closing(connection):
         yield connection
@@ -159,7 +175,7 @@ def session_bus(context: DoctorContext) -> Iterator[CheckResult]:
         with _bus() as connection:
             names = _ask_bus(connection, "ListNames")
     except (_NoBus, OSError) as problem:
-        why = str(problem) if isinstance(problem, _NoBus) else f"no response ({type(problem).__name__})"
+        why = str(problem) if isinstance(problem, _NoBus) else "no response"
         keyring = context.settings.credential_store == "keyring"
         lost = "no keyring, notifications, or tray icon" if keyring else "no notifications or tray icon"
         fix = "Log in to a desktop, or start a session bus: dbus-run-session"
@@ -168,13 +184,23 @@ def session_bus(context: DoctorContext) -> Iterator[CheckResult]:
     yield ok(name, f"works; {sum(1 for one in names if not one.startswith(':'))} services")
 
 
-def notifications(context: DoctorContext) -> Iterator[CheckResult]:
-    """Whether the desktop shows notifications."""
+def notifications(context: DoctorContext, *, platform: str = sys.platform) -> Iterator[CheckResult]:
+    """
+    Whether the desktop shows notifications.
+
+    Args:
+        context: The settings and the daemon's status.
+        platform: Like ``sys.platform``.
+    """
     name = "Notifications"
     if not context.settings.notifications:
         yield ok(name, "turned off: notifications = false")
         return
-    if sys.platform != "linux":
+    if platform == "darwin":
+        # macOS returns success for a notification that it does not show.
+        yield ok(name, f"not tested: macOS does not report whether you allow them. {SCRIPT_EDITOR}")
+        return
+    if platform == "win32":
         yield ok(name, "shown by the system; not tested, because that would show one")
         return
     try:
@@ -255,22 +281,27 @@ def _watcher() -> str:
 
 def browser(context: DoctorContext) -> Iterator[CheckResult]:
     """The browser that would be opened."""
-    import webbrowser
-
-    from upstash_helper.system.browser import TEXT_BROWSERS
+    from upstash_helper.system.browser import candidates, default_browser, missing_browsers, text_browser
 
     name, manual = "Browser", f"Open the address yourself: {context.command('connect', '--no-browser')}"
     if not context.settings.open_browser:
         yield ok(name, "turned off: open_browser = false")
         return
-    try:
-        found = webbrowser.get()
-    except webbrowser.Error:
-        yield warning(name, "no browser was found", manual)
+    missing = missing_browsers()
+    found = next((one for one in candidates() if one.name != "xdg-open" or default_browser() is not None), None)
+    if found is not None and missing:
+        detail = f"BROWSER names {', '.join(missing)}, which cannot be started here; {found.name} is used instead"
+        yield warning(name, detail, "Set BROWSER to an installed browser, or unset it.")
         return
-    browser_name = str(getattr(found, "name", "") or type(found).__name__)
+    if missing:
+        detail = f"BROWSER names {', '.join(missing)}, which cannot be started here, and no other browser was found"
+        yield warning(name, detail, manual)
+        return
+    if found is None:
+        text = text_browser()
+        reason = f"{text}, a text browser, which cannot show the sign-in" if text else "no browser was found"
+        yield warning(name, reason, manual)
+        return
     from_environment = " (set by BROWSER)" if os.environ.get("BROWSER") else ""
-    if browser_name in TEXT_BROWSERS:
-        yield warning(name, f"{browser_name}, a text browser, which cannot show the sign-in", manual)
-    else:
-        yield ok(name, f"{browser_name}{from_environment}")
+    opens = f", which opens {default_browser()}" if found.name == "xdg-open" else ""
+    yield ok(name, f"{found.name}{from_environment}{opens}")

@@ -1,7 +1,8 @@
-"""Checks of folders and files: owner, mode, free space, and the ledger."""
+"""Checks of folders and files: owner, mode, those of the folders above, free space, and the ledger."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
@@ -15,7 +16,7 @@ from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 from upstash_helper.cli.doctor.context import own_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from upstash_helper.cli.doctor.context import DoctorContext
 
@@ -24,6 +25,7 @@ LOW_SPACE: Final = 100_000_000
 """In bytes. The log can grow by three megabytes, the ledger by about ten."""
 NO_SPACE: Final = 5_000_000
 
+_OVERFLOW_ID: Final = 65_534
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 _NO_MODES: Final = "not checked: Windows has no file modes, and protects the user's profile folder"
@@ -39,7 +41,10 @@ def folders(context: DoctorContext) -> Iterator[CheckResult]:
     for folder, problem in problems.items():
         if problem:
             yield error(name, f"{folder} {problem[0]}", problem[1])
-    if not any(problems.values()):
+    above = list(_parents(problems))
+    for parent in above:
+        yield from _parent(name, parent)
+    if not any(problems.values()) and not any(True for parent in above for _ in _parent(name, parent)):
         yield ok(name, f"settings in {ours.config}, state in {ours.state}; only you can write to them")
 
 
@@ -60,6 +65,56 @@ def _folder_problem(folder: Path) -> tuple[str, str] | None:
         if found.st_mode & bit:
             return f"is writable by {who}.", f"chmod 700 {shlex.quote(str(folder))}"
     return None
+
+
+def _parents(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the existing folders above ``folders``, each once, the topmost first."""
+    found: dict[Path, None] = {}
+    for folder in folders:
+        with contextlib.suppress(OSError, RuntimeError):  # a loop of links
+            real = folder.resolve()
+            found |= dict.fromkeys(parent for parent in reversed(real.parents) if parent.is_dir())
+    yield from (parent for parent in found if parent not in folders)
+
+
+def _parent(name: str, folder: Path) -> Iterator[CheckResult]:
+    """
+    Yield an error if another user could replace what is in ``folder``, whatever the mode of that is.
+
+    In a sticky folder, such as /tmp, only the owners of a file and of the folder can (inode(7)).
+    """
+    try:
+        found = folder.stat()
+    except OSError:
+        return
+    mode, quoted = stat.S_IMODE(found.st_mode), shlex.quote(str(folder))
+    below = "so the folders below it can be replaced"
+    # All users that this user namespace does not have get the overflow ID, as in a rootless container.
+    if found.st_uid not in {0, own_uid(), _OVERFLOW_ID}:
+        detail = f"{folder} is owned by the user with ID {found.st_uid}, {below} by that user"
+        yield error(name, detail, f"As an administrator: chown root {quoted}; or set UPSTASH_HELPER_HOME.")
+    elif mode & stat.S_ISVTX:
+        return
+    elif mode & stat.S_IWOTH:
+        yield error(name, f"{folder} is writable by every user (mode {mode:04o}), {below}", f"chmod go-w {quoted}")
+    elif mode & stat.S_IWGRP and not _is_private_group(found.st_gid):
+        detail = f"{folder} is writable by the group with ID {found.st_gid} (mode {mode:04o}), {below} by its members"
+        yield warning(name, detail, f"chmod g-w {quoted}")
+
+
+def _is_private_group(gid: int) -> bool:
+    """Return whether nobody but this user is known to be in a group, as in the one that many systems give each user."""
+    if sys.platform == "win32":
+        return True
+    import grp
+    import pwd
+
+    try:
+        own = pwd.getpwuid(own_uid())
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return own.pw_gid == gid and group.gr_name == own.pw_name and set(group.gr_mem) <= {own.pw_name}
 
 
 def files(context: DoctorContext) -> Iterator[CheckResult]:

@@ -31,7 +31,10 @@ def state_of(host: str, port: int) -> AddressState:
         return AddressState("absent")
     listening = ports.listeners(port)
     if listening is None:
-        return AddressState("taken", "another program") if _answers(host, port) else AddressState("free")
+        if not _answers(host, port):
+            return AddressState("free")
+        holder = ports.holder(host, port)
+        return AddressState("taken", "another program" if holder == ports.UNNAMED else holder)
     # The exact address takes precedence over the wildcard address.
     wanted = [one for own in (host, ports.ANY[host]) for one in listening if one[0] == own]
     if not wanted and any(ip == "::" for ip, _ in listening) and _answers(host, port):

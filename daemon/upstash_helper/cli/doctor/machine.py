@@ -87,20 +87,21 @@ def settings(context: DoctorContext) -> Iterator[CheckResult]:
         return
     values = context.settings
     detail = f"valid; {len(context.profile.sources)} set, the others are defaults"
-    if values.client_id is None:
+    if values.flow is None:
         yield warning(
             name,
-            f"{detail}; no client_id, so signing in with the browser is not possible",
-            "Set client_id (available from partnerships@upstash.com), or: " + context.command("connect", "--api-key"),
+            f"{detail}; they do not allow a sign-in",
+            'Set sign_in = "auto" (and issuer_url, if api_url is not Upstash\'s), or: '
+            + context.command("connect", "--api-key"),
         )
     elif values.credential_store == "file":
         yield warning(
             name,
-            f"{detail}; the API key is stored in a file, in plaintext",
+            f"{detail}; the credential is stored in a file, in plaintext",
             'If this machine has a keyring, set credential_store = "keyring".',
         )
     else:
-        yield ok(name, detail)
+        yield ok(name, f"{detail}; sign-in: {'open' if values.flow == 'open' else 'partner, with the client_id'}")
 
 
 def _distribution() -> str:

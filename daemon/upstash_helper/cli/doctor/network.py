@@ -1,14 +1,17 @@
-"""Checks of the connection to Upstash: DNS, TCP, the proxy, TLS, and the clock. No other host is contacted."""
+"""Checks of the way to Upstash: DNS, TCP, the proxy, TLS, and the clock. No other host is contacted."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import re
 import socket
 import ssl
 import sys
 import time
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -16,12 +19,23 @@ import msgspec
 
 from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
 from upstash_helper.protocol.literals import LOOPBACK_HOSTS
-from upstash_helper.system.proxies import UnsupportedProxy, find_proxy, ignored_socks_proxy
+from upstash_helper.system import disk_errors
+from upstash_helper.system.proxies import (
+    ProxySettings,
+    UnsupportedProxy,
+    find_proxy,
+    ignored_socks_proxy,
+    is_exempt,
+    without_password,
+)
+from upstash_helper.system.trust import CaFileUnusable, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from upstash_helper.cli.doctor.context import DoctorContext
+    from upstash_helper.system.proxies import Proxy
+    from upstash_helper.system.shell_network import LostVariable
 
 REACH_SECONDS: Final = 3.0
 """For each step: resolving a name, connecting, a handshake."""
@@ -63,6 +77,62 @@ class _Route(msgspec.Struct, frozen=True, kw_only=True):
         return connection
 
 
+def proxy(context: DoctorContext) -> Iterator[CheckResult]:
+    """The proxy and the certificates that are used, and those of this terminal that the daemon does not have."""
+    from upstash_helper.cli.daemon_network import advice, lost_by_daemon
+
+    name, problems = "Proxy", 0
+    status = context.daemon().status
+    for lost in [] if status is None else lost_by_daemon(status):
+        problems += 1
+        detail = f"{lost.name} is set in this terminal, but the daemon does not have it"
+        yield warning(name, detail, advice(context.session, lost))
+    for lost in _lost_by_service(context) if status is None else ():
+        problems += 1
+        detail = f"{lost.name} is set in this terminal, but not for the installed service"
+        yield warning(name, detail, advice(context.session, lost))
+    try:
+        tls_context(context.settings.certificates)
+    except CaFileUnusable as problem:
+        problems += 1
+        yield error(name, str(problem), "Upstash is not contacted until then.")
+    if not problems:
+        yield from _used_proxy(name, context)
+
+
+def _lost_by_service(context: DoctorContext) -> list[LostVariable]:
+    from upstash_helper.service.context import detect_context
+    from upstash_helper.service.control import find
+    from upstash_helper.service.environment import lost_by_service
+
+    if context.profile is None or find(context.session.profile, context.folders) is None:
+        return []
+    return lost_by_service(detect_context(context.session.profile_flag), context.settings, os.environ)
+
+
+def _used_proxy(name: str, context: DoctorContext) -> Iterator[CheckResult]:
+    status = context.daemon().status
+    if status is not None and status.network is not None:
+        found, source = status.network.proxy, status.network.proxy_source or ""
+        certificates = status.network.ca_file
+    else:
+        host, certificates = _host(context.settings.api_url), context.settings.ca_file
+        try:
+            used = _proxy("https", host, context.settings.proxies)
+        except UnsupportedProxy:
+            return  # reported by the other checks
+        found, source = (None, "") if used is None else (without_password(used.url), used.source)
+    if source and not found:
+        fix = f"Set https_proxy in config.toml to an HTTP proxy, then run: {context.command('restart')}"
+        yield error(name, f"{source} names a proxy that the daemon cannot use, so it does not reach Upstash", fix)
+        return
+    detail = (
+        f"{found}, from {source[:1].lower()}{source[1:]}" if source.startswith("The ") else f"{found}, from {source}"
+    )
+    trusted = f"; certificates: {certificates}" if certificates else ""
+    yield ok(name, f"{detail if found else 'none: connections are made directly'}{trusted}")
+
+
 def sign_in(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether the authorization server is reachable, with a valid certificate."""
     yield from _address(context, "Sign-in", "auth_url")
@@ -79,16 +149,41 @@ def _address(context: DoctorContext, name: str, setting: Literal["auth_url", "ap
     if url != here:
         detail = f"the running daemon uses {url}, which is checked here; the settings name {here}"
         yield warning(name, detail, f"To use the settings: {context.command('restart')}")
-    yield from _reachable(name, url)
+    yield from _reachable(name, url, *_means(context))
 
 
-def _reachable(name: str, url: str) -> Iterator[CheckResult]:
+def _means(context: DoctorContext) -> tuple[ProxySettings, Path | None]:
+    """
+    Return the proxy and the certificates of the running daemon, as far as they are known: it may have been started with
+    flags and variables that this command does not have. Without a daemon, those of the settings.
+    """
+    settings, status = context.settings, context.daemon().status
+    proxies, certificates = settings.proxies, settings.certificates
+    network = None if status is None else status.network
+    if status is None or network is None:
+        return proxies, certificates
+    if network.ca_file and Path(network.ca_file).is_file():  # SSL_CERT_DIR is a folder
+        certificates = Path(network.ca_file)
+    if network.proxy is not None and "…@" not in network.proxy:
+        proxies = ProxySettings(network.proxy, network.no_proxy or "")
+    elif network.proxy_source is None and not is_exempt(_host(status.api_url), network.no_proxy or ""):
+        proxies = ProxySettings(no_proxy="*")
+    return proxies, certificates
+
+
+def _host(url: str | None) -> str:
+    return urlsplit(url or "").hostname or ""
+
+
+def _reachable(name: str, url: str, proxies: ProxySettings, certificates: Path | None) -> Iterator[CheckResult]:
     try:
-        route = _route(url)
+        route = _route(url, proxies)
     except UnsupportedProxy as problem:
         yield error(name, str(problem), _CHECK_NETWORK)
         return
-    ignored = ignored_socks_proxy() if route.tls and urlsplit(url).hostname not in LOOPBACK_HOSTS else None
+    ignored = (
+        ignored_socks_proxy(configured=proxies) if route.tls and urlsplit(url).hostname not in LOOPBACK_HOSTS else None
+    )
     if ignored:
         yield warning(name, ignored, "If this machine needs a proxy, set HTTPS_PROXY to an HTTP proxy.")
     host, port = route.first
@@ -105,15 +200,18 @@ def _reachable(name: str, url: str) -> Iterator[CheckResult]:
         return
     yield ok(name, f"{route.description} is reachable")
     if route.tls:
-        yield _tls(route)
+        yield _tls(route, certificates)
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
-def _tls(route: _Route) -> CheckResult:
+def _tls(route: _Route, certificates: Path | None) -> CheckResult:
     name = "TLS"
-    connection = route.connection(ssl.create_default_context())
+    try:
+        connection = route.connection(tls_context(certificates))
+    except CaFileUnusable as problem:
+        return error(name, f"{route.host}: not checked. {problem}", "Fix the setting ca_file.")
     try:
         with contextlib.closing(connection):
             connection.connect()
@@ -143,10 +241,15 @@ def _fix_of(problem: ssl.SSLCertVerificationError) -> str:
     if problem.verify_code in {9, 10}:
         return "Check this machine's clock. If it is right, the certificate's owner has to renew it."
     if problem.verify_code == 62:
-        return "Another server responds in its place. Check the proxy, DNS, and /etc/hosts."
+        return (
+            "Another server responds in its place, probably a captive portal (a network's sign-in page) or a proxy."
+            " Open any web page in a browser, and sign in to the network. If there is none, check the proxy, DNS, and"
+            " /etc/hosts."
+        )
     return (
-        "If your company's proxy inspects TLS, put its certificate in a file, set SSL_CERT_FILE to that file where the"
-        " daemon is started, and restart it. Otherwise do not use this network."
+        "If your company's proxy inspects TLS, put its certificate in a file, set ca_file in config.toml to that file,"
+        " and run: upstash-helper restart. On a network with a sign-in page (a captive portal), sign in to it first."
+        " Otherwise do not use this network."
     )
 
 
@@ -196,11 +299,17 @@ def _issuer_in(certificate: object) -> str:
 # --- the clock --------------------------------------------------------------------------------------------------------
 
 
-def clock(context: DoctorContext) -> Iterator[CheckResult]:
-    """Whether this machine's clock agrees with the authorization server's."""
+def clock(context: DoctorContext, *, platform: str = sys.platform) -> Iterator[CheckResult]:
+    """
+    Whether this machine's clock agrees with the authorization server's.
+
+    Args:
+        context: The settings and the daemon's status.
+        platform: Like ``sys.platform``.
+    """
     name, url = "Clock", context.address("auth_url")
     try:
-        route = _route(url)
+        route = _route(url, _means(context)[0])
     except UnsupportedProxy:
         return  # reported by the other checks
     began = time.time()
@@ -220,7 +329,7 @@ def clock(context: DoctorContext) -> Iterator[CheckResult]:
         return
     which = "ahead of" if skew > 0 else "behind"
     detail = f"{_span(abs(skew))} {which} {route.host}: certificates and sign-ins may be rejected"
-    yield warning(name, detail, _CLOCK_FIX.get(sys.platform, "Synchronize it with network time."))
+    yield warning(name, detail, _CLOCK_FIX.get(platform, "Synchronize it with network time."))
 
 
 _CLOCK_FIX: Final = {
@@ -253,7 +362,7 @@ def _span(seconds: float) -> str:
 # --- the route --------------------------------------------------------------------------------------------------------
 
 
-def _route(url: str) -> _Route:
+def _route(url: str, proxies: ProxySettings) -> _Route:
     """
     Return the route to a service.
 
@@ -263,10 +372,10 @@ def _route(url: str) -> _Route:
     parts = urlsplit(url)
     host, tls = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
-    proxy = _proxy(parts.scheme, host)
+    proxy = _proxy(parts.scheme, host, proxies)
     if proxy is None:
         return _Route(host=host, port=port, tls=tls)
-    place = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    place = urlsplit(proxy.url)
     return _Route(
         host=host,
         port=port,
@@ -276,9 +385,9 @@ def _route(url: str) -> _Route:
     )
 
 
-def _proxy(scheme: str, host: str) -> str | None:
-    """Return the proxy that the daemon uses: the system's, as for curl."""
-    return None if host in LOOPBACK_HOSTS else find_proxy(scheme, host)
+def _proxy(scheme: str, host: str, proxies: ProxySettings) -> Proxy | None:
+    """Return the proxy that the daemon uses: that of the settings, or the system's, as for curl."""
+    return None if host in LOOPBACK_HOSTS else find_proxy(scheme, host, proxies)
 
 
 def _authorization(user: str | None, password: str | None) -> dict[str, str]:
@@ -293,6 +402,12 @@ def _authorization(user: str | None, password: str | None) -> dict[str, str]:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, TimeoutError):
         return f"no response within {REACH_SECONDS:.0f} s"
-    if isinstance(problem, OSError):
-        return problem.strerror or str(problem)
-    return type(problem).__name__
+    if isinstance(problem, ssl.SSLError):
+        return "the TLS handshake failed"
+    if isinstance(problem, http.client.RemoteDisconnected):
+        return "the connection was closed without a response"
+    if not isinstance(problem, OSError):
+        return "the response is not HTTP"
+    # http.client raises an OSError without a number if a proxy refuses to connect.
+    refused = re.fullmatch(r"Tunnel connection failed: (\d{3}).*", str(problem), re.DOTALL)
+    return f"the proxy refuses the connection (status {refused[1]})" if refused else disk_errors.reason(problem)

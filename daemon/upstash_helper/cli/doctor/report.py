@@ -21,6 +21,7 @@ import msgspec
 
 from upstash_helper import __version__
 from upstash_helper.cli.output import printable
+from upstash_helper.system import open_files
 from upstash_helper.system.redaction import REDACTED, Redactor
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def report_text(context: DoctorContext, results: Sequence[CheckResult]) -> str:
         _section("Settings", _settings(context), redactor),
         _section("Daemon", _daemon(context, redactor), redactor),
         _section(f"Last lines of {context.folders.log_file.name}", _log(context.folders.log_file, redactor), redactor),
-        _section("Last lines of start.log", _log(context.folders.logs / "start.log", redactor), redactor),
+        _section("Last lines of start.log", _log(context.folders.start_log, redactor), redactor),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -99,7 +100,7 @@ def _known_secrets(context: DoctorContext) -> Iterator[tuple[str, str]]:
     from upstash_helper.protocol import discovery
     from upstash_helper.protocol.errors import ClientError
 
-    for proxy in getproxies().values():
+    for proxy in (*getproxies().values(), context.settings.https_proxy or ""):
         with contextlib.suppress(ValueError):
             password = urlsplit(proxy if "//" in proxy else f"//{proxy}").password
             if password:
@@ -147,12 +148,15 @@ def _versions() -> Iterator[str]:
 
 
 def _settings(context: DoctorContext) -> Iterator[str]:
+    from upstash_helper.system.proxies import without_password
+
     if context.profile is None:
         yield f"The settings are invalid: {context.settings_error}"
         return
     yield f"profile = {context.profile.name}"
     for key, value in msgspec.structs.asdict(context.settings).items():
-        text = _shortened(value) if key == "client_id" and value else msgspec.json.encode(value).decode()
+        shown = without_password(value) if key == "https_proxy" and value else value
+        text = _shortened(value) if key == "client_id" and value else msgspec.json.encode(shown).decode()
         yield f"{key} = {text}    (from: {context.profile.sources.get(key, 'default')})"
 
 
@@ -167,7 +171,7 @@ def _daemon(context: DoctorContext, redactor: Redactor) -> Iterator[str]:
 
 def _log(file: Path, redactor: Redactor) -> Iterator[str]:
     try:
-        with file.open("rb") as log:
+        with open_files.open_shared(file) as log:
             log.seek(0, os.SEEK_END)
             log.seek(max(log.tell() - _LOG_BYTES, 0))
             text = log.read().decode("utf-8", "replace")

@@ -1,75 +1,47 @@
-"""The Developer API's authentication, and its endpoints about the account."""
+"""The Developer API's endpoints about the account: its audit log, and what an access token is good for."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Awaitable, Callable
-
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Accounts, Caller
+from upstash_helper.sandbox.accounts import Caller
 from upstash_helper.sandbox.audit import AuditLog
+from upstash_helper.sandbox.developer_api.authentication import Authentication
+from upstash_helper.sandbox.developer_api.wire import TokenInfo
+from upstash_helper.sandbox.oauth.settings import OAuthSettings
 from upstash_helper.sandbox.responses import error_response, json_response
-
-Operation = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
-
-
-class BasicAuth:
-    """Authenticates requests by HTTP Basic: the account's email and an API key."""
-
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-
-    def require(self, operation: Operation, *, write: bool) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """
-        Return a handler that authenticates the caller and passes it to an operation.
-
-        Args:
-            operation: The operation.
-            write: Whether it changes something, so that read-only API keys are rejected.
-        """
-
-        async def handler(request: web.Request) -> web.StreamResponse:
-            caller = self._caller(request)
-            if caller is None:
-                challenge = {"WWW-Authenticate": 'Basic realm="Upstash Developer API"'}
-                return error_response(401, "Unauthorized: wrong email or API key", challenge)
-            if write and caller.read_only:
-                return error_response(403, "Forbidden: this API key is read-only")
-            return await operation(request, caller)
-
-        return handler
-
-    def _caller(self, request: web.Request) -> Caller | None:
-        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            return None
-        try:
-            email, colon, api_key = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, ValueError):
-            return None
-        return self._accounts.authenticate(email, api_key) if colon else None
+from upstash_helper.sandbox.teams import Teams
 
 
 class AccountApi:
-    """The account's teams and audit log."""
+    """``/auditlogs`` and ``/v2/account/oauth/token-info``."""
 
-    def __init__(self, *, auth: BasicAuth, audit_log: AuditLog) -> None:
+    def __init__(self, *, auth: Authentication, audit_log: AuditLog, teams: Teams, settings: OAuthSettings) -> None:
         self._auth = auth
         self._audit_log = audit_log
+        self._teams = teams
+        self._settings = settings
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
+        require = self._auth.require
         return [
-            web.get("/v2/teams", self._auth.require(self.teams, write=False), allow_head=False),
-            web.get("/auditlogs", self._auth.require(self.audit_logs, write=False), allow_head=False),
+            web.get("/auditlogs", require(self.audit_logs, "read"), allow_head=False),
+            web.get("/v2/account/oauth/token-info", require(self.token_info, "read"), allow_head=False),
         ]
 
-    async def teams(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:
-        """List the account's teams. The sandbox has none."""
-        return json_response([])
-
     async def audit_logs(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
-        """List the account's audit log, newest first."""
-        return json_response(self._audit_log.list(caller.account))
+        """List the audit log, newest first."""
+        return json_response(self._audit_log.list(caller.owner))
+
+    async def token_info(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Return whom the access token acts for, and whether it is read-only."""
+        if caller.grant_id is None:
+            return error_response(400, "this endpoint requires an OAuth access token")
+        info = TokenInfo(email=caller.account.email)
+        if caller.owner != caller.account:
+            info.team_id = caller.owner.id
+            info.team_role = self._teams.role(caller.account, caller.owner.id)
+        info.read_only = caller.read_only
+        info.blocked = self._settings.blocked
+        return json_response(info)

@@ -11,7 +11,7 @@ from aiohttp import web
 from upstash_helper.sandbox.accounts import Caller
 from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.developer_api import wire
-from upstash_helper.sandbox.developer_api.account_api import BasicAuth, Operation
+from upstash_helper.sandbox.developer_api.authentication import Authentication, Operation
 from upstash_helper.sandbox.developer_api.stats import stats_of
 from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.redis.backups import Backups
@@ -24,6 +24,7 @@ from upstash_helper.sandbox.redis.databases import (
 )
 from upstash_helper.sandbox.redis.records import MEMORY_LIMITS, DatabaseRecord
 from upstash_helper.sandbox.responses import json_response, read_json
+from upstash_helper.sandbox.teams import Teams
 
 OK = "OK"
 
@@ -32,7 +33,14 @@ class RedisApi:
     """``/v2/redis/*``."""
 
     def __init__(
-        self, *, host: str, auth: BasicAuth, databases: Databases, backups: Backups, audit_log: AuditLog
+        self,
+        *,
+        host: str,
+        auth: Authentication,
+        databases: Databases,
+        backups: Backups,
+        teams: Teams,
+        audit_log: AuditLog,
     ) -> None:
         """
         Args:
@@ -40,12 +48,14 @@ class RedisApi:
             auth: Authenticates the callers.
             databases: The databases of all accounts.
             backups: Their backups.
+            teams: The teams that databases can be moved to.
             audit_log: Logs each change.
         """
         self._host = host
         self._auth = auth
         self._databases = databases
         self._backups = backups
+        self._teams = teams
         self._audit_log = audit_log
 
     def routes(self) -> list[web.RouteDef]:
@@ -67,27 +77,31 @@ class RedisApi:
             ("POST", "enable-autoupgrade/{id}", self._flag("auto_upgrade", "Auto Upgrade", on=True)),
             ("POST", "disable-autoupgrade/{id}", self._flag("auto_upgrade", "Auto Upgrade", on=False)),
             ("POST", "{id}/change-plan", self.change_plan),
+            ("POST", "change-plan/{id}", self.change_plan),  # Upstash's own command line
             ("PATCH", "update-budget/{id}", self.update_budget),
             ("POST", "update-regions/{id}", self.update_regions),
             ("POST", "move-to-team", self.move_to_team),
             ("POST", "create-backup/{id}", self.create_backup),
             ("DELETE", "delete-backup/{id}/{backup_id}", self.delete_backup),
             ("POST", "restore-backup/{id}", self.restore_backup),
-            ("PATCH", "enable-dailybackup/{id}", self._flag("daily_backup", "Daily Backup", on=True)),
-            ("PATCH", "disable-dailybackup/{id}", self._flag("daily_backup", "Daily Backup", on=False)),
         ]
+        for method in ("PATCH", "POST"):  # the documented method, and the one that clients also send
+            changes += [
+                (method, "enable-dailybackup/{id}", self._flag("daily_backup", "Daily Backup", on=True)),
+                (method, "disable-dailybackup/{id}", self._flag("daily_backup", "Daily Backup", on=False)),
+            ]
         base = "/v2/redis/"
         require = self._auth.require
         return [
-            *(web.get(base + path, require(operation, write=False), allow_head=False) for path, operation in reads),
-            *(web.route(method, base + path, require(operation, write=True)) for method, path, operation in changes),
+            *(web.get(base + path, require(operation, "read"), allow_head=False) for path, operation in reads),
+            *(web.route(method, base + path, require(operation, "write")) for method, path, operation in changes),
         ]
 
     # --- databases ---
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        """List the account's databases."""
-        databases = self._databases.list(caller.account)
+        """List the databases of the account, or of the team that the caller acts for."""
+        databases = self._databases.list(caller.owner)
         return json_response([self._as_json(database.record, request) for database in databases])
 
     async def get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -97,7 +111,7 @@ class RedisApi:
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Create a database."""
         body = await read_json(request, wire.CreateDatabase)
-        database = await self._databases.create(caller.account, body.to_new_database())
+        database = await self._databases.create(caller.owner, body.to_new_database())
         self._log(request, caller, "Create Database", database)
         return json_response(self._as_json(database.record, request))
 
@@ -142,12 +156,13 @@ class RedisApi:
     async def change_plan(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Move a database to another plan, with another memory limit."""
         body = await read_json(request, wire.ChangePlan)
+        plan = body.resolve_plan()
         flags = {"auto_upgrade": body.auto_upgrade, "prod_pack": body.prod_pack_enabled}
         changes: dict[str, Any] = {name: value for name, value in flags.items() if value is not msgspec.UNSET}
-        changes |= {"plan": body.plan_name, "plan_changed_at": int(time.time())}
+        changes |= {"plan": plan, "plan_changed_at": int(time.time())}
         async with self._databases.change(self._database(request, caller), **changes) as database:
-            await database.server.set_memory_limit(MEMORY_LIMITS[body.plan_name])
-        self._log(request, caller, "Change Plan", database, body.plan_name)
+            await database.server.set_memory_limit(MEMORY_LIMITS[plan])
+        self._log(request, caller, "Change Plan", database, plan)
         return json_response(OK)
 
     async def update_budget(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -163,10 +178,16 @@ class RedisApi:
         return await self._change(request, caller, "Update Regions", read_regions=changed)
 
     async def move_to_team(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        """Reject the move: the account has no team."""
+        """Move a database to a team of the account."""
         body = await read_json(request, wire.MoveToTeam)
-        self._databases.get(caller.account, body.database_id)
-        raise RequestError(400, "team not found")
+        database = self._databases.get(caller.owner, body.database_id)
+        if self._teams.role(caller.account, body.team_id) is None:
+            raise RequestError(400, "team not found")
+        self._databases.require_room(body.team_id)
+        async with self._databases.change(database, account_id=body.team_id):
+            pass
+        self._log(request, caller, "Move To Team", database, body.team_id)
+        return json_response(OK)
 
     async def stats(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Return a database's statistics."""
@@ -225,15 +246,16 @@ class RedisApi:
         return json_response(OK)
 
     def _database(self, request: web.Request, caller: Caller) -> Database:
-        return self._databases.get(caller.account, request.match_info["id"])
+        return self._databases.get(caller.owner, request.match_info["id"])
 
     def _log(self, request: web.Request, caller: Caller, action: str, database: Database, other: str = "NA") -> None:
-        source = f"API_KEY - {caller.key_name}"
         entity = database.record.name
-        self._audit_log.add(caller.account, action, source=source, entity=entity, other=other, ip=request.remote)
+        self._audit_log.add(caller.owner, action, source=caller.source, entity=entity, other=other, ip=request.remote)
 
     def _as_json(self, record: DatabaseRecord, request: web.Request) -> wire.Database:
         database = _without_secrets(record, self._host)
+        if record.tls:
+            database.tls_ca = str(self._databases.tls_ca)
         if request.query.get("credentials") != "hide":
             database.password = record.password
             database.rest_token = record.rest_token

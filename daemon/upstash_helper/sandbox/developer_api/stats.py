@@ -22,6 +22,11 @@ class Point(msgspec.Struct):
     x: str
     y: float
 
+    @classmethod
+    def at(cls, moment: datetime, value: float) -> Point:
+        """Return a value at a time in UTC, in Upstash's notation."""
+        return cls(moment.strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC"), value)
+
 
 class CommandCount(msgspec.Struct):
     """How often one command was called."""
@@ -89,7 +94,7 @@ async def stats_of(server: DatabaseServer) -> DatabaseStats:
     moment = datetime.now(UTC)
 
     def now(value: float) -> list[Point]:
-        return [Point(moment.strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC"), value)]
+        return [Point.at(moment, value)]
 
     commands = _calls_by_command(info)
     by_clients = {name: calls for name, calls in commands.items() if _base(name) in reads | writes}

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.redis.records import MIB, NewDatabase, Plan, Platform
+from upstash_helper.sandbox.teams import AssignableRole, Role
 
 ReadRegion = Literal[
     "us-east-1",
@@ -29,6 +30,7 @@ AwsRegion = ReadRegion | Literal["af-south-1"]
 GcpRegion = Literal["us-central1", "us-east4", "europe-west1", "asia-northeast1"]
 Region = AwsRegion | GcpRegion
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Email = Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
 Budget = Annotated[int, Meta(ge=0, le=2**53)]
 
 GCP_REGIONS = frozenset({"us-central1", "us-east4", "europe-west1", "asia-northeast1"})
@@ -96,12 +98,25 @@ class Rename(msgspec.Struct):
 
 
 class ChangePlan(msgspec.Struct, kw_only=True):
-    """``POST /redis/{id}/change-plan``."""
+    """``POST /redis/{id}/change-plan``. Upstash's own command line sends ``plan`` instead of ``plan_name``."""
 
-    plan_name: Plan
+    plan_name: Plan | UnsetType = UNSET
+    plan: Plan | UnsetType = UNSET
     database_id: str | UnsetType = UNSET
     auto_upgrade: bool | UnsetType = UNSET
     prod_pack_enabled: bool | UnsetType = UNSET
+
+    def resolve_plan(self) -> Plan:
+        """
+        Return the new plan, whichever name the field has.
+
+        Raises:
+            RequestError: If it is missing.
+        """
+        plan = self.plan_name or self.plan
+        if isinstance(plan, UnsetType):
+            raise RequestError(400, "invalid request body: plan_name is required")
+        return plan
 
 
 class UpdateBudget(msgspec.Struct):
@@ -123,6 +138,28 @@ class MoveToTeam(msgspec.Struct):
     database_id: str
 
 
+class CreateTeam(msgspec.Struct):
+    """``POST /team``."""
+
+    team_name: Name
+    copy_cc: bool
+
+
+class AddTeamMember(msgspec.Struct):
+    """``POST /teams/member``."""
+
+    team_id: str
+    member_email: Email
+    member_role: AssignableRole
+
+
+class DeleteTeamMember(msgspec.Struct):
+    """``DELETE /teams/member``."""
+
+    team_id: str
+    member_email: str
+
+
 class CreateBackup(msgspec.Struct):
     """``POST /redis/create-backup/{id}``."""
 
@@ -138,6 +175,16 @@ class RestoreBackup(msgspec.Struct):
 # --- responses --------------------------------------------------------------------------------------------------------
 
 
+class TokenInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """``GET /account/oauth/token-info``. Upstash omits what does not apply."""
+
+    email: str
+    team_id: str | None = None
+    team_role: Role | None = None
+    read_only: bool = False
+    blocked: bool = False
+
+
 class SecurityAddons(msgspec.Struct, rename="camel"):
     """Security add-ons, none of which the sandbox has."""
 
@@ -149,7 +196,11 @@ class SecurityAddons(msgspec.Struct, rename="camel"):
 
 
 class Database(msgspec.Struct, kw_only=True, omit_defaults=False):
-    """A database in Upstash's format. ``?credentials=hide`` leaves out the three secrets."""
+    """
+    A database in Upstash's format. ``?credentials=hide`` leaves out the three secrets.
+
+    Only ``tls_ca`` is the sandbox's own: the certificate file that clients must trust, for a database with TLS.
+    """
 
     database_id: str
     database_name: str
@@ -193,6 +244,7 @@ class Database(msgspec.Struct, kw_only=True, omit_defaults=False):
     securityAddons: SecurityAddons = msgspec.field(default_factory=SecurityAddons)  # noqa: N815 - Upstash's name
     prometheus_enabled: str = "false"
     prod_pack_enabled: bool
+    tls_ca: str | UnsetType = UNSET
     password: str | UnsetType = UNSET
     rest_token: str | UnsetType = UNSET
     read_only_rest_token: str | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""The authorization server without HTTP: oauthlib's endpoints on the sandbox's store."""
+"""An authorization server without HTTP: oauthlib's endpoints on the sandbox's store."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from oauthlib.oauth2 import (
     BearerToken,
     FatalClientError,
     OAuth2Error,
-    RefreshTokenGrant,
     RevocationEndpoint,
     TokenEndpoint,
 )
-from oauthlib.openid.connect.core.grant_types import AuthorizationCodeGrant
+from oauthlib.openid.connect.core.grant_types import AuthorizationCodeGrant, RefreshTokenGrant
 
 from upstash_helper.sandbox.accounts import Account
 from upstash_helper.sandbox.errors import RequestError
-from upstash_helper.sandbox.oauth.settings import OAuthSettings
 from upstash_helper.sandbox.oauth.store import IssuedToken, OAuthStore
-from upstash_helper.sandbox.oauth.validator import Subject, Validator, audience_of
+from upstash_helper.sandbox.oauth.validator import Subject, Validator
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -32,7 +30,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A valid authorization request, waiting for the user to sign in."""
 
-    client_id: str
+    client_name: str
     redirect_uri: str
     state: str | None
     scopes: list[str]
@@ -55,22 +53,22 @@ class EndpointResponse(msgspec.Struct, frozen=True):
 
 
 class AuthorizationServer:
-    """OAuth 2.0 as Upstash's Auth0 tenant implements it."""
+    """OAuth 2.0 and OpenID Connect. The validator has what differs between the sandbox's two servers."""
 
-    def __init__(self, *, issuer: str, validator: Validator, store: OAuthStore, settings: OAuthSettings) -> None:
-        self.issuer = issuer
+    def __init__(self, *, validator: Validator, store: OAuthStore) -> None:
+        self.issuer = validator.issuer
+        self._validator = validator
         self._store = store
-        self._settings = settings
         # `Any`, because the type stubs declare `default_token_type` as a string. oauthlib expects the token object.
         bearer: Any = BearerToken(
             validator,
             token_generator=validator.make_access_token,
             refresh_token_generator=lambda _: secrets.token_urlsafe(32),
-            expires_in=lambda _: int(settings.token_lifetime),
+            expires_in=lambda _: validator.token_lifetime,
         )
         code_grant = AuthorizationCodeGrant(validator)
-        code_grant.custom_validators.pre_auth.append(validator.require_s256)
-        code_grant.register_token_modifier(_only_with_offline_access)
+        code_grant.custom_validators.pre_auth.append(validator.validate_parameters)
+        code_grant.register_token_modifier(self._drop_unrequested_refresh_token)
         self._authorization = AuthorizationEndpoint(
             default_response_type="code", default_token_type=bearer, response_types={"code": code_grant}
         )
@@ -100,17 +98,32 @@ class AuthorizationServer:
             raise ErrorRedirect(self._redirect_url(error.in_uri(error.redirect_uri or ""))) from None
         except ValueError:
             raise RequestError(400, "The URL's query contains invalid characters.") from None
+        client = self._validator.client(parameters["client_id"])
         return AuthorizationRequest(
-            client_id=parameters["client_id"],
+            client_name=client.name if client else "",
             redirect_uri=parameters["redirect_uri"],
             state=parameters["state"],
             scopes=scopes,
         )
 
-    def issue_code(self, uri: str, account: Account) -> str:
-        """Return the redirect with an authorization code for ``account``. ``uri`` must have been validated."""
+    def issue_code(self, uri: str, account: Account, *, team_id: str | None = None, read_only: bool = False) -> str:
+        """
+        Return the redirect with an authorization code.
+
+        Args:
+            uri: The authorization request, which must have been validated.
+            account: The user who allows it.
+            team_id: The team that the app acts for; None: the personal account.
+            read_only: Whether the app can only read.
+        """
         request = Request(uri)
-        subject = Subject(account=account, family=secrets.token_hex(16), audience=audience_of(request))
+        subject = Subject(
+            account=account,
+            family=secrets.token_hex(16),
+            audience=self._validator.audience_of(request),
+            team_id=team_id,
+            read_only=read_only,
+        )
         headers, _, _ = self._authorization.create_authorization_response(
             uri, scopes=(request.scope or "").split(), credentials={"user": subject}
         )
@@ -151,18 +164,17 @@ class AuthorizationServer:
             return None
         return token if token.expires_at is not None and time.time() < token.expires_at else None
 
+    def _drop_unrequested_refresh_token(self, token: dict[str, Any], _handler: Any, request: Request) -> dict[str, Any]:
+        if not self._validator.may_refresh(request):
+            token.pop("refresh_token", None)
+        return token
+
     def _redirect_url(self, location: str) -> str:
-        """Return the URL with a path, as browsers add it, and with the issuer if that setting is on."""
+        """Return the URL with a path, as browsers add it, and with the issuer (RFC 9207) if it is configured."""
         parts = urlsplit(location)
         location = urlunsplit(parts._replace(path=parts.path or "/"))
-        return add_params_to_uri(location, [("iss", self.issuer)]) if self._settings.redirect_iss else location
-
-
-def _only_with_offline_access(token: dict[str, Any], _handler: Any, request: Request) -> dict[str, Any]:
-    """Remove the refresh token unless the client requested it (OpenID Connect Core, section 11)."""
-    if "offline_access" not in (request.scopes or ()):
-        token.pop("refresh_token", None)
-    return token
+        iss = self._validator.redirect_iss
+        return add_params_to_uri(location, [("iss", iss)]) if iss else location
 
 
 def _fatal_message(error: FatalClientError) -> str:
@@ -173,4 +185,4 @@ def _fatal_message(error: FatalClientError) -> str:
         "InvalidRedirectURIError": "The redirect_uri is not an absolute URL.",
         "MissingRedirectURIError": "The redirect_uri is missing.",
     }
-    return messages.get(type(error).__name__, error.description or "The request is invalid.")
+    return messages.get(type(error).__name__, "The request has a parameter twice, or one that is not valid.")

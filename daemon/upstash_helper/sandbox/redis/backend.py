@@ -58,6 +58,8 @@ def find_valkey() -> Path:
 def _valkey(folder: Folder, authority: CertificateAuthority, binary: Path) -> Backend:
     from upstash_helper.sandbox.redis.valkey import ValkeyServer
 
+    _ = folder.sockets  # now: a problem with it is reported at the start, not with the first database
+
     def new_server(database_id: str) -> DatabaseServer:
         return ValkeyServer(
             binary=binary,

@@ -10,6 +10,7 @@ from pathlib import Path
 from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.redis.databases import Database, Databases
 from upstash_helper.sandbox.redis.records import Backup, DatabaseRecords
+from upstash_helper.system import open_files
 
 
 class Backups:
@@ -64,7 +65,7 @@ class Backups:
         async with database.lock:
             backup = self._get(database, backup_id)
             self._records.remove_backup(backup_id)
-            await asyncio.to_thread(_file(database, backup_id).unlink, missing_ok=True)
+            await asyncio.to_thread(open_files.remove, _file(database, backup_id))
         return backup
 
     def _get(self, database: Database, backup_id: str) -> Backup:

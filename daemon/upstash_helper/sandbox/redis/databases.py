@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
-import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,16 +15,17 @@ from typing import Any
 
 import msgspec
 
-from upstash_helper.sandbox.accounts import Account
+from upstash_helper.sandbox.accounts import Owner
 from upstash_helper.sandbox.errors import PortInUse, RequestError, ServerError
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.records import MEMORY_LIMITS, DatabaseRecord, DatabaseRecords, NewDatabase
 from upstash_helper.sandbox.redis.resp import Connection
-from upstash_helper.sandbox.redis.servers import DatabaseServer, Passwords, Role, ServerConfig, free_ports
+from upstash_helper.sandbox.redis.servers import DatabaseServer, Passwords, Role, ServerConfig, ports_to_try
+from upstash_helper.system import open_files
 
 MAX_CONCURRENT_STARTS = 8
 MAX_DATABASES = 100
-"""Per account. Each database is a process."""
+"""Per account or team. Each database is a process."""
 
 
 class Database:
@@ -65,6 +66,11 @@ class Databases:
         self._report = report
         self._databases: dict[str, Database] = {}
 
+    @property
+    def tls_ca(self) -> Path:
+        """The certificate that clients of databases with TLS must trust."""
+        return self._folder.ca_certificate
+
     # --- all databases ---
 
     async def start(self) -> None:
@@ -90,19 +96,33 @@ class Databases:
 
     # --- lookup ---
 
-    def list(self, account: Account) -> list[Database]:
-        """Return the account's databases, oldest first."""
-        return [database for database in self._databases.values() if database.record.account_id == account.id]
+    def list(self, owner: Owner) -> list[Database]:
+        """Return the owner's databases, oldest first."""
+        return [database for database in self._databases.values() if database.record.account_id == owner.id]
 
-    def get(self, account: Account, database_id: str) -> Database:
+    def count(self, owner_id: str) -> int:
+        """Return how many databases an account or team has."""
+        return sum(database.record.account_id == owner_id for database in self._databases.values())
+
+    def require_room(self, owner_id: str) -> None:
         """
-        Return one of the account's databases.
+        Check that an account or team can have one more database.
 
         Raises:
-            RequestError: With 404 if the account has no database with this ID.
+            RequestError: If it has the maximum number.
+        """
+        if self.count(owner_id) >= MAX_DATABASES:
+            raise RequestError(400, f"database limit reached: an account can have at most {MAX_DATABASES} databases")
+
+    def get(self, owner: Owner, database_id: str) -> Database:
+        """
+        Return one of the owner's databases.
+
+        Raises:
+            RequestError: With 404 if the owner has no database with this ID.
         """
         database = self._databases.get(database_id)
-        if database is None or database.record.account_id != account.id:
+        if database is None or database.record.account_id != owner.id:
             raise RequestError(404, "database not found")
         return database
 
@@ -117,19 +137,18 @@ class Databases:
 
     # --- creating and deleting ---
 
-    async def create(self, account: Account, new: NewDatabase) -> Database:
+    async def create(self, owner: Owner, new: NewDatabase) -> Database:
         """
         Create a database and start its server.
 
         Raises:
-            RequestError: If the read regions are invalid, or the account has the maximum number of databases.
+            RequestError: If the read regions are invalid, or the owner has the maximum number of databases.
         """
-        if len(self.list(account)) >= MAX_DATABASES:
-            raise RequestError(400, f"database limit reached: an account can have at most {MAX_DATABASES} databases")
+        self.require_room(owner.id)
         record = DatabaseRecord(
             id=str(uuid.uuid4()),
-            account_id=account.id,
-            email=account.email,
+            account_id=owner.id,
+            email=owner.email,
             name=new.name,
             platform=new.platform,
             plan=new.plan,
@@ -193,7 +212,7 @@ class Databases:
     async def _start_server(self, database: Database) -> None:
         record = database.record
         reserved = frozenset(other.record.port for other in self._databases.values()) - {record.port}
-        for port in [*([record.port] if record.port else []), *free_ports(self._host, avoid=reserved)]:
+        for port in ports_to_try(self._host, record.port, avoid=reserved):
             try:
                 await database.server.start(config_of(record, self._host, port))
             except PortInUse:
@@ -207,13 +226,19 @@ class Databases:
     @staticmethod
     async def _remove(database: Database) -> None:
         await database.server.kill()
-        await asyncio.to_thread(shutil.rmtree, database.folder, ignore_errors=True)
+        await asyncio.to_thread(_remove_folder, database.folder)
 
     def _remove_orphaned_folders(self) -> None:
         """Remove the folders of databases that were being created or deleted when the sandbox crashed."""
         for path in self._folder.databases.iterdir():
             if path.name not in self._databases:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_folder(path)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove the folder of a database. What cannot be removed now is removed at the next start."""
+    with contextlib.suppress(OSError):
+        open_files.remove_tree(folder)
 
 
 def config_of(record: DatabaseRecord, host: str, port: int) -> ServerConfig:

@@ -23,8 +23,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 from fakeredis import FakeRedis, FakeRedisConnection
-from fakeredis._clients._tcp_server import TCPFakeRequestHandler, TcpFakeServer
-from fakeredis._helpers import SimpleError
+from fakeredis._clients._tcp_server import TCPFakeRequestHandler, TcpFakeServer, Writer
+from fakeredis._helpers import SimpleError, SimpleString
 from fakeredis._socket import FakeSocket
 from fakeredis.model._command_info import get_commands_by_category
 
@@ -32,7 +32,7 @@ from upstash_helper.sandbox.errors import PortInUse, ServerError
 from upstash_helper.sandbox.redis.resp import Connection
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
 from upstash_helper.sandbox.redis.tls import TlsProxy
-from upstash_helper.system import private_files
+from upstash_helper.system import open_files, private_files
 
 SHUTDOWN_POLL_SECONDS = 0.1
 
@@ -193,7 +193,7 @@ def _save(server: AuthenticatingServer, target: Path) -> None:
 
 
 def _load(server: AuthenticatingServer, source: Path) -> None:
-    entries = msgspec.msgpack.decode(source.read_bytes(), type=list[Entry])
+    entries = msgspec.msgpack.decode(open_files.read_bytes(source), type=list[Entry])
     with FakeRedis(server=server.fake_server) as client:
         client.flushall()
         for entry in entries:
@@ -245,6 +245,22 @@ class AuthenticatingServer(TcpFakeServer):
         self.server_close()
 
 
+class Status(bytes):
+    """A reply that is a simple string, such as OK."""
+
+
+class TypedWriter(Writer):
+    """Writes a string as a bulk string unless it is a ``Status``. fakeredis writes both as simple strings."""
+
+    def dump(self, value: Any) -> None:
+        """Write a reply, and send it."""
+        if isinstance(value, bytes) and not isinstance(value, Status):
+            self.write(b"$%d\r\n%s\r\n" % (len(value), value))
+            self.writer.flush()
+        else:
+            super().dump(value)
+
+
 class AuthenticatingHandler(TCPFakeRequestHandler):
     """Serves one client."""
 
@@ -253,6 +269,7 @@ class AuthenticatingHandler(TCPFakeRequestHandler):
     def setup(self) -> None:
         """Replace fakeredis's connection with an ``AuthenticatingConnection``."""
         super().setup()
+        self.writer = TypedWriter(self.client_address, self.wfile, self)
         self.server.connections.add(self.connection)
         connection = AuthenticatingConnection(server=self.server.fake_server, protocol=2)
         connection.tcp_server = self.server
@@ -313,6 +330,9 @@ class AuthenticatingSocket(FakeSocket):
             raise _no_permission(self.role, sig.name)
         return super()._run_command(func, sig, args, from_script)
 
+    def _decode_result(self, result: Any) -> Any:
+        return Status(result.value) if isinstance(result, SimpleString) else super()._decode_result(result)
+
     def _decode_error(self, error: SimpleError) -> Any:
         return error  # unchanged, so that clients see its prefix, such as WRONGTYPE
 
@@ -337,7 +357,7 @@ class AuthenticatingSocket(FakeSocket):
             return False
         self.role = role
         if name == "auth":
-            self.put_response(b"OK")
+            self.put_response(Status(b"OK"))
         return True
 
     def _is_denied(self, name: str) -> bool:

@@ -46,6 +46,7 @@ class DatabaseRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     account_id: str
+    """The account or team that it belongs to."""
     email: str
     name: str
     platform: Platform

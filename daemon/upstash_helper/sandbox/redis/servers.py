@@ -99,6 +99,13 @@ class DatabaseServer(Protocol):
         """Return the names of the commands in an ACL category, in lower case."""
 
 
+def ports_to_try(host: str, preferred: int | None, *, avoid: frozenset[int] = frozenset()) -> Iterator[int]:
+    """Yield the preferred port if there is one, and then free ones. A port is probed only when it is asked for."""
+    if preferred:
+        yield preferred
+    yield from free_ports(host, avoid=avoid)
+
+
 def free_ports(host: str, *, avoid: frozenset[int] = frozenset()) -> Iterator[int]:
     """Yield free ports, starting at a random one so that two sandboxes rarely try the same port at once."""
     first = random.randrange(len(PORTS))  # noqa: S311 - no secret

@@ -241,7 +241,9 @@ class ValkeyServer:
             # It is saving a lot of data and exits afterwards. The next start waits for it.
             return
         if self._output is not None:
-            await self._output
+            # A process that the server has forked may still have the other end.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._output, STOP_SECONDS)
             self._output = None
 
     async def _send_shutdown(self) -> None:
@@ -272,7 +274,7 @@ def _stop_leftover_process(folder: Path) -> None:
 
     pidfile = folder / "valkey.pid"
     try:
-        process = psutil.Process(int(pidfile.read_text()))
+        process = psutil.Process(int(pidfile.read_text("utf-8")))
         if str(folder / "valkey.conf") in process.cmdline():
             process.terminate()
             process.wait(timeout=START_SECONDS)

@@ -2,7 +2,7 @@
 Deletes a profile's credential while no daemon runs: ``python -m`` this module with the profile's name.
 
 ``uninstall --purge`` starts it, since it is a client and does not know the keyring. The output is JSON, without the
-API key.
+credential.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ async def delete_credential(profile: Profile) -> DeletedCredential:
         entries=tuple(deleted),
         kept=tuple(kept),
         key_name=_first(credential.key_name for credential in found),
+        grant_name=_first(credential.grant.client_name for credential in found if credential.grant),
         email=_first(credential.email for credential in found),
         problem=problem,
     )

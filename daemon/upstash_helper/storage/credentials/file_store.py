@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from upstash_helper.broker.errors import StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.storage.credentials.record import decode, encode
-from upstash_helper.system import private_files
+from upstash_helper.system import disk_errors, private_files
 from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class FileStore:
         self._worker = Worker("credential-file")
         self._health = StoreHealth(kind="file", state="unknown")
 
-    async def load(self) -> Credential | None:
+    async def load(self, *, prompt: bool = True) -> Credential | None:  # noqa: ARG002 - a file has no password
         """Return the credential, or None if there is no file. Raises what the port allows."""
         return await self._run(self._load)
 
@@ -102,11 +102,11 @@ class FileStore:
             case OSError(errno=errno.EISDIR):
                 return StoreUnavailable(f"{self._path} is a folder, not a file. Move it away, then try again.")
             case OSError():
-                reason = error.strerror or type(error).__name__
+                reason = disk_errors.reason(error)
                 return StoreUnavailable(f"{self._path} cannot be used: {reason}. Check the folder's owner and mode.")
             case _:
                 _log.error("Unexpected error of the credential file: %s.", type(error).__name__)
-                return StoreUnavailable(f"{self._path} cannot be used ({type(error).__name__}).")
+                return StoreUnavailable(f"{self._path} cannot be used. The daemon's log has the kind of error.")
 
 
 class MemoryStore:
@@ -115,7 +115,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._credential: Credential | None = None
 
-    async def load(self) -> Credential | None:
+    async def load(self, *, prompt: bool = True) -> Credential | None:  # noqa: ARG002 - memory has no password
         """Return the credential."""
         return self._credential
 

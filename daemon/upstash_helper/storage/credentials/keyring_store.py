@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from upstash_helper.broker.errors import StoreLocked, StoreUnavailable
 from upstash_helper.broker.ports import StoreHealth
 from upstash_helper.storage.credentials.record import decode, encode
-from upstash_helper.system import keyrings
+from upstash_helper.system import clock, keyring_errors, keyrings
 from upstash_helper.system.blocking_call import Busy, Call, DeadlineExceeded, JobFailed, Worker
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ PROMPT_PAUSE: Final = 60.0
 """Seconds without prompts after the user dismissed one: the status page polls, and must not prompt each time."""
 
 _USE_A_FILE: Final = (
-    'On a machine without a keyring, set credential_store = "file" in config.toml to store the API key in a file, in'
+    'On a machine without a keyring, set credential_store = "file" in config.toml to store the credential in a file, in'
     " plaintext."
 )
 
@@ -45,7 +44,7 @@ class KeyringStore:
         deadline: float = 5.0,
         unlock_seconds: float = keyrings.UNLOCK_SECONDS,
         trusted: Mapping[str, str] = keyrings.TRUSTED,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
         """
         Args:
@@ -68,9 +67,9 @@ class KeyringStore:
         self._worker = Worker("keyring")
         self._health = StoreHealth(kind=self._entry.kind, state="unknown")
 
-    async def load(self) -> Credential | None:
+    async def load(self, *, prompt: bool = True) -> Credential | None:
         """Return the credential, or None if there is none. Raises what the port allows."""
-        return await self._run(self._load)
+        return await self._run(partial(self._load, prompt=prompt))
 
     async def save(self, credential: Credential) -> None:
         """Store the credential and read it back. Raises what the port allows; the previous one is kept then."""
@@ -78,8 +77,8 @@ class KeyringStore:
         length = len(text.encode("utf-16-le")) // 2
         if length > MAX_RECORD_UNITS:
             detail = (
-                f"The email address, the API key and the key's name take {length} characters in the keyring, which is"
-                f" more than the limit of {MAX_RECORD_UNITS}. Check whether one of them is wrong."
+                f"The credential takes {length} characters in the keyring, which is more than the limit of"
+                f" {MAX_RECORD_UNITS}. Check whether the email address or the API key is wrong."
             )
             raise self._failed(StoreUnavailable(detail))
         await self._run(partial(self._entry.set, text))
@@ -92,8 +91,8 @@ class KeyringStore:
         """Return the state after the last call."""
         return self._health
 
-    def _load(self, call: Call) -> Credential | None:
-        text = self._entry.get(call)
+    def _load(self, call: Call, *, prompt: bool) -> Credential | None:
+        text = self._entry.get(call, prompt=prompt)
         return None if text is None else decode(text, place=self._entry.place)
 
     async def _run(self, job: Callable[[Call], T]) -> T:
@@ -101,13 +100,13 @@ class KeyringStore:
         try:
             result = await self._worker.run(job, deadline=self._deadline)
         except (DeadlineExceeded, Busy):
-            creating = self._entry.creating
-            failure = _as_store_error(keyrings.no_answer(self._entry.kind, self._deadline, creating=creating))
+            waiting = self._entry.waiting
+            failure = _as_store_error(keyring_errors.no_answer(self._entry.kind, self._deadline, waiting=waiting))
         except JobFailed as failed:
             if isinstance(failed.error, StoreUnavailable):
                 failure = failed.error.with_traceback(None)  # its frames hold the secret
             else:
-                failure = _as_store_error(keyrings.explain(failed.error, kind=self._entry.kind))
+                failure = _as_store_error(keyring_errors.explain(failed.error, kind=self._entry.kind))
         else:
             self._health = self._healthy()
             return result
@@ -117,7 +116,7 @@ class KeyringStore:
     def _healthy(self) -> StoreHealth:
         kind = self._entry.kind
         if self._entry.not_created:
-            return StoreHealth(kind=kind, state="unknown", detail=str(keyrings.no_keyring_yet(kind)))
+            return StoreHealth(kind=kind, state="unknown", detail=str(keyring_errors.no_keyring_yet(kind)))
         return StoreHealth(kind=kind, state="ok")
 
     def _failed(self, failure: StoreLocked | StoreUnavailable) -> StoreLocked | StoreUnavailable:
@@ -126,13 +125,13 @@ class KeyringStore:
         return failure
 
 
-def _as_store_error(error: keyrings.KeyringError) -> StoreLocked | StoreUnavailable:
+def _as_store_error(error: keyring_errors.KeyringError) -> StoreLocked | StoreUnavailable:
     match error:
-        case keyrings.KeyringLocked():
+        case keyring_errors.KeyringLocked():
             return StoreLocked(str(error))
-        case keyrings.NotText():
+        case keyring_errors.NotText():
             return StoreUnavailable(f"{error} Connect again to replace it.")
-        case keyrings.NotDeleted():
+        case keyring_errors.NotDeleted() | keyring_errors.NotAllowed() | keyring_errors.NoResponse():
             return StoreUnavailable(str(error))
         case _:
             return StoreUnavailable(f"{error} {_USE_A_FILE}")

@@ -2,7 +2,8 @@
 Tests the keyring for ``doctor``: writes an entry, reads it back, and deletes it. Run with ``python -m``.
 
 It is a process of its own because a keyring may block indefinitely; ``doctor`` kills it then. It never prompts the
-user. The value it writes is random and is not shown.
+user, starts no program, and leaves nothing behind: KWallet and KeePassXC are only asked for their state. The value it
+writes is random and is not shown.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from upstash_helper.system import console, keyrings
+from upstash_helper.system import console, keyring_errors, keyrings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from upstash_helper.system.secret_service import SecretService
 
 SERVICE: Final = "upstash-helper"
 """The same as that of the real entry, which keyring tools show."""
@@ -24,7 +27,7 @@ SERVICE: Final = "upstash-helper"
 # The argument that deletes an entry instead, for a probe that was killed before it could.
 _DELETE: Final = "--forget"
 
-State = Literal["ok", "locked", "absent", "not_created", "broken"]
+State = Literal["ok", "unlocked", "not_running", "locked", "absent", "not_created", "broken"]
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +35,9 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 
     state: State
     """
-    ``absent``: there is no keyring that can be used. ``not_created``: the Secret Service has no default collection yet.
-    ``broken``: there is a keyring, and it does not work.
+    ``unlocked``: nothing was written, because that would open a window, or leave a trace. ``not_running``: the session
+    starts it when it is needed. ``absent``: there is no keyring that can be used. ``not_created``: the Secret Service
+    has no default collection yet. ``broken``: there is a keyring, and it does not work.
     """
     kind: str
     """The keyring's name."""
@@ -56,23 +60,32 @@ class Probe(keyrings.KeyringEntry):
         """Write the entry, read it back, and delete it."""
         try:
             backend = self._choose()
-        except keyrings.KeyringUnavailable as error:
+        except keyring_errors.KeyringUnavailable as error:
             return self._result("absent", error)
         try:
-            state = keyrings.backend_state(backend)
+            obstacle = None if self._service is None else self._obstacle(self._service)
         except Exception as error:  # noqa: BLE001 - reporting any error is the purpose of the probe
-            return self._failed(error)
+            obstacle = self._failed(error)
+        return obstacle or self._write_and_delete(backend)
+
+    def _obstacle(self, service: SecretService) -> ProbeResult | None:
+        """Return why no entry can be written without a window, or a program that is started."""
+        service.prompts = False
+        if not service.is_running():
+            return ProbeResult(state="not_running", kind=self.kind)
+        state = service.state()
+        self.kind = service.kind
         if state == "locked":
-            return self._result("locked", keyrings.locked(self.kind))
+            return self._result("locked", keyring_errors.locked(self.kind))
         if state == "absent":
-            return self._result("not_created", keyrings.no_keyring_yet(self.kind))
-        return self._write_and_delete(backend)
+            return self._result("not_created", keyring_errors.no_keyring_yet(self.kind))
+        return None if service.forgets_entries else ProbeResult(state="unlocked", kind=self.kind)
 
     def delete_leftover(self) -> ProbeResult:
         """Delete the entry of a probe that was killed."""
         try:
             backend = self._choose()
-            if keyrings.backend_state(backend) == "open":
+            if self._service is None or self._obstacle(self._service) is None:
                 self._remove(backend)
         except Exception as error:  # noqa: BLE001 - as above
             return self._failed(error)
@@ -102,15 +115,15 @@ class Probe(keyrings.KeyringEntry):
             return False
 
     def _failed(self, error: Exception) -> ProbeResult:
-        match explained := keyrings.explain(error, kind=self.kind):
-            case keyrings.KeyringLocked():
+        match explained := keyring_errors.explain(error, kind=self.kind):
+            case keyring_errors.KeyringLocked():
                 return self._result("locked", explained)
-            case keyrings.NoKeyringYet():
+            case keyring_errors.NoKeyringYet():
                 return self._result("not_created", explained)
             case _:
                 return self._result("broken", explained)
 
-    def _result(self, state: State, error: keyrings.KeyringError) -> ProbeResult:
+    def _result(self, state: State, error: keyring_errors.KeyringError) -> ProbeResult:
         return ProbeResult(state=state, kind=self.kind, detail=str(error))
 
 

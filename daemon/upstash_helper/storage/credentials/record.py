@@ -11,15 +11,25 @@ from typing import Any, Final
 import msgspec
 
 from upstash_helper.broker.errors import StoreUnavailable
-from upstash_helper.broker.models import Credential, Secret
+from upstash_helper.broker.models import Credential, Grant, Secret
 from upstash_helper.protocol.literals import ConnectionMethod
 from upstash_helper.system.text import foreign_encoding, without_bom
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Version 2 added grants. API keys are still written as version 1, which earlier versions of the daemon read."""
 
 
 class _Versioned(msgspec.Struct):
     version: int
+
+
+class _GrantRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Version 2. The access token is not stored: it is short-lived, and the record must stay small."""
+
+    version: int
+    email: str | None
+    since: float
+    grant: Grant
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +37,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     email: str | None
-    api_key: Secret
+    api_key: Secret | None
     method: ConnectionMethod
     since: float
     key_name: str | None = None
@@ -35,8 +45,12 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(credential: Credential) -> str:
     """Return the record of ``credential``."""
+    record: _Record | _GrantRecord
+    if credential.grant is not None:
+        record = _GrantRecord(version=VERSION, email=credential.email, since=credential.since, grant=credential.grant)
+        return msgspec.json.encode(record, enc_hook=_reveal).decode()
     record = _Record(
-        version=VERSION,
+        version=1,
         email=credential.email,
         api_key=credential.api_key,
         method=credential.method,
@@ -68,9 +82,11 @@ def decode(text: str | bytes, *, place: str) -> Credential:
         raise StoreUnavailable(detail)
     try:
         version = msgspec.json.decode(text, type=_Versioned).version
-        if version <= VERSION:
+        if version == 1:
             return _credential(msgspec.json.decode(text, type=_Record, dec_hook=_conceal))
-    except (msgspec.MsgspecError, UnicodeError):
+        if version == VERSION:
+            return _grant(msgspec.json.decode(text, type=_GrantRecord, dec_hook=_conceal))
+    except (msgspec.MsgspecError, UnicodeError, ValueError):
         # The error may quote the record, so it must not become the cause of the next one.
         version = None
     if version is None:
@@ -91,6 +107,10 @@ def _credential(record: _Record) -> Credential:
         since=record.since,
         key_name=record.key_name,
     )
+
+
+def _grant(record: _GrantRecord) -> Credential:
+    return Credential(email=record.email, grant=record.grant, method="grant", since=record.since)
 
 
 def _reveal(value: Any) -> str:

@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.storage.ledger.errors import LedgerDamaged, error_kind
-from upstash_helper.system import private_files
+from upstash_helper.system import open_files, private_files
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,7 +45,7 @@ def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
 
     target = path_of(path, version)
     draft = target.with_name(f".{target.name}.new")
-    draft.unlink(missing_ok=True)  # left by a process that was killed
+    open_files.remove(draft)  # left by a process that was killed
     try:
         private_files.create(draft, b"")
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
@@ -60,7 +60,7 @@ def make(connection: sqlite3.Connection, path: Path, version: int) -> Path:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         raise
     finally:
-        draft.unlink(missing_ok=True)
+        open_files.remove(draft)
     return target
 
 
@@ -83,6 +83,6 @@ def prune(path: Path) -> None:
     try:
         found = {int(match[1]): file for file in path.parent.iterdir() if (match := name.fullmatch(file.name))}
         for version in sorted(found)[:-KEPT]:
-            found[version].unlink()
+            open_files.remove(found[version])
     except OSError as error:
         _log.warning("Old copies of %s could not be removed: %s.", path, error.strerror)

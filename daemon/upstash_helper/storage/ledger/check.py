@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from upstash_helper.storage.ledger.schema import APPLICATION_ID, MIGRATIONS
-from upstash_helper.system import console
+from upstash_helper.system import console, disk_errors
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,7 +52,7 @@ def check_file(path: Path) -> CheckResult:
         if found.state == "damaged" and index.exists():
             found = _read(path, "mode=ro")  # a daemon has started to write meanwhile
     except OSError as error:
-        return CheckResult(state="unreadable", detail=error.strerror or type(error).__name__)
+        return CheckResult(state="unreadable", detail=disk_errors.reason(error))
     return msgspec.structs.replace(found, damaged=_damaged(path))
 
 
@@ -106,7 +106,7 @@ def _means_damage(error: sqlite3.Error) -> bool:
 
 
 def _name(error: sqlite3.Error) -> str:
-    name: str = getattr(error, "sqlite_errorname", type(error).__name__)
+    name: str = getattr(error, "sqlite_errorname", "SQLite failed")
     return name
 
 

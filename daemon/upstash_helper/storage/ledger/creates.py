@@ -24,7 +24,7 @@ _BEGIN: Final = """
     )
 """
 _DONE: Final = "UPDATE creates SET state = 'done', database_id = ?, result = ? WHERE caller = ? AND key = ?"
-_OWN: Final = "INSERT OR REPLACE INTO creations (database_id, owner) VALUES (?, ?)"
+_OWN: Final = "INSERT OR REPLACE INTO creations (database_id, owner, account) VALUES (?, ?, ?)"
 
 _BATCH: Final = 500
 """Values in one query. SQLite before 3.32 allows 999."""
@@ -61,13 +61,13 @@ class SqliteCreateJournal:
 
         await self._run(job)
 
-    async def done(self, key: CreateKey, database: Database, *, owner: str | None) -> None:
+    async def done(self, key: CreateKey, database: Database, *, owner: str | None, account: str = "") -> None:
         """Record the created database and its owner. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(_DONE, (database.id, as_json(database), key.caller, key.key))
             if owner is not None:
-                connection.execute(_OWN, (database.id, owner))
+                connection.execute(_OWN, (database.id, owner, account))
 
         await self._run(job)
 
@@ -89,12 +89,12 @@ class SqliteCreateJournal:
 
         return await self._run(job)
 
-    async def creator(self, database_id: str) -> str | None:
-        """Return the app that created the database, or None. Raises what the port allows."""
+    async def creator(self, database_id: str, *, account: str = "") -> str | None:
+        """Return the app that created the database in ``account``, or None. Raises what the port allows."""
 
         def job(connection: sqlite3.Connection) -> str | None:
-            query = "SELECT owner FROM creations WHERE database_id = ?"
-            row = connection.execute(query, (database_id,)).fetchone()
+            query = "SELECT owner FROM creations WHERE database_id = ? AND account IN ('', ?)"
+            row = connection.execute(query, (database_id, account)).fetchone()
             return None if row is None else row["owner"]
 
         return await self._run(job)

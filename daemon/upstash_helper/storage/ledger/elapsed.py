@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_GAP_SECONDS: Final = 7 * 86_400.0
-"""The most that counts between two runs. A clock that is far ahead at a start costs this much, not more."""
+"""The most that counts between two runs, so a clock that is far ahead at a start has no larger effect."""
 _SAVE_SECONDS: Final = 60.0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from upstash_helper.broker.errors import LedgerFull, LedgerUnavailable
+from upstash_helper.system import disk_errors, open_files
 from upstash_helper.system.private_files import NotPrivate
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _kind_of_disk_error(path: Path) -> ErrorKind:
                 file.flush()
                 os.fsync(file.fileno())
         finally:
-            probe.unlink(missing_ok=True)
+            open_files.remove(probe)
     except OSError as error:
         return error_kind(error, None)
     return "disk"
@@ -109,8 +110,8 @@ def explain(error: BaseException, path: Path | None) -> LedgerUnavailable | Ledg
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
+        return disk_errors.reason(error)
     # SQLite's messages may quote values; the names of its error codes do not.
-    name: str = getattr(error, "sqlite_errorname", type(error).__name__)
-    _log.error("The ledger failed: %s.", name)
-    return name
+    name: str | None = getattr(error, "sqlite_errorname", None)
+    _log.error("The ledger failed: %s.", name or type(error).__name__)
+    return f"SQLite reports {name}" if name else "the daemon's log has the kind of error"

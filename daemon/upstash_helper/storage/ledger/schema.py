@@ -170,6 +170,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         for table in ("apps", "pairings", "blocks")
         for column in ("warnings", "others")
     ),
+    # The account in which a database was created; empty: an earlier version did not record it.
+    ("ALTER TABLE creations ADD COLUMN account TEXT NOT NULL DEFAULT ''",),
 )
 
 

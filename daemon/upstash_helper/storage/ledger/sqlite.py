@@ -15,6 +15,7 @@ from upstash_helper.storage.ledger.creates import SqliteCreateJournal
 from upstash_helper.storage.ledger.elapsed import ElapsedTime
 from upstash_helper.storage.ledger.schema import MIGRATIONS, Migration
 from upstash_helper.storage.ledger.transactions import Transactions
+from upstash_helper.system import clock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ class SqliteLedger:
         *,
         deadline: float = 5.0,
         migrations: tuple[Migration, ...] = MIGRATIONS,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = clock.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.storage.ledger.errors import LedgerDamaged, LedgerRefused
+from upstash_helper.storage.ledger.oversized import LARGE, copy_kept, is_oversized
 from upstash_helper.storage.ledger.schema import Migration, check, migrate
-from upstash_helper.system import private_files
+from upstash_helper.system import open_files, private_files
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,10 +66,11 @@ def open_file(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connecti
     if not created and path.stat().st_size == 0:
         raise LedgerDamaged  # truncated: a ledger is never empty
     try:
+        _replace_oversized(path)
         return _opened(path, migrations)
     except BaseException:
         if created and path.stat().st_size == 0:
-            path.unlink()
+            open_files.remove(path)
         raise
 
 
@@ -125,9 +127,43 @@ def move_aside(path: Path) -> Path:
     # Without its write-ahead log, the old database would be used in an outdated state.
     for companion in ("", *_COMPANIONS):
         if os.path.lexists(_with(path, companion)):
-            _with(path, companion).rename(_with(aside, companion))
+            open_files.replace(_with(path, companion), _with(aside, companion))
     _log.warning("%s is damaged. It was moved to %s, and an empty ledger was started.", path, aside)
     return aside
+
+
+def _replace_oversized(path: Path) -> None:
+    """
+    Replace an oversized ledger of an earlier version by a copy of what is kept of it, in the same format. The process
+    can be killed at any time: either the old file is there, or the copy.
+    """
+    import sqlite3
+
+    size = path.stat().st_size
+    if size < LARGE:
+        return
+    with closing(_connected(str(path))) as connection:
+        if not is_oversized(connection, path):
+            return
+        draft = path.with_name(f".{path.name}.new")
+        open_files.remove(draft)  # left by a process that was killed
+        try:
+            private_files.create(draft, b"")
+            with closing(_connected(str(draft))) as copy:
+                copy.execute("PRAGMA journal_mode = OFF")  # what fails is removed as a whole
+                copy.execute("PRAGMA synchronous = OFF")  # it is synced once, before it is renamed
+                copy_kept(f"{path.absolute().as_uri()}?mode=rw", copy)
+                if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                    raise LedgerDamaged
+            # Writes what is left in the write-ahead log, and removes the log: it must not be applied to the copy.
+            if connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] != "delete":
+                raise sqlite3.OperationalError("the write-ahead log is in use")
+            connection.close()
+            private_files.sync_folder(path.parent)
+            private_files.rename_durably(draft, path)
+        finally:
+            open_files.remove(draft)
+    _log.info("ledger_shrunk", extra={"before": size, "after": path.stat().st_size})
 
 
 def _opened(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection:
@@ -165,10 +201,14 @@ def _copied(path: Path, migrations: tuple[Migration, ...]) -> sqlite3.Connection
     # works where SQLite cannot create its index.
     for mode in ("mode=ro", "immutable=1"):
         connection = _connected(":memory:")
+        uri = f"{path.absolute().as_uri()}?{mode}"
         try:
-            with closing(_connected(f"{path.absolute().as_uri()}?{mode}")) as source:
-                check(source, migrations, str(path))
-                source.backup(connection)
+            with closing(_connected(uri)) as source:
+                if is_oversized(source, path):
+                    copy_kept(uri, connection)
+                else:
+                    check(source, migrations, str(path))
+                    source.backup(connection)
         except LedgerRefused:
             connection.close()
             raise
@@ -184,13 +224,16 @@ def _connected(name: str) -> sqlite3.Connection:
     import sqlite3
 
     # The worker's thread changes, but there is only one at a time. Transactions are managed explicitly.
-    connection = sqlite3.connect(
-        name, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=name.startswith("file://")
-    )
-    connection.row_factory = sqlite3.Row
-    connection.text_factory = _text
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
+    # URIs are for reading only, and for attached files.
+    connection = sqlite3.connect(name, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.text_factory = _text
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()  # Windows moves no file that is open
+        raise
     return connection
 
 

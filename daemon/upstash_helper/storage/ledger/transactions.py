@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -24,6 +25,8 @@ from upstash_helper.system.blocking_call import Abandoned, Busy, Call, DeadlineE
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
+
+    from upstash_helper.protocol.literals import LedgerState
 
 T = TypeVar("T")
 
@@ -64,6 +67,8 @@ class Transactions:
         self._notice = _IN_MEMORY if path is None else ""
         # The file's status when it was copied to memory; None if its content is not in memory.
         self._copied: tuple[int, ...] | None = None
+        # Which file is open: its device and number.
+        self._file: tuple[int, ...] = ()
         self._open_error: LedgerUnavailable | LedgerFull | None = None
         self._open_failed_at = 0.0
 
@@ -88,12 +93,16 @@ class Transactions:
         except JobFailed as failed:
             failure = explain(failed.error, self._path)
         else:
-            behind = self._memory and self._path is not None
-            self._health = LedgerHealth(state="memory" if self._memory else "ok", detail=self._notice, behind=behind)
+            state: LedgerState = "memory" if self._memory else "ok"
+            self._health = LedgerHealth(state=state, detail=self._notice, behind=self._is_behind)
             return result
-        behind = self._memory and self._path is not None
-        self._health = LedgerHealth(state="unavailable", detail=failure.detail, behind=behind)
+        self._health = LedgerHealth(state="unavailable", detail=failure.detail, behind=self._is_behind)
         raise failure
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether the file lacks changes that are in memory."""
+        return self._memory and self._path is not None
 
     async def close(self) -> None:
         """Close the database after pending transactions. Never raises."""
@@ -152,6 +161,9 @@ class Transactions:
         """Try to recover from ``error``; return whether another attempt makes sense."""
         if self._path is None or self._memory:
             return False
+        # The error refers to the cursors of the failed job. Until they are gone, SQLite keeps a closed file open, and
+        # Windows moves no file that is open.
+        traceback.clear_frames(error.__traceback__)
         kind = error_kind(error, self._path)
         if kind == "damaged":
             self._move_aside(self._path)
@@ -162,6 +174,8 @@ class Transactions:
         return kind in {"damaged", "read_only"}
 
     def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and not self._memory and self._path is not None:
+            self._drop_if_replaced(self._path)
         if self._connection is None:
             if self._path is None:
                 self._connection, _ = open_memory(self._migrations)
@@ -169,7 +183,18 @@ class Transactions:
                 self._connection = self._use_memory(self._path)
             else:
                 self._connection = open_file(self._path, self._migrations)
+                self._file = file_status(self._path)[:2]
         return self._connection
+
+    def _drop_if_replaced(self, path: Path) -> None:
+        """
+        Open the file again if there is none at its path, or another one, such as a backup that was restored. What is
+        written to the one that is open would be lost at the next start, and a revoked app would have access again.
+        """
+        if file_status(path)[:2] != self._file:
+            self._drop()
+            self._notice = f"{path} was removed or replaced by another program. The file that is there now is used."
+            _log.warning("%s", self._notice)
 
     def _move_aside(self, path: Path) -> None:
         """Move the damaged file aside, so that the next attempt starts an empty one."""
@@ -214,6 +239,7 @@ class Transactions:
             self._copied = file_status(path)  # opening it may have changed it
             return
         memory.close()
+        self._file = file_status(path)[:2]
         self._connection, self._memory, self._notice, self._copied = file, False, "", None
         _log.warning("%s can be written again. It has the changes that were made meanwhile.", path)
 

@@ -72,6 +72,9 @@ const ELEMENT_CSS = `
   @media (prefers-reduced-motion: reduce) { .spin { animation-duration: 4s; } button { transition: none; } }
 `;
 
+/** Where users get the helper, as in pyproject.toml. */
+const HELP_URL = "https://upstash.com/docs";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 const ICONS = {
@@ -132,7 +135,7 @@ const WAITING = {
   ],
   approval: [
     "Approve this page in upstash-helper",
-    "Use its dashboard, its tray icon or “upstash-helper approvals approve”. It shows the same code:",
+    "Use its dashboard, its tray icon, or “upstash-helper approvals approve”. It shows the same code:",
   ],
   "sign-in": ["Sign in to Upstash", "A window has opened. This page continues when you are done."],
   "sign-in-bridge": ["Sign in to Upstash", "Use the button in the upstash-helper window, and leave that window open."],
@@ -160,10 +163,10 @@ const ElementBase = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ??
  * Importing the module defines it.
  *
  * Attributes: `name`, `scopes` and `reason` as in `connectUpstash`; `label` for the text on the button; `help-url` for
- * a page on how to get the helper; `url` and `bridge`, for tests. Events: see `UpstashConnectEvents`. Colors: the custom
- * properties `--upstash-accent`, `--upstash-on-accent`, `--upstash-text`, `--upstash-quiet`, `--upstash-card`,
- * `--upstash-line`, `--upstash-well`, `--upstash-bad`; also `--upstash-radius` and `--upstash-font`. Light or dark as
- * the page's own `color-scheme`.
+ * a page on how to get the helper, in place of the default one (empty: no link); `url` and `bridge`, for tests. Events:
+ * see `UpstashConnectEvents`. Colors: the custom properties `--upstash-accent`, `--upstash-on-accent`,
+ * `--upstash-text`, `--upstash-quiet`, `--upstash-card`, `--upstash-line`, `--upstash-well`, `--upstash-bad`; also
+ * `--upstash-radius` and `--upstash-font`. Light or dark as the page's own `color-scheme`.
  */
 export class UpstashConnectElement extends ElementBase {
   /**
@@ -315,7 +318,9 @@ export class UpstashConnectElement extends ElementBase {
     this.#error =
       error instanceof UpstashHelperError
         ? error
-        : new UpstashHelperError("unexpected", "Something went wrong.", String(error), { cause: error });
+        : new UpstashHelperError("unexpected", "Something went wrong.", "Reload this page, and try again.", {
+            cause: error,
+          });
     this.#show({ step: error instanceof HelperNotRunning ? "missing" : "error" });
     this.#dispatch("upstash-error", { error: this.#error });
   }
@@ -395,7 +400,7 @@ export class UpstashConnectElement extends ElementBase {
   #drawError() {
     const error = this.#error;
     const isMissing = error instanceof HelperNotRunning;
-    const helpUrl = this.getAttribute("help-url");
+    const helpUrl = this.getAttribute("help-url") ?? HELP_URL;
     const retry = h("button", { type: "button", class: "primary", click: () => this.connect() }, "Try again");
     if (!isMissing) {
       const dismiss = h("button", { type: "button", class: "plain", click: () => this.cancel() }, "Dismiss");
@@ -406,10 +411,10 @@ export class UpstashConnectElement extends ElementBase {
       ? ["upstash-helper is not responding", error.help]
       : [
           "upstash-helper is not running",
-          "It keeps your Upstash account on this computer, so that pages never see its key. Start it in a terminal:",
+          "It keeps your Upstash credential on this computer, so that pages never see it. If it is installed, start it in a terminal:",
         ];
     const help = helpUrl
-      ? h("a", { class: "button plain", href: helpUrl, target: "_blank", rel: "noopener" }, "How to get it")
+      ? h("a", { class: "button plain", href: helpUrl, target: "_blank", rel: "noopener" }, "Get upstash-helper")
       : null;
     return card(
       icon("error", "bad"),

@@ -58,7 +58,7 @@ export class BridgeNotOpened extends HelperNotRunning {
       undefined,
       next,
       ` If the window showed that ${hostname} cannot be found, this browser does not open addresses at *.localhost: ` +
-        `use Chrome, Edge or Firefox, or a browser that opens http://${host}.`,
+        `use Chrome, Edge, Firefox, or another browser that opens http://${host}.`,
     );
   }
 }

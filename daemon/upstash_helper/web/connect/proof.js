@@ -3,7 +3,7 @@
  * helper's port. The helper's side is `protocol/proof.py`.
  */
 
-import { HelperOutdated, TokenRevoked } from "./errors.js";
+import { ApiError, HelperOutdated, TokenRevoked } from "./errors.js";
 import { randomKey } from "./transport.js";
 
 /** @import { Send } from "./transport.js" */
@@ -18,6 +18,7 @@ import { randomKey } from "./transport.js";
  * @returns {Promise<boolean>}
  * @throws {TokenRevoked} If the server answers that it does not know the token.
  * @throws {HelperOutdated} If it is a helper of an earlier version, or claims to be one.
+ * @throws {ApiError} If another program has the same port of the other loopback address.
  */
 export async function provesToKnow(send, url, token, signal) {
   const digest = await sha256(encode(token));
@@ -27,6 +28,7 @@ export async function provesToKnow(send, url, token, signal) {
   const answer = await response.json().catch(() => null);
   if (response.ok && answer?.proof === null) throw new TokenRevoked();
   if (answer?.code === "not_found") throw new HelperOutdated(url);
+  if (answer?.code === "port_conflict") throw new ApiError(answer);
   return answer?.proof === (await hmac(digest, `upstash-helper proof v1\n${new URL(url).host}\n${nonce}`));
 }
 

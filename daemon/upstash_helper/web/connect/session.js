@@ -130,7 +130,11 @@ export class Session {
    */
   async call(method, path, options = {}) {
     const response = await this.request(method, path, options);
-    return response.status === 204 ? /** @type {T} */ (null) : response.json();
+    if (response.status === 204) return /** @type {T} */ (null);
+    return response.json().catch(() => {
+      throwIfAborted(options.signal);
+      throw new AnswerLost(); // the connection broke within the answer
+    });
   }
 
   /**
@@ -143,9 +147,26 @@ export class Session {
    */
   async request(method, path, options = {}) {
     throwIfAborted(options.signal);
-    if (options.token === undefined && !this.stored) throw new TokenRevoked();
-    const token = options.token === undefined ? (this.stored?.token ?? null) : options.token;
-    await this.#verify(token, options.signal);
+    if (options.token !== undefined) return this.#exchange(method, path, options.token, options);
+    if (!this.stored) throw new TokenRevoked();
+    const { token } = this.stored;
+    try {
+      return await this.#exchange(method, path, token, options);
+    } catch (error) {
+      // A call beside this one may have replaced the token. The helper did nothing with the old one.
+      if (!(error instanceof TokenRevoked) || !this.stored || this.stored.token === token) throw error;
+      return this.#exchange(method, path, this.stored.token, options);
+    }
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {string | null} token
+   * @param {RequestOptions} options
+   */
+  async #exchange(method, path, token, options) {
+    await this.#verify(token, options);
     const response = await this.#answer(method, path, token, options);
     this.#heardAt = Date.now();
     if (response.ok) return response;
@@ -167,7 +188,7 @@ export class Session {
     } catch (error) {
       throwIfAborted(options.signal);
       if (error instanceof UpstashHelperError) throw error;
-      throw await this.#explain(token, error);
+      throw await this.#explain(token, options, error);
     }
   }
 
@@ -195,14 +216,17 @@ export class Session {
    * Find out why there was no answer. An origin whose access was revoked can read no answer but this one.
    *
    * @param {string | null} token
+   * @param {RequestOptions} options
    * @param {unknown} cause
    * @returns {Promise<UpstashHelperError>}
    */
-  async #explain(token, cause) {
+  async #explain(token, options, cause) {
+    // An event, or another call, may have reported in the meantime that access was revoked.
+    if (options.token === undefined && !this.stored) return new TokenRevoked();
     const isOwn = token !== null && token === this.stored?.token;
     this.#heardAt = 0;
     try {
-      await this.#verify(isOwn ? token : null, undefined);
+      await this.#verify(isOwn ? token : null, { ...options, signal: undefined });
       return this.isBridged && !isOwn ? await unreachable([this.url], cause) : new AnswerLost();
     } catch (error) {
       return error instanceof UpstashHelperError ? error : unreachable([this.url], cause);
@@ -219,9 +243,9 @@ export class Session {
    * its port and imitate it. A token is sent only right after the server has proved that it knows it.
    *
    * @param {string | null} token
-   * @param {AbortSignal | undefined} signal
+   * @param {RequestOptions} options
    */
-  async #verify(token, signal) {
+  async #verify(token, { token: given, signal }) {
     if (token === null && this.isVerified) return;
     const limit = anyOf(signal, AbortSignal.timeout(PROBE_MS));
     let isThere = false;
@@ -230,7 +254,7 @@ export class Session {
         token === null ? await isHelper(this.url, limit) : await provesToKnow(this.send, this.#target, token, limit);
     } catch (error) {
       throwIfAborted(signal);
-      if (error instanceof TokenRevoked) throw await this.#unknown(token);
+      if (error instanceof TokenRevoked) throw given === undefined ? await this.#revoked(token) : new PairingExpired();
       if (error instanceof UpstashHelperError) throw error;
     }
     throwIfAborted(signal);
@@ -238,10 +262,9 @@ export class Session {
     this.#heardAt = Date.now();
   }
 
-  /** Return the error for a token that the helper does not know. @param {string | null} token */
-  async #unknown(token) {
-    if (token !== this.stored?.token) return new PairingExpired(); // the secret of a request that is long over
-    await this.forget();
+  /** Delete `token`, which the helper does not know any more, and return the error. @param {string | null} token */
+  async #revoked(token) {
+    if (token === this.stored?.token) await this.forget();
     return new TokenRevoked();
   }
 

@@ -33,7 +33,7 @@
  * - `sign-in-elsewhere`: a sign-in was started in another app or in upstash-helper, and is finished there.
  * - `window-closed`: the window seems to be closed. It may not be: a strict sign-in page cuts it off from this one.
  *   Waiting continues; offer the address again, and a way to cancel (`signal`).
- * - `connecting`: the user has signed in, and the helper creates and stores the API key.
+ * - `connecting`: the user has signed in, and the helper stores the credential.
  * - `decision`: another account is connected meanwhile, and upstash-helper asks the user whether to replace it.
  *
  * @typedef {{ step: "checking" }
@@ -105,8 +105,10 @@
  * @property {string} [title] The state in a few words for a person.
  * @property {string} [detail] What is wrong, in sentences for a person; absent if nothing is.
  * @property {{ text: string, command?: string }[]} [next_steps] What the user can do, the most helpful first.
- * @property {{ email: string } | null} account
- * @property {"oauth" | "api_key" | null} method
+ * @property {{ email: string, team_id?: string | null, team_role?: string | null } | null} account `team_id` is null for
+ *   the personal account.
+ * @property {"full" | "read_only" | null} access With `read_only`, the helper refuses changes. Null if it is not known.
+ * @property {"oauth" | "grant" | "api_key" | null} method
  * @property {string | null} since RFC 3339, UTC.
  */
 
@@ -172,6 +174,9 @@
  * @property {string} rest_token
  * @property {string} read_only_rest_token
  * @property {Record<string, string>} env
+ * @property {string | null} [ca_file] The certificate file that Redis clients must trust, for a database with TLS in a
+ *   sandbox on this machine. It is also `REDIS_CA_FILE` in `env`.
+ * @property {Record<string, string>} [ca_usage] How Redis clients use `REDIS_CA_FILE`, by client.
  */
 
 /**

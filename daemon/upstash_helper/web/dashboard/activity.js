@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { fill, h, icon } from "./dom.js";
 import { actionText, exact, relative, resultText, shorten } from "./format.js";
 import { head } from "./shell.js";
-import { badge, busy, button, empty, failed, skeletonList, untrusted } from "./ui.js";
+import { badge, busy, button, empty, failed, inLines, skeletonList, untrusted } from "./ui.js";
 
 /** @import { Child } from "./dom.js" */
 /** @import { App, AuditEntry, AuditPage } from "./openapi.js" */
@@ -193,7 +193,7 @@ function row(it, names) {
       it.count > 1 && h("span", { class: "times" }, ` ×${it.count}`),
     ),
     target
-      ? cell("about", h("span", { class: "whole hint", title: it.target, dir: "auto" }, shorten(target, 120)))
+      ? cell("about", h("span", { class: "whole hint", title: it.target, dir: "auto" }, inLines(shorten(target, 120))))
       : cell("about none", h("span", { class: "unseen" }, "Nothing")),
     cell("result", outcome(it.result)),
   );

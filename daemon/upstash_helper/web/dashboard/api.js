@@ -18,9 +18,11 @@ export class ApiError extends Error {
   }
 }
 
-/** Return what to show for an error. @param {unknown} error */
+/** Return what to show for an error. The text of any other than the helper's is for the console. @param {unknown} error */
 export function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof ApiError) return error.message;
+  console.error(error);
+  return "Something went wrong in this page. Reload it, and try again.";
 }
 
 /** @returns {string | null} */
@@ -30,6 +32,15 @@ export function session() {
 
 export function forgetSession() {
   sessionStorage.removeItem(KEY);
+}
+
+/**
+ * Forget a session that was copied to this tab. A window gets a copy of the entire sessionStorage of the tab that opened
+ * it, even if another site's page was there. A tab's own session is found after a reload, or by going back.
+ */
+export function forgetCopiedSession() {
+  const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+  if (navigation?.type === "navigate") forgetSession();
 }
 
 /** @type {(reason: ApiError) => void} */
@@ -93,7 +104,9 @@ export async function call(method, path, body, headers = {}) {
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   if (response.status === 204) return /** @type {T} */ (null);
-  const answer = await response.json();
+  const answer = await response.json().catch(() => {
+    throw new ApiError({ status: response.status });
+  });
   if (answer?.recorded === false && answer.notice) onNotRecorded(answer.notice);
   return answer;
 }

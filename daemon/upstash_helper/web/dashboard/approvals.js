@@ -5,7 +5,7 @@ import { ClickGuard } from "./click_guard.js";
 import { confirm } from "./dialogs.js";
 import { fill, find, h, icon, uniqueId } from "./dom.js";
 import { capitalized, IDENTITIES, timeLeft } from "./format.js";
-import { announce, busy, button, notice, untrusted } from "./ui.js";
+import { announce, busy, button, inLines, notice, untrusted } from "./ui.js";
 
 /** @import { Approve, Block, Pairing } from "./openapi.js" */
 /** @import { ConfirmOptions } from "./dialogs.js" */
@@ -16,11 +16,13 @@ import { announce, busy, button, notice, untrusted } from "./ui.js";
 /** What is shown for a request that was decided elsewhere. */
 const DECIDED_ELSEWHERE = {
   pending: "",
-  approved: "was allowed somewhere else",
-  denied: "was denied somewhere else",
-  expired: "is no longer waiting: the request was withdrawn, or its time was over",
+  approved: "was allowed elsewhere",
+  denied: "was denied elsewhere",
+  expired: "no longer requests access: the request was withdrawn or has expired",
 };
-const NO_LONGER_WAITING = "is no longer waiting: the request was decided somewhere else, or withdrawn";
+const NO_LONGER_WAITING = "no longer requests access: the request was decided elsewhere or withdrawn";
+/** The scope that can be granted for all databases. */
+const CREDENTIALS = "databases:credentials";
 
 /**
  * The place of a request in the list.
@@ -282,7 +284,7 @@ export class Approvals {
       await busy(place, () => this.#decide(it, "approve", done, decision));
       return;
     }
-    const name = h("strong", { class: "wrap" }, it.identity.shown);
+    const name = h("strong", { class: "wrap" }, inLines(it.identity.shown));
     const code = h("strong", {}, it.user_code);
     await this.#confirm(it, done, over, {
       title: "Allow this access?",
@@ -309,7 +311,7 @@ export class Approvals {
    * @param {AbortSignal} over
    */
   async #block(it, over) {
-    const name = h("strong", { class: "wrap" }, it.identity.shown);
+    const name = h("strong", { class: "wrap" }, inLines(it.identity.shown));
     const scopes = new BlockScopes(it);
     await this.#confirm(it, "was blocked", over, {
       title: "Block this app?",
@@ -331,7 +333,7 @@ export class Approvals {
    * @param {ConfirmOptions} question
    */
   async #confirm(it, done, over, question) {
-    if (await confirm({ ...question, guarded: true, signal: over })) this.#decided(it, done);
+    if (await confirm({ ...question, signal: over })) this.#decided(it, done);
   }
 
   /**
@@ -415,9 +417,10 @@ function who(it, id) {
     { class: "grow" },
     h("p", { class: "eyebrow" }, icon("verified"), label, h("span", { class: "unseen" }, `. ${verified}`)),
     // Never cut: what is hidden at the end of an address may be the part that matters.
-    h("h3", { id, class: "wrap" }, shown),
-    kind !== "native" && h("p", { class: "hint wrap" }, `sent by ${program ? sentBy : "an unknown program"}`),
-    ...others.map((other) => h("p", { class: "hint wrap" }, `also held by ${other}`)),
+    h("h3", { id, class: "wrap" }, inLines(shown)),
+    kind !== "native" &&
+      h("p", { class: "hint wrap" }, "sent by ", inLines(program ? (sentBy ?? program) : "an unknown program")),
+    ...others.map((other) => h("p", { class: "hint wrap" }, `connection shared with ${other}`)),
     ...warnings.map(({ text }) =>
       h("p", { class: "callout warn" }, icon("warning"), h("span", { class: "grow" }, text)),
     ),
@@ -466,7 +469,7 @@ class BlockScopes {
  */
 function radio(text, { name, isChecked, hint }) {
   const input = h("input", { type: "radio", name, value: text, checked: isChecked });
-  const label = h("span", { class: "wrap" }, text, hint && h("span", { class: "hint" }, ` ${hint}`));
+  const label = h("span", { class: "wrap" }, text, hint && h("span", { class: "hint" }, hint));
   return { element: h("label", { class: "choice" }, input, label), input };
 }
 
@@ -491,8 +494,7 @@ class Choices {
     const boxes = h(
       "div",
       { class: "choices", onchange: () => this.#update() },
-      ...this.#scopes.map((it) => it.element),
-      this.#allDatabases?.element,
+      ...this.#scopes.flatMap((it) => [it.element, it.scope === CREDENTIALS ? this.#allDatabases?.element : null]),
     );
     this.elements = [
       h("fieldset", { class: "plain" }, h("legend", {}, "Wants to"), boxes),
@@ -502,7 +504,7 @@ class Choices {
   }
 
   #update() {
-    if (this.#allDatabases) this.#allDatabases.input.disabled = !this.#chosen.includes("databases:credentials");
+    if (this.#allDatabases) this.#allDatabases.input.disabled = !this.#chosen.includes(CREDENTIALS);
     this.onchange();
   }
 

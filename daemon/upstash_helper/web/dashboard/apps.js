@@ -1,12 +1,13 @@
 /** The apps that have access, and those that are blocked. */
 
 import { call, messageOf } from "./api.js";
+import { ClickGuard } from "./click_guard.js";
 import { confirm, open } from "./dialogs.js";
 import { fill, h, icon, keyed } from "./dom.js";
 import { capitalized, exact, IDENTITIES, relative } from "./format.js";
 import { field, form, input } from "./forms.js";
 import { head } from "./shell.js";
-import { badge, button, empty, notice, showSlot, skeletonList, time, untrusted } from "./ui.js";
+import { badge, button, empty, inLines, notice, showSlot, skeletonList, time, untrusted } from "./ui.js";
 
 /** @import { App, Blocked } from "./openapi.js" */
 /** @import { View } from "./shell.js" */
@@ -23,6 +24,9 @@ export const apps = {
     const list = h("div", { class: "cards" });
     const blocked = h("section", { class: "below", "aria-labelledby": "blocked-title", hidden: true });
     root.append(head("Apps", "Each app has its own token, which allows only what you granted."), place, blocked);
+    // A request that arrives or goes moves them, and Unblock asks no second question.
+    const guard = new ClickGuard(blocked);
+    signal.addEventListener("abort", () => guard.stop());
 
     /** @param {App[]} all @param {HTMLElement | null} error */
     const draw = (all, error) => {
@@ -82,7 +86,7 @@ function card(it, store) {
         "div",
         { class: "grow" },
         h("p", { class: "eyebrow" }, icon("verified"), kind.label),
-        h("h2", { class: "wrap" }, it.identity.shown_without_process || it.identity.shown),
+        h("h2", { class: "wrap" }, inLines(it.identity.shown_without_process || it.identity.shown)),
         h("p", { class: "claims" }, h("span", { class: "claims-of" }, "named"), untrusted(`“${it.name}”`)),
       ),
     ),
@@ -168,7 +172,7 @@ function rename(it, store) {
  * @param {Store} store
  */
 async function revoke(it, store) {
-  const name = h("strong", { class: "wrap" }, it.identity.shown);
+  const name = h("strong", { class: "wrap" }, inLines(it.identity.shown_without_process || it.identity.shown));
   const isDone = await confirm({
     title: "Revoke this app's access?",
     text: [h("p", {}, name, " loses access immediately. It can request access again.")],

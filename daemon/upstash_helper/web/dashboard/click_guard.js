@@ -10,11 +10,13 @@ import { notice } from "./ui.js";
 
 /** For how long nothing may have changed before a click counts, in milliseconds. */
 export const SETTLE_MS = 900;
+/** A change is drawn in the next frame, and was drawn when the one after that begins. */
+const FRAMES = 2;
 
 const CONTROLS = "button, input, select, textarea, a[href], summary";
 const HINT_ID = "click-guard-hint";
-const HINT = "You can use this in a moment. The page has just changed.";
-const MISSED = "That click did not count, because the page had just changed. Look again, and then click.";
+const HINT = "Available in a moment: the page has just changed.";
+const MISSED = "That click was ignored because the page had just changed. Check the page, then click again.";
 /** How long the press of a mouse button or a finger is remembered after its release: until the click has come. */
 const RELEASED_MS = 1000;
 
@@ -38,6 +40,8 @@ export class ClickGuard {
   #liveSince = Number.POSITIVE_INFINITY;
   #timer = setTimeout(() => {});
   #frame = 0;
+  /** The number of frames until the last change can be seen. Only then does the time begin. */
+  #framesUntilSeen = FRAMES;
   /** The position of everything that is guarded, and what else can move it or cover it. */
   #layout = "";
   /** The last position of the pointer; null if it is outside of the page. @type {{ x: number, y: number } | null} */
@@ -49,8 +53,7 @@ export class ClickGuard {
   #missedAt = Number.NEGATIVE_INFINITY;
   #stopped = new AbortController();
   #observer = new MutationObserver((records) => {
-    const changed = records.flatMap((it) => [...it.addedNodes, ...it.removedNodes]);
-    if (changed.some((node) => node instanceof Element)) this.restart();
+    if (!records.every((it) => isClock(it.target))) this.restart();
   });
 
   /** @param {HTMLElement} region */
@@ -58,14 +61,16 @@ export class ClickGuard {
     this.#region = region;
     const options = { capture: true, signal: this.#stopped.signal };
     const restart = () => this.restart();
-    for (const name of ["focus", "blur", "pageshow", "resize"]) {
+    for (const name of ["focus", "blur", "pageshow", "resize", "afterprint"]) {
       // Without `capture`, so that the focus of an element in the page is not meant.
       window.addEventListener(name, restart, { signal: options.signal });
     }
     document.addEventListener("visibilitychange", restart, options);
+    document.addEventListener("resume", restart, options); // of a page that was frozen
     document.addEventListener("close", restart, options); // of a dialog, which uncovers what is behind it
     window.addEventListener("pointerover", (event) => this.#entered(event), options);
     window.addEventListener("pointermove", (event) => this.#moved(event), options);
+    window.addEventListener("pointerout", (event) => this.#left(event), options);
     window.addEventListener("pointerdown", (event) => this.#pressed(event), options);
     window.addEventListener("mousedown", (event) => this.#pressedWithoutPointer(event), options);
     window.addEventListener("pointerup", () => this.#released(RELEASED_MS), options);
@@ -73,7 +78,7 @@ export class ClickGuard {
     window.addEventListener("keydown", (event) => this.#keyPressed(event), options);
     window.addEventListener("keyup", () => this.#released(0), options);
     region.addEventListener("click", (event) => this.#clicked(event), options);
-    this.#observer.observe(region, { childList: true, subtree: true });
+    this.#observer.observe(region, { childList: true, characterData: true, subtree: true });
     this.restart();
   }
 
@@ -88,11 +93,20 @@ export class ClickGuard {
 
   /** Something has changed: clicks do not count for a while. */
   restart() {
-    this.#liveSince = performance.now() + SETTLE_MS;
+    this.#liveSince = Number.POSITIVE_INFINITY;
+    this.#framesUntilSeen = FRAMES;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#settle(), SETTLE_MS);
     this.#mark(false);
     if (this.#frame === 0 && this.#controls().length > 0) this.#watch();
+  }
+
+  /** A frame begins. Under load, frames can come much later than the change that they show. */
+  #countFrame() {
+    if (this.#framesUntilSeen === 0) return;
+    this.#framesUntilSeen -= 1;
+    if (this.#framesUntilSeen > 0) return;
+    this.#liveSince = performance.now() + SETTLE_MS;
+    this.#timer = setTimeout(() => this.#settle(), SETTLE_MS);
   }
 
   #settle() {
@@ -124,6 +138,7 @@ export class ClickGuard {
   /** Look at every frame, as long as there is something to guard: nothing else reports all that can move an element. */
   #watch() {
     this.#frame = requestAnimationFrame(() => {
+      this.#countFrame();
       this.#look();
       if (this.#controls().length > 0) this.#watch();
       else this.#frame = 0;
@@ -171,6 +186,13 @@ export class ClickGuard {
     this.#look(); // first, for the position until now
     this.#pointer = { x: event.clientX, y: event.clientY };
     this.#under = event.target instanceof Element ? event.target : null;
+  }
+
+  /** @param {PointerEvent} event */
+  #left(event) {
+    if (event.relatedTarget !== null) return;
+    this.#pointer = null;
+    this.#under = null;
   }
 
   /** @param {PointerEvent} event */
@@ -224,8 +246,26 @@ export class ClickGuard {
     const press = this.#press;
     // Neither a pointer nor a key: assistive technology, or a label that clicks its checkbox.
     if (!isPointer && !press?.isKey) return event.timeStamp;
-    return press?.control === control ? press.time : ELSEWHERE.time;
+    const isSame = press?.control === control || (press?.isKey && submits(press.control, control));
+    return isSame ? press.time : ELSEWHERE.time;
   }
+}
+
+/**
+ * Return whether a key in a field of a form, such as Enter, clicks the form's button.
+ *
+ * @param {Element | null} field A field, or its label.
+ * @param {Element} control
+ */
+function submits(field, control) {
+  const isField = field instanceof HTMLInputElement || field instanceof HTMLLabelElement;
+  return isField && control instanceof HTMLButtonElement && control.type === "submit" && control.form === field.form;
+}
+
+/** Return whether this is the time that is left, which changes all the time. @param {Node} node */
+function isClock(node) {
+  const element = node instanceof Element ? node : node.parentElement;
+  return element?.matches("[data-expires]") ?? false;
 }
 
 /** Return the control that a click on `target` is for. A label acts for what it contains. @param {EventTarget | null} target */

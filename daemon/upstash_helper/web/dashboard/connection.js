@@ -5,13 +5,18 @@ import { lookOf, stepsToShow, waitingText } from "./connection_text.js";
 import { confirm, open } from "./dialogs.js";
 import { fill, h, icon } from "./dom.js";
 import { exact } from "./format.js";
-import { addressForm, connectButton, emailForm, useKey } from "./sign_in.js";
+import { addressForm, CONSOLE, connectButton, emailForm, useKey } from "./sign_in.js";
 import { button, callout, copy, facts, notice, time } from "./ui.js";
 
 /** @import { Attempt, Connection, Disconnected, NextStep } from "./openapi.js" */
 /** @import { Store } from "./store.js" */
 
-const CONSOLE = "https://console.upstash.com/account/api";
+const ACCESS = { full: "Full", read_only: "Read-only: apps cannot create or change databases" };
+const METHODS = {
+  grant: "Through Upstash's open sign-in",
+  oauth: "Through Upstash's partner sign-in",
+  api_key: "With an API key from the Upstash console",
+};
 
 /**
  * Return a function that shows a connection in `card`.
@@ -54,7 +59,8 @@ function draw(card, store, connection, error) {
         stepList(steps),
       ),
     ),
-    state === "connected" && about(connection),
+    state === "connected" && connection.access === "read_only" && fullAccess(connection),
+    (state === "connected" || state === "reconnect_required") && about(connection),
     attempt && lastAttempt(attempt, state),
     state === "needs_email" && emailForm(store),
     actions(store, connection),
@@ -62,13 +68,31 @@ function draw(card, store, connection, error) {
 }
 
 /** @param {Connection} connection */
-function about({ method, since, api_key_name: keyName, credential_store: credentialStore }) {
+function about({ account, access, method, since, api_key_name: keyName, grant_name: grantName, ...connection }) {
+  const isListed = grantName && connection.state === "connected";
   return facts([
-    ["Signed in", method === "api_key" ? "With an API key from the console" : "Through Upstash, in the browser"],
+    ["Account", account ? h("span", { class: "wrap" }, accountText(account, method)) : null],
+    ["Access", access ? ACCESS[access] : null],
+    ["Connected", method ? METHODS[method] : null],
     ["Since", since ? h("span", { title: exact(since) }, time(since)) : null],
     ["API key", keyName ? h("span", { class: "wrap" }, keyName) : null],
-    ["Stored in", credentialStore?.kind ?? null],
+    ["In the console", isListed ? h("span", { class: "wrap" }, `${grantName} (Account, OAuth Clients)`) : null],
+    ["Stored in", connection.credential_store?.kind ?? null],
   ]);
+}
+
+/**
+ * @param {NonNullable<Connection["account"]>} account
+ * @param {Connection["method"]} method
+ */
+function accountText({ email, team_id: team, team_role: role }, method) {
+  if (team) return `${email}, team ${team} (${role ?? "role unknown"})`;
+  return method === "grant" ? `${email}, personal account` : email; // a key does not say whether it is a team's
+}
+
+/** Say how to get full access. @param {Connection} connection */
+function fullAccess({ sign_in: flow }) {
+  return flow && h("p", {}, "To let apps change databases, sign in again and choose full access on Upstash's page.");
 }
 
 /**
@@ -105,18 +129,20 @@ function stepList(steps) {
  * @param {Connection} connection
  */
 function actions(store, connection) {
-  const { state, attempt } = connection;
+  const { state, attempt, can_sign_in: canSignIn = true } = connection;
   const row = h("div", { class: "row actions" });
   const place = h("div", {});
   /** @param {string} label @param {{ force?: boolean, kind?: "primary" | "plain" }} [options] */
   const signIn = (label, options = {}) => connectButton(label, place, store, options);
-  /** @param {string} label */
-  const key = (label) => button(label, { icon: "key", onclick: () => useKey(store), action: "api-key" });
+  /** @param {string} label @param {"primary" | "plain"} [kind] */
+  const key = (label, kind) => button(label, { kind, icon: "key", onclick: () => useKey(store), action: "api-key" });
   const leave = () =>
     button("Disconnect…", { kind: "quiet", onclick: () => disconnect(store, connection), action: "disconnect" });
   switch (state) {
     case "disconnected":
-      fill(row, signIn("Connect Upstash", { kind: "primary" }), key("Use an API key"));
+      // The way that works comes first. A button that could only fail is not shown.
+      if (canSignIn) fill(row, signIn("Connect Upstash", { kind: "primary" }), key("Use an API key"));
+      else fill(row, key("Use an API key", "primary"));
       break;
     case "connecting":
       fill(
@@ -126,17 +152,19 @@ function actions(store, connection) {
       );
       break;
     case "connected":
-      fill(row, signIn("Sign in again", { force: true }), key("Use another API key"), leave());
+      fill(row, canSignIn && signIn("Sign in again", { force: true }), key("Use another API key"), leave());
       break;
     case "needs_email":
       fill(row, signIn("Sign in again", { force: true }), leave());
       break;
     case "reconnect_required":
-      fill(row, signIn("Reconnect", { kind: "primary", force: true }), key("Use an API key"), leave());
+      if (canSignIn) fill(row, signIn("Reconnect", { kind: "primary", force: true }), key("Use an API key"), leave());
+      else fill(row, key("Use an API key", "primary"), leave());
       break;
     default: {
       const reload = () => store.load("connection", "daemon");
-      fill(row, button("Check again", { icon: "refresh", onclick: reload, action: "again" }));
+      const again = button("Check again", { icon: "refresh", onclick: reload, action: "again" });
+      fill(row, state === "port_conflict" && key("Use an API key", "primary"), again);
     }
   }
   return h("div", {}, row, place);
@@ -170,7 +198,7 @@ async function disconnect(store, connection) {
       h(
         "p",
         {},
-        "The helper deletes its API key for ",
+        connection.method === "grant" ? "The helper ends its sign-in for " : "The helper deletes its API key for ",
         account,
         ". Apps on this computer can then no longer use the account. Your databases are not changed.",
       ),
@@ -183,7 +211,17 @@ async function disconnect(store, connection) {
   if (!result) return;
   await store.load("connection");
   if (result.api_key_name) showRemainingKey(result.api_key_name);
+  else if (result.grant_name) showWhereListed(result.detail);
   else notice(result.detail);
+}
+
+/** A notice would be gone before the user has read where to look. @param {string} detail */
+function showWhereListed(detail) {
+  const done = button("Done", { kind: "primary", onclick: () => dialog.close(), autofocus: true });
+  const dialog = open({
+    title: "Account disconnected",
+    body: [h("p", { class: "wrap" }, detail), h("div", { class: "dialog-foot" }, done)],
+  });
 }
 
 /** Upstash has no call that deletes a key, so the user has to. @param {string} name */

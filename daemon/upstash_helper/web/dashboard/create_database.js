@@ -12,6 +12,9 @@ import { button, notice, showSlot, skeleton, toggle } from "./ui.js";
 /** @import { CreateDatabase, Database, Region } from "./openapi.js" */
 /** @import { Store } from "./store.js" */
 
+const TLS_HINT = "Encrypt connections. This cannot be turned off later.";
+const CA_HINT = "Clients must then trust the sandbox's CA file.";
+
 /** Open the form. @param {Store} store */
 export function createDatabase(store) {
   const watching = new AbortController();
@@ -49,7 +52,8 @@ function makeForm(store, regions, close) {
     ...Object.entries(PLANS).map(([value, label]) => h("option", { value }, label)),
   ]);
   const eviction = toggle("Eviction", EVICTION_HINT, { name: "eviction" });
-  const tls = toggle("TLS", "Encrypt connections. This cannot be turned off later.", { name: "tls", checked: true });
+  const hasTls = !isSandbox(store);
+  const tls = toggle("TLS", hasTls ? TLS_HINT : `${TLS_HINT} ${CA_HINT}`, { name: "tls", checked: hasTls });
   const submit = button("Create database", { kind: "primary", type: "submit", action: "submit" });
   return form({
     fields: [
@@ -66,8 +70,8 @@ function makeForm(store, regions, close) {
         name: name.value.trim(),
         ...location.chosen(),
         eviction: eviction.input.checked,
-        tls: tls.input.checked,
       };
+      if (tls.input.checked || hasTls) body.tls = tls.input.checked;
       if (plan.value) body.plan = /** @type {NonNullable<CreateDatabase["plan"]>} */ (plan.value);
       const headers = { "Idempotency-Key": idempotency.keyFor(body) };
       /** @type {Database} */
@@ -78,6 +82,17 @@ function makeForm(store, regions, close) {
       showDetails(store, database.id);
     },
   });
+}
+
+/**
+ * Return whether databases are created in a sandbox. There, TLS is off unless the user turns it on: Redis clients do not
+ * trust the sandbox's certificate authority.
+ *
+ * @param {Store} store
+ */
+function isSandbox(store) {
+  const daemon = store.get("daemon").data;
+  return daemon !== null && !daemon.console_url;
 }
 
 /**

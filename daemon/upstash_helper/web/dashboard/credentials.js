@@ -133,10 +133,10 @@ function row(label, value, text) {
 }
 
 /** @param {DatabaseCredentials} credentials */
-function envBlock({ env }) {
-  return Object.entries(env)
-    .map(([name, value]) => `${name}=${quoted(value)}`)
-    .join("\n");
+function envBlock({ env, ca_usage }) {
+  const usage = Object.entries(ca_usage ?? {}).map(([client, code]) => `# ${client}: ${code}`);
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${quoted(value)}`);
+  return [...usage, ...variables].join("\n");
 }
 
 /**

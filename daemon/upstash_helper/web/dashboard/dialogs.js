@@ -74,13 +74,13 @@ function focusReturner() {
  * @property {string} label
  * @property {() => Promise<unknown>} action
  * @property {string} [typed] What must be typed first.
- * @property {boolean} [guarded] Whether a click counts only after a delay, and never where the dialog was opened: for
- *   questions about what somebody else has asked for.
  * @property {AbortSignal} [signal] Closes the dialog when there is nothing to decide anymore.
  */
 
 /**
- * Ask before something that cannot be undone, and do it while the dialog is open, so that a failure is shown there.
+ * Ask before something that cannot be undone, and do it while the dialog is open, so that a failure is shown there. A
+ * click counts only after a delay, and never where the dialog was opened: an app can cause that something else than the
+ * user meant is under the pointer.
  *
  * @param {ConfirmOptions} options
  * @returns {Promise<boolean>} Whether it was done.
@@ -119,14 +119,14 @@ export function confirm(options) {
       errors,
       foot,
     );
-    const guard = options.guarded ? new ClickGuard(yes) : null;
+    const guard = new ClickGuard(yes);
     const closed = () => {
-      guard?.stop();
+      guard.stop();
       resolve(isDone);
     };
     const dialog = open({ title: options.title, body: [form], closed });
     // A second click at the same place must not confirm the first.
-    if (guard && opener && overlap(opener, yes.getBoundingClientRect())) foot.classList.add("swapped");
+    if (opener && overlap(opener, yes.getBoundingClientRect())) foot.classList.add("swapped");
     options.signal?.addEventListener("abort", () => dialog.close());
   });
 }

@@ -77,6 +77,7 @@ const ACTIONS = {
   "block.remove": "Unblocked an app",
   "connection.api_key": "Connected with an API key",
   "connection.cancel": "Canceled a sign-in",
+  "connection.confirm": "Replaced the account",
   "connection.connect": "Started a sign-in",
   "connection.disconnect": "Disconnected the account",
   "connection.email": "Entered the account's email",
@@ -98,6 +99,8 @@ const ACTIONS = {
 
 /** Return the text for an action in the audit log. @param {string} code */
 export function actionText(code) {
+  const method = /^upstash\.([a-z]+)$/.exec(code)?.[1];
+  if (method) return `Used Upstash's API (${method.toUpperCase()})`;
   return ACTIONS[code] ?? code;
 }
 

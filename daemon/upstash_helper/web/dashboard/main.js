@@ -4,6 +4,7 @@ import { activity } from "./activity.js";
 import {
   ApiError,
   exchangeTicket,
+  forgetCopiedSession,
   forgetSession,
   messageOf,
   session,
@@ -19,6 +20,7 @@ import { ReplacementQuestion } from "./replacement.js";
 import { settings } from "./settings.js";
 import { SharedStream } from "./shared_stream.js";
 import { banner, frame, markCurrent, opening, welcome } from "./shell.js";
+import { askToSignIn, useKey } from "./sign_in.js";
 import { Store } from "./store.js";
 import { notice } from "./ui.js";
 
@@ -26,6 +28,12 @@ import { notice } from "./ui.js";
 /** @import { StreamEvent } from "./stream.js" */
 
 const VIEWS = [overview, databases, apps, activity, settings];
+/**
+ * Dialogs that the tray menu and the result page of a sign-in open, by fragment. Each of them waits for a click.
+ *
+ * @type {Record<string, (store: Store) => void>}
+ */
+const DIALOGS = { "#key": useKey, "#connect": askToSignIn };
 const RESTARTED = "The helper was restarted, or this page was not used for a long time. Open the dashboard again.";
 const ENDED = "You ended this session. Close this tab, or open the dashboard again.";
 
@@ -149,6 +157,12 @@ class Dashboard {
 
   /** @param {boolean} moved Whether the user went from one section to another. */
   #route(moved) {
+    const ask = DIALOGS[location.hash];
+    if (ask) {
+      // The dialog is no section: closing it, or going back, shows the overview.
+      history.replaceState(null, "", `#${overview.id}`);
+      setTimeout(() => ask(this.#store));
+    }
     const view = VIEWS.find((it) => location.hash === `#${it.id}`) ?? VIEWS[0];
     this.#shown.abort();
     this.#shown = new AbortController();
@@ -221,4 +235,5 @@ window.addEventListener("dashboard-ended", () => leave(ENDED));
 window.addEventListener("hashchange", () => {
   if (location.hash.includes("ticket=")) void open();
 });
+forgetCopiedSession();
 void open();

@@ -2,6 +2,8 @@
 
 export interface Account {
   email: string;
+  team_id?: string | null;
+  team_role?: string | null;
 }
 
 export interface ApiKey {
@@ -106,12 +108,16 @@ export interface Connection {
   detail?: string;
   next_steps?: Array<NextStep>;
   account?: Account | null;
-  method?: "api_key" | "oauth" | null;
+  access?: "full" | "read_only" | null;
+  method?: "api_key" | "grant" | "oauth" | null;
+  sign_in?: "open" | "partner" | null;
   since?: string | null;
   api_key_name?: string | null;
+  grant_name?: string | null;
   attempt?: Attempt | null;
   credential_store?: CredentialStoreStatus | null;
   already_connected?: boolean;
+  can_sign_in?: boolean;
 }
 
 export interface CreateDatabase {
@@ -147,6 +153,8 @@ export interface DaemonStatus {
   auth_url?: string | null;
   api_url?: string | null;
   started_by?: "service" | "socket" | "user";
+  open_browser?: boolean;
+  network?: Network | null;
 }
 
 export interface DashboardSession {
@@ -154,9 +162,14 @@ export interface DashboardSession {
   expires_at: string;
 }
 
+export interface DashboardShown {
+  opened: boolean;
+}
+
 export interface DashboardTicket {
   url: string;
   numeric_url?: string | null;
+  link?: string | null;
   expires_at: string;
   recorded?: boolean;
   notice?: string;
@@ -193,6 +206,8 @@ export interface DatabaseCredentials {
   rest_token: string;
   read_only_rest_token: string;
   env: Record<string, string>;
+  ca_file?: string | null;
+  ca_usage?: Record<string, string>;
 }
 
 export interface DatabaseList {
@@ -204,6 +219,7 @@ export interface Disconnected {
   recorded?: boolean;
   notice?: string;
   api_key_name: string | null;
+  grant_name?: string | null;
   detail: string;
 }
 
@@ -253,6 +269,13 @@ export interface Listener {
   state: "absent" | "listening" | "on_demand" | "taken";
   holder?: string | null;
   use?: "all" | "api" | "sign_in";
+}
+
+export interface Network {
+  proxy?: string | null;
+  proxy_source?: string | null;
+  no_proxy?: string | null;
+  ca_file?: string | null;
 }
 
 export interface NewToken {
@@ -360,6 +383,10 @@ export interface RequestedScope {
   strong?: boolean;
 }
 
+export interface ShowDashboard {
+  section?: "connect" | "key" | "overview";
+}
+
 export interface Site {
   kind: "domain" | "loopback" | "programs";
   shown: string;
@@ -379,6 +406,7 @@ export interface StartedAttempt {
   next_steps?: Array<NextStep>;
   replacement?: Replacement;
   authorization_url?: string;
+  link?: string;
   browser_opened?: boolean;
   browser_retry_after?: number;
   joined?: boolean;

@@ -1,6 +1,7 @@
 /** The question whether the account of an app's sign-in replaces the connected one, above every section. */
 
 import { call, messageOf } from "./api.js";
+import { ClickGuard } from "./click_guard.js";
 import { confirm } from "./dialogs.js";
 import { fill, h, icon, uniqueId } from "./dom.js";
 import { timeLeft } from "./format.js";
@@ -17,6 +18,7 @@ export class ReplacementQuestion {
   #shown = "";
   /** Aborts when there is nothing to decide anymore. */
   #over = new AbortController();
+  #guard = new ClickGuard(this.#section);
   #clock = setInterval(() => this.#tick(), 1000);
 
   /**
@@ -31,6 +33,7 @@ export class ReplacementQuestion {
 
   stop() {
     clearInterval(this.#clock);
+    this.#guard.stop();
     this.#over.abort();
   }
 
@@ -124,7 +127,6 @@ export class ReplacementQuestion {
       title: question.title,
       text: [h("p", { class: "wrap" }, question.detail)],
       label: "Replace",
-      guarded: true,
       signal: this.#over.signal,
       action: () => call("POST", `${pathOf(attempt)}/confirm`),
     });

@@ -9,6 +9,9 @@ import { busy, button, callout, failed, notice } from "./ui.js";
 /** @import { Attempt, StartedAttempt } from "./openapi.js" */
 /** @import { Store } from "./store.js" */
 
+/** The page of the console on which API keys are created and deleted. */
+export const CONSOLE = "https://console.upstash.com/account/api";
+
 const POPUP = "popup,width=520,height=760";
 
 /**
@@ -42,8 +45,11 @@ async function signIn(place, store, force) {
     if (!url || !/^https?:/.test(url)) {
       popup?.close(); // an account is connected already
       await store.load("connection");
-    } else if (popup && !popup.closed) popup.location.replace(url);
-    else showLink(place, url);
+    } else if (popup && !popup.closed) {
+      // The sign-in returns to an address where another program may have left something. That must not get hold of this tab.
+      popup.opener = null;
+      popup.location.replace(url);
+    } else showLink(place, url);
   } catch (error) {
     popup?.close();
     fill(place, failed(error, null));
@@ -68,11 +74,39 @@ function showLink(place, url) {
   }, 300);
 }
 
+/** Ask whether to sign in. The click is the user's, and so is the sign-in. @param {Store} store */
+export function askToSignIn(store) {
+  const place = h("div", {});
+  const start = button("Sign in to Upstash", {
+    kind: "primary",
+    icon: "link",
+    autofocus: true,
+    action: "connect",
+    onclick: () =>
+      busy(start, async () => {
+        const { data: connection } = store.get("connection");
+        const isConnected = ["connected", "needs_email", "reconnect_required"].includes(connection?.state ?? "");
+        await signIn(place, store, isConnected);
+        if (place.childElementCount === 0) dialog.close();
+      }),
+  });
+  const dialog = open({
+    title: "Sign in to Upstash?",
+    body: [
+      h("p", {}, "A window opens in which you sign in. Apps with access can then use the account."),
+      place,
+      h("div", { class: "dialog-foot" }, button("Cancel", { onclick: () => dialog.close() }), start),
+    ],
+  });
+}
+
 /** Ask for an API key that was created in the console. @param {Store} store */
 export function useKey(store) {
   const submit = button("Connect", { kind: "primary", type: "submit", action: "submit" });
-  const email = input({ type: "email", required: true, autocomplete: "email", autofocus: true, maxlength: 254 });
-  const key = input({ type: "password", required: true, autocomplete: "off", maxlength: 512 });
+  // As text: the helper removes what came along with a pasted address, and explains what is still wrong.
+  const email = input({ inputmode: "email", required: true, autocomplete: "email", autofocus: true });
+  const key = input({ type: "password", required: true, autocomplete: "off" });
+  const toConsole = { href: CONSOLE, target: "_blank", rel: "noreferrer" };
   const dialog = open({
     title: "Use an API key",
     body: [
@@ -81,6 +115,7 @@ export function useKey(store) {
         {},
         "Create one in the Upstash console under Account, Management API. The helper checks it with Upstash and keeps it in the keyring.",
       ),
+      h("p", {}, h("a", toConsole, "Open the page for API keys in the console ", icon("external"))),
       form({
         fields: [
           field("email", "Account email", email),
@@ -89,7 +124,7 @@ export function useKey(store) {
         foot: [button("Cancel", { onclick: () => dialog.close() }), submit],
         submit,
         send: async () => {
-          const body = { email: email.value.trim(), api_key: key.value.trim() };
+          const body = { email: email.value, api_key: key.value };
           store.set("connection", await call("PUT", "/v1/connection/api-key", body));
           void store.load("databases");
           dialog.close();
@@ -103,13 +138,13 @@ export function useKey(store) {
 /** Ask for the email address that the sign-in did not provide. @param {Store} store */
 export function emailForm(store) {
   const submit = button("Save", { kind: "primary", type: "submit", action: "submit" });
-  const email = input({ type: "email", required: true, autocomplete: "email", maxlength: 254 });
+  const email = input({ inputmode: "email", required: true, autocomplete: "email" });
   return form({
     fields: [field("email", "Account email", email)],
     foot: [submit],
     submit,
     send: async () => {
-      store.set("connection", await call("PUT", "/v1/connection/email", { email: email.value.trim() }));
+      store.set("connection", await call("PUT", "/v1/connection/email", { email: email.value }));
       void store.load("databases");
       notice("The account is connected.");
     },

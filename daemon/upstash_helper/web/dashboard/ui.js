@@ -85,13 +85,25 @@ export function time(moment) {
 }
 
 /**
+ * Return an identity or a target. Where it takes several lines, they end after a slash of a path, or before a dot of a
+ * domain, and within a name only if it is longer than a line.
+ *
+ * @param {string} text
+ * @returns {Child[]}
+ */
+export function inLines(text) {
+  const end = /^https?:/.test(text) ? /(?=\.)/ : /(?<=[^/]\/)(?=[^/])/;
+  return text.split(end).flatMap((part, number) => (number ? [h("wbr"), part] : [part]));
+}
+
+/**
  * Return text that an app wrote, or its identity. It is never cut: what matters about a domain is its end.
  *
  * @param {string} text
  * @param {string} [className]
  */
 export function untrusted(text, className = "") {
-  return h("span", { class: `whole ${className}`.trim(), title: text, dir: "auto" }, text);
+  return h("span", { class: `whole ${className}`.trim(), title: text, dir: "auto" }, inLines(text));
 }
 
 /** Return the outline of what is being loaded. @param {number} lines */

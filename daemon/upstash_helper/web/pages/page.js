@@ -224,9 +224,52 @@ function showForeignWorkers() {
   announce(text.textContent ?? "");
 }
 
+/** The buttons of a sign-in that has failed, by the section of the dashboard that they open. */
+const ACTIONS = { connect: "Try again", key: "Use an API key", overview: "Open dashboard" };
+
+/**
+ * Offer what the user can do, who may have come from a web page and have no terminal.
+ *
+ * All of it is in the dashboard, which the helper opens in the user's browser: this page has no rights, because the app
+ * that started the sign-in may see it. There, the user starts a sign-in of their own.
+ */
+function offerActions() {
+  const { actions = "", page = "" } = main.dataset;
+  const buttons = element("div", "", { class: "buttons" });
+  const outcome = element("p", "", { class: "outcome", role: "status" });
+  for (const [section, label] of Object.entries(ACTIONS)) {
+    if (!actions.split(" ").includes(section)) continue;
+    const button = element("button", label, { type: "button" });
+    button.addEventListener("click", async () => {
+      outcome.textContent = await showDashboard(page, section);
+    });
+    if (actions.startsWith(section)) buttons.prepend(button);
+    else buttons.append(button);
+  }
+  if (buttons.firstElementChild) find(".lead", main).after(buttons, outcome);
+}
+
+/** Have the helper open the dashboard, and return what to tell the user. @param {string} page @param {string} section */
+async function showDashboard(page, section) {
+  try {
+    const answer = await fetch(`/attempts/${encodeURIComponent(page)}/dashboard`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ section }),
+    });
+    const { opened, detail, code } = await answer.json();
+    if (opened) return "The dashboard is opening in your browser.";
+    if (code === "rate_limited") return `${detail} Look for its window, or wait a minute.`;
+    return `${detail ?? "No browser could be opened."} Choose Dashboard in the tray menu, or run: upstash-helper open`;
+  } catch {
+    return "The helper is not responding. Is it running?";
+  }
+}
+
 /** Add what each page can do with a script. */
 function enhance() {
   offerCopies();
+  offerActions();
   notify();
   closeSoon();
 }
