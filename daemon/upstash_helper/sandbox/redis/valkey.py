@@ -65,15 +65,15 @@ class ValkeyServer:
         """Whether it has been started and has not exited."""
         return self._process is not None and self._process.returncode is None
 
-    async def stop_leftover(self) -> None:
-        """Terminate a server that a crashed sandbox has left running."""
+    async def prepare(self) -> None:
+        """Create the folder if it does not exist, and terminate a server that a crashed sandbox has left running."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         if self._pidfile.exists():
             await asyncio.to_thread(_stop_leftover_process, self._folder)
 
     async def start(self, config: ServerConfig) -> None:
         """Load the data from the folder, and return once the server accepts connections."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        await self.stop_leftover()
+        await self.prepare()
         self._configure(config)
         await self._spawn()
 

@@ -300,10 +300,10 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, text: bytes, output: list[bytes], *, silent: bool = False) -> None:
         """Reply with an error in the place of a command's reply. A transaction fails, as in Redis."""
-        if not silent:
+        if silent:
+            output.append(encode_command("refused"))  # unknown to the server, which does not reply either
+        else:
             self._mark(output, b"-" + text + b"\r\n")
-        elif self._transaction:
-            output.append(encode_command("refused"))
 
     def _end(self, malformed: Malformed, output: list[bytes]) -> None:
         """Reply with an error after all other replies, and close the connection."""

@@ -75,16 +75,9 @@ class RequestReader:
         self._to_skip = 0
         """How many bytes of an argument of an oversized command are still to come."""
 
-    def feed(self, data: bytes) -> Iterator[Item]:
-        """Yield the commands that are complete with these bytes."""
-        try:
-            yield from self._split(data)
-        except _MalformedError as error:
-            self._buffer = b""
-            yield Malformed(b"ERR Protocol error: " + error.text)
-
     # One function, because it runs for every command: calls would cost more than anything else here.
-    def _split(self, data: bytes) -> Iterator[Item]:  # noqa: C901, PLR0912, PLR0915
+    def feed(self, data: bytes) -> Iterator[Item]:  # noqa: C901, PLR0912, PLR0915
+        """Yield the commands that are complete with these bytes."""
         buffer: bytes | bytearray = data
         if self._buffer:
             if isinstance(self._buffer, bytes):
@@ -95,86 +88,93 @@ class RequestReader:
         position, missing, name = self._position, self._missing, self._name
         start = forwarded = 0
         """``buffer[forwarded:start]`` are complete commands that need no attention."""
-        while True:
-            if self._discarded:
-                position, size = self._discard(buffer, position)
-                start = forwarded = position
-                missing = -1
-                if not size:
-                    break
-                yield Oversized(size)
-            if missing < 0:
-                start = position
-                if position >= length:
-                    break
-                if buffer[position] != STAR:
-                    end = buffer.find(b"\n", position, position + MAX_INLINE_BYTES)
-                    if end < 0:
-                        if length - position >= MAX_INLINE_BYTES:
-                            raise _MalformedError(b"too big inline request")
+        try:
+            while True:
+                if self._discarded:
+                    position, size = self._discard(buffer, position)
+                    start = forwarded = position
+                    missing = -1
+                    if not size:
                         break
+                    yield Oversized(size)
+                if missing < 0:
+                    start = position
+                    if position >= length:
+                        break
+                    if buffer[position] != STAR:
+                        end = buffer.find(b"\n", position, position + MAX_INLINE_BYTES)
+                        if end < 0:
+                            if length - position >= MAX_INLINE_BYTES:
+                                raise _MalformedError(b"too big inline request")
+                            break
+                        if forwarded < start:
+                            yield bytes(buffer[forwarded:start])
+                        forwarded = start
+                        arguments = _split_inline(bytes(buffer[position:end]))
+                        start = forwarded = position = end + 1
+                        if arguments:
+                            # Encoded anew, so that the server does not have to agree about the quotes.
+                            yield Command(arguments, encode_command(*arguments))
+                        continue
+                    end = buffer.find(b"\r\n", position, position + MAX_NUMBER_BYTES)
+                    if end < 0:
+                        if length - position >= MAX_NUMBER_BYTES:
+                            raise _MalformedError(b"too big mbulk count string")
+                        break
+                    count = bytes(buffer[position + 1 : end])
+                    missing = _number(count.removeprefix(b"-"), MAX_ARGUMENTS, b"invalid multibulk length")
+                    position = end + 2
+                    if missing == 0 or count.startswith(b"-"):
+                        if forwarded < start:
+                            yield bytes(buffer[forwarded:start])
+                        missing, forwarded = -1, position
+                        continue
+                    if not self.authenticated and missing > MAX_UNAUTHENTICATED_ARGUMENTS:
+                        raise _MalformedError(b"unauthenticated multibulk length")
+                    name = b""
+                while missing:
+                    if position >= length:
+                        break
+                    if buffer[position] != DOLLAR:
+                        raise _MalformedError(b"expected '$', got '%c'" % (buffer[position] & 0x7F or 0x20))
+                    end = buffer.find(b"\r\n", position, position + MAX_NUMBER_BYTES)
+                    if end < 0:
+                        if length - position >= MAX_NUMBER_BYTES:
+                            raise _MalformedError(b"too big bulk count string")
+                        break
+                    size = _number(buffer[position + 1 : end], MAX_BULK_BYTES, b"invalid bulk length")
+                    if not self.authenticated and size > MAX_UNAUTHENTICATED_BYTES:
+                        raise _MalformedError(b"unauthenticated bulk length")
+                    after = end + size + 4
+                    if after - start > self.limit:
+                        self._discarded, self._to_skip, self._missing = position - start, 0, missing
+                        break
+                    if after > length:
+                        break
+                    if not name:
+                        name = bytes(buffer[end + 2 : after - 2]).lower() or b" "
+                    position = after
+                    missing -= 1
+                if self._discarded:
                     if forwarded < start:
                         yield bytes(buffer[forwarded:start])
-                    arguments = _split_inline(bytes(buffer[position:end]))
-                    start = forwarded = position = end + 1
-                    if arguments:
-                        # Encoded anew, so that the server does not have to agree about the quotes.
-                        yield Command(arguments, encode_command(*arguments))
                     continue
-                end = buffer.find(b"\r\n", position, position + MAX_NUMBER_BYTES)
-                if end < 0:
-                    if length - position >= MAX_NUMBER_BYTES:
-                        raise _MalformedError(b"too big mbulk count string")
+                if missing:
                     break
-                count = bytes(buffer[position + 1 : end])
-                missing = _number(count.removeprefix(b"-"), MAX_ARGUMENTS, b"invalid multibulk length")
-                position = end + 2
-                if missing == 0 or count.startswith(b"-"):
+                if self.every_command or name in self.special:
                     if forwarded < start:
                         yield bytes(buffer[forwarded:start])
-                    missing, forwarded = -1, position
-                    continue
-                if not self.authenticated and missing > MAX_UNAUTHENTICATED_ARGUMENTS:
-                    raise _MalformedError(b"unauthenticated multibulk length")
-                name = b""
-            while missing:
-                if position >= length:
-                    break
-                if buffer[position] != DOLLAR:
-                    raise _MalformedError(b"expected '$', got '%c'" % (buffer[position] & 0x7F or 0x20))
-                end = buffer.find(b"\r\n", position, position + MAX_NUMBER_BYTES)
-                if end < 0:
-                    if length - position >= MAX_NUMBER_BYTES:
-                        raise _MalformedError(b"too big bulk count string")
-                    break
-                size = _number(buffer[position + 1 : end], MAX_BULK_BYTES, b"invalid bulk length")
-                if not self.authenticated and size > MAX_UNAUTHENTICATED_BYTES:
-                    raise _MalformedError(b"unauthenticated bulk length")
-                after = end + size + 4
-                if after - start > self.limit:
-                    self._discarded, self._to_skip, self._missing = position - start, 0, missing
-                    break
-                if after > length:
-                    break
-                if not name:
-                    name = bytes(buffer[end + 2 : after - 2]).lower() or b" "
-                position = after
-                missing -= 1
-            if self._discarded:
-                if forwarded < start:
-                    yield bytes(buffer[forwarded:start])
-                continue
-            if missing:
-                break
-            if self.every_command or name in self.special:
-                if forwarded < start:
-                    yield bytes(buffer[forwarded:start])
-                raw = bytes(buffer[start:position])
-                forwarded = position
-                start = position  # in case the consumer stops here
+                    raw = bytes(buffer[start:position])
+                    forwarded = position
+                    start = position  # in case the consumer stops here
+                    missing = -1
+                    yield Command(_arguments(raw), raw)
                 missing = -1
-                yield Command(_arguments(raw), raw)
-            missing = -1
+        except _MalformedError as error:
+            if forwarded < start:
+                yield bytes(buffer[forwarded:start])
+            yield Malformed(b"ERR Protocol error: " + error.text)
+            return
         if forwarded < start:
             yield bytes(buffer[forwarded:start])
         self._buffer = buffer if start == 0 else buffer[start:]

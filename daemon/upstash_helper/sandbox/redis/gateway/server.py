@@ -83,7 +83,7 @@ class GatewayServer:
 
     async def listen(self, config: ServerConfig) -> None:
         """See ``DatabaseServer``."""
-        await self._server.stop_leftover()
+        await self._server.prepare()
         self._config = config
         await self._listen(config)
 
