@@ -91,6 +91,7 @@ async def test_scripts_in_a_transaction(client: redis.Redis) -> None:
     """
     In a transaction, the reply to SCRIPT LOAD is converted inside of EXEC's reply, and the other replies are unchanged.
     """
+    pipeline: Any
     async with client.pipeline(transaction=True) as pipeline:
         pipeline.set("n", 1)
         pipeline.script_load(SCRIPT)

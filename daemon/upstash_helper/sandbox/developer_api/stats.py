@@ -105,7 +105,7 @@ async def stats_of(server: DatabaseServer) -> DatabaseStats:
     bandwidth = int(info.get("total_net_input_bytes", "0")) + int(info.get("total_net_output_bytes", "0"))
     storage = int(info.get("used_memory_dataset", "0"))
     return DatabaseStats(
-        monitor_count=now(0)[0],  # MONITOR is not allowed
+        monitor_count=now(len(server.monitors))[0],
         daily_net_commands=total.count,
         daily_read_requests=read.count,
         daily_write_requests=write.count,

@@ -20,7 +20,15 @@ from upstash_helper.sandbox.errors import PortInUse, RequestError, ServerError
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.records import MEMORY_LIMITS, DatabaseRecord, DatabaseRecords, NewDatabase
 from upstash_helper.sandbox.redis.resp import Connection, Reply
-from upstash_helper.sandbox.redis.servers import DatabaseServer, Passwords, Role, ServerConfig, User, ports_to_try
+from upstash_helper.sandbox.redis.servers import (
+    NO_ADDRESS,
+    DatabaseServer,
+    Passwords,
+    Role,
+    ServerConfig,
+    User,
+    ports_to_try,
+)
 from upstash_helper.system import open_files
 
 MAX_DATABASES = 100
@@ -211,10 +219,12 @@ class Databases:
         await self._require_listening(database)
         return await database.server.connect(role)
 
-    async def run(self, database: Database, user: Role | User, commands: Commands) -> Replies:
+    async def run(
+        self, database: Database, user: Role | User, commands: Commands, source: bytes = NO_ADDRESS
+    ) -> Replies:
         """Run commands as clients send them, and return their replies in order. See ``DatabaseServer``."""
         await self._require_listening(database)
-        return await database.server.run(user, commands)
+        return await database.server.run(user, commands, source)
 
     async def _require_listening(self, database: Database) -> None:
         if not database.server.listening:

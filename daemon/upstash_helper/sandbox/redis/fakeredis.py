@@ -30,9 +30,10 @@ from fakeredis.model._command_info import get_commands_by_category
 
 from upstash_helper.sandbox.errors import PortInUse, ServerError
 from upstash_helper.sandbox.redis.dialect.translation import Dialect
+from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.gateway.runner import CommandRunner
 from upstash_helper.sandbox.redis.resp import Connection, Reply
-from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig, User
+from upstash_helper.sandbox.redis.servers import NO_ADDRESS, Capability, Passwords, Role, ServerConfig, User
 from upstash_helper.sandbox.redis.tls import TlsProxy
 from upstash_helper.system import open_files, private_files
 
@@ -70,6 +71,7 @@ class FakeredisServer:
         self._thread: threading.Thread | None = None
         self._config: ServerConfig | None = None
         self.dialect = Dialect()
+        self.monitors = Monitors()
         self._runner = CommandRunner(self)
 
     @property
@@ -128,9 +130,9 @@ class FakeredisServer:
         """Return a new connection, authenticated as a user."""
         return await Connection.open(self._address, user=user.name, password=user.password)
 
-    async def run(self, user: Role | User, commands: list[list[bytes]]) -> list[Reply]:
+    async def run(self, user: Role | User, commands: list[list[bytes]], source: bytes = NO_ADDRESS) -> list[Reply]:
         """See ``DatabaseServer``."""
-        return await self._runner.run(user if isinstance(user, User) else self._user(user), commands)
+        return await self._runner.run(user if isinstance(user, User) else self._user(user), commands, source)
 
     def _user(self, role: Role) -> User:
         passwords = self._running_server.passwords

@@ -12,12 +12,16 @@ from typing import ClassVar, Literal, Protocol
 import msgspec
 
 from upstash_helper.sandbox.redis.dialect.translation import Dialect
+from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 Role = Literal["default", "default_ro"]
 """The ACL users of a database: full access and read-only access. The names are Upstash's."""
 
 Capability = Literal["snapshots", "eviction", "memory-limit", "persistence"]
+
+NO_ADDRESS = b"127.0.0.1:0"
+"""For a client whose address is not known."""
 
 # Below the ephemeral port range, so that outgoing connections do not take a database's port while it is stopped.
 PORTS = range(20_000, 32_000)
@@ -66,6 +70,8 @@ class DatabaseServer(Protocol):
 
     dialect: Dialect
     """For the translation of commands."""
+    monitors: Monitors
+    """Those who see each command."""
 
     @property
     def listening(self) -> bool:
@@ -103,12 +109,17 @@ class DatabaseServer(Protocol):
     async def connect(self, role: Role) -> Connection:
         """Return a new connection, authenticated as one of the users."""
 
-    async def run(self, user: Role | User, commands: list[list[bytes]]) -> list[Reply]:
+    async def run(self, user: Role | User, commands: list[list[bytes]], source: bytes = NO_ADDRESS) -> list[Reply]:
         """
         Run commands as clients send them, and return their replies in order.
 
         They must leave the connection as it was. A transaction (MULTI to EXEC) must begin with the first and end with
         the last command.
+
+        Args:
+            user: The user that runs them.
+            commands: The commands.
+            source: The client's address and port, for MONITOR.
         """
 
     async def set_passwords(self, passwords: Passwords) -> None:

@@ -19,6 +19,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from upstash_helper.sandbox.errors import ServerError
+from upstash_helper.sandbox.redis.records import MAX_RECORD_BYTES
 from upstash_helper.sandbox.redis.resp import Connection, ErrorReply
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
 from upstash_helper.system import open_files, private_files
@@ -173,6 +174,7 @@ class ValkeyServer:
             "set-proc-title no",  # a leftover process is recognized by its configuration file on the command line
             'logfile ""',
             "databases 1",
+            f"proto-max-bulk-len {MAX_RECORD_BYTES}",
             "maxclients 1000",
             "save 60 1",
             "shutdown-on-sigterm save",

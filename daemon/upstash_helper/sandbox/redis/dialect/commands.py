@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from upstash_helper.sandbox.redis.dialect import config, permissions, scripts
+from upstash_helper.sandbox.redis.dialect import clients, config, limits, permissions, scripts
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Translation
 from upstash_helper.sandbox.redis.resp import Connection
 
 Translator = Callable[[Sequence[bytes], Dialect], Translation | None]
 
 TRANSLATORS: dict[bytes, Translator] = {
+    b"client": clients.translate_client,
     b"config": config.translate_config,
     b"eval": scripts.translate_eval,
     b"eval_ro": scripts.translate_eval,
     b"evalsha": scripts.translate_evalsha,
     b"evalsha_ro": scripts.translate_evalsha,
     b"script": scripts.translate_script,
+    b"setbit": limits.check_setbit,
+    b"setrange": limits.check_setrange,
 }
 """By the command's name in lower case. None: the command is sent unchanged."""
 

@@ -44,8 +44,8 @@ class Dialect:
         """The commands in the server's categories @admin and @dangerous, subcommands as ``config|get``."""
         self.scripts: OrderedDict[bytes, bytes] = OrderedDict()
         """The SHA-1 of each known script: as its client computes it, and as the server does."""
-        self.addresses: dict[int, bytes] = {}
-        """The addresses of the clients, by the server's client ID. The server sees only a Unix socket."""
+        self.addresses: dict[int, tuple[bytes, bytes]] = {}
+        """The two ends of each TCP connection, by the server's client ID. The server sees only a Unix socket."""
 
         self.keep_notifications: Callable[[bytes], None] = lambda _: None
         """Keeps the value of ``notify-keyspace-events`` for the next start of the server."""

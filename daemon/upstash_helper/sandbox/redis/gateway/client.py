@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -13,16 +13,24 @@ from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, T
 from upstash_helper.sandbox.redis.gateway.blocking import COMMANDS as BLOCKING_COMMANDS
 from upstash_helper.sandbox.redis.gateway.blocking import BlockedCommands, timeout_of
 from upstash_helper.sandbox.redis.gateway.expectations import NextReply, Replies
+from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.gateway.replies import parse_reply
-from upstash_helper.sandbox.redis.gateway.requests import Command, Malformed, Oversized, RequestReader
+from upstash_helper.sandbox.redis.gateway.requests import Command, Item, Malformed, Oversized, RequestReader
 from upstash_helper.sandbox.redis.gateway.transaction import Transaction, converted
 from upstash_helper.sandbox.redis.resp import encode_command
 
 LINGER_SECONDS = 1.0
 """How long a client may take to read an error before its connection is reset."""
 
+MAX_MONITOR_BYTES = 32 * 1024 * 1024
+"""How much a client that monitors may be behind before its connection is closed."""
+
+MONITORING_COMMANDS = frozenset({b"ping", b"quit", b"reset", b"monitor"})
+MAY_NOT_MONITOR = b"-NOPERM User has no permissions to run the 'monitor' command\r\n"
 SUBSCRIBING = frozenset({b"subscribe", b"psubscribe", b"ssubscribe"})
-CONNECTION_COMMANDS = frozenset({b"auth", b"hello", b"multi", b"exec", b"discard", b"reset", b"client"}) | SUBSCRIBING
+CONNECTION_COMMANDS = (
+    frozenset({b"auth", b"hello", b"multi", b"exec", b"discard", b"reset", b"client", b"monitor"}) | SUBSCRIBING
+)
 """They change the state of a connection that the gateway has to know."""
 
 
@@ -30,6 +38,7 @@ class Host(Protocol):
     """What a client's connection needs from the database."""
 
     dialect: Dialect
+    monitors: Monitors
 
     @property
     def special(self) -> frozenset[bytes]:
@@ -45,6 +54,14 @@ class Host(Protocol):
 
         Raises:
             ServerError: If it does not start.
+        """
+
+    async def may_monitor(self, user: bytes) -> bool:
+        """
+        Return whether a user may use MONITOR.
+
+        Raises:
+            ServerError: If the server does not respond.
         """
 
     def wake(self) -> None:
@@ -68,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._server: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._transaction: Transaction | None = None
         self._protocol = 2
         self._subscribed = False
@@ -79,9 +97,12 @@ class ClientConnection(asyncio.Protocol):
         """Whether the server sends no replies (CLIENT REPLY OFF)."""
         self._skips_next = False
         """Whether it does not reply to the next command (CLIENT REPLY SKIP)."""
+        self._held: list[Item] | None = None
+        """What has been read, and waits until it is known whether the client may monitor; None otherwise."""
+        self._monitoring = False
         self._id: int | None = None
-        self.address = b""
-        """The client's address, as in CLIENT LIST."""
+        self._addresses = (b"", b"")
+        """The two ends of the client's connection, as in CLIENT LIST."""
 
     # --- the client's side ---
 
@@ -90,9 +111,7 @@ class ClientConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
         self._transport = transport
         transport.pause_reading()
-        peer = transport.get_extra_info("peername") or ("", 0)
-        host = f"[{peer[0]}]" if ":" in peer[0] else peer[0]
-        self.address = f"{host}:{peer[1]}".encode()
+        self._addresses = _address(transport, "peername"), _address(transport, "sockname")
         self._host.opened(self)
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
@@ -100,10 +119,16 @@ class ClientConnection(asyncio.Protocol):
         """Forward requests."""
         if self._server is None or self._malformed or self._failed:
             return
-        output: list[bytes] = []
         self._reader.special = self._host.special
-        for item in self._reader.feed(data):
-            if isinstance(item, bytes):
+        self._reader.every_command = self._sees_every_command
+        self._handle(self._reader.feed(data))
+
+    def _handle(self, items: Iterable[Item]) -> None:
+        output: list[bytes] = []
+        for item in items:
+            if self._held is not None:
+                self._held.append(item)
+            elif isinstance(item, bytes):
                 self._skips_next = False
                 output.append(item)
             elif isinstance(item, Command):
@@ -116,7 +141,7 @@ class ClientConnection(asyncio.Protocol):
                 self._end(item, output)
         if self._transaction and not self._transaction.silent:
             self._track(output)
-        if output:
+        if output and self._server is not None:
             self._server.write(output[0] if len(output) == 1 else b"".join(output))
 
     def eof_received(self) -> bool:
@@ -134,6 +159,7 @@ class ClientConnection(asyncio.Protocol):
         if self._server is not None:
             self._server.abort()
         self._blocked.clear()
+        self._stop_monitoring()
         if self._id is not None:
             self._host.dialect.addresses.pop(self._id, None)
         self._host.closed(self)
@@ -209,10 +235,12 @@ class ClientConnection(asyncio.Protocol):
         silent = self._silent or self._skips_next or (self._transaction is not None and self._transaction.silent)
         self._skips_next = False
         try:
-            translation = translate(command.arguments, self._host.dialect)
+            translation = self._translate(name, command.arguments, silent=silent)
         except Refused as refused:
             self._refuse(refused.text, output, silent=silent)
             return
+        if self._host.monitors and self._reader.authenticated:
+            self._host.monitors.show(command.arguments, self._addresses[0])
         raw = encode_command(*translation.command) if translation else command.raw
         convert = translation.convert if translation else None
         if name == b"client" and self._changes_replies(command.arguments, output):
@@ -222,6 +250,8 @@ class ClientConnection(asyncio.Protocol):
             output.append(raw)
         elif self._transaction:
             self._forward_in_transaction(name, raw, translation, output)
+        elif name == b"monitor" and len(command.arguments) == 1:
+            self._ask_to_monitor(output)
         elif name in {b"auth", b"hello"}:
             self._authenticate(raw, output)
         elif name in BLOCKING_COMMANDS and (timeout := timeout_of(command.arguments)) is not None:
@@ -233,6 +263,19 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._note_state(name, len(output))
             output.append(raw)
+
+    def _translate(self, name: bytes, arguments: list[bytes], *, silent: bool) -> Translation | None:
+        """
+        Return the translation of a command.
+
+        Raises:
+            Refused: If it is not possible, or not in the state that this connection is in.
+        """
+        if self._monitoring and name not in MONITORING_COMMANDS:
+            raise Refused(b"ERR only PING, QUIT, and RESET are available while monitoring")
+        if name == b"monitor" and silent:
+            raise Refused(b"ERR MONITOR needs replies")
+        return translate(arguments, self._host.dialect)
 
     def _note_state(self, name: bytes, position: int, *, silent: bool = False) -> None:
         """Note the effect that a command has on the connection."""
@@ -250,6 +293,7 @@ class ClientConnection(asyncio.Protocol):
         self._leave_transaction()
         self._protocol = 2
         self._subscribed = self._silent = False
+        self._stop_monitoring()
 
     def _forward_in_transaction(
         self, name: bytes, raw: bytes, translation: Translation | None, output: list[bytes]
@@ -275,7 +319,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _leave_transaction(self) -> None:
         self._transaction = None
-        self._reader.every_command = False
+        self._reader.every_command = self._sees_every_command
+
+    @property
+    def _sees_every_command(self) -> bool:
+        return self._transaction is not None or self._monitoring or len(self._host.monitors) > 0
 
     def _track(self, output: list[bytes]) -> None:
         """Expect each reply since MULTI, which is still among the parts that are about to be sent."""
@@ -339,7 +387,7 @@ class ClientConnection(asyncio.Protocol):
         reply = parse_reply(raw)
         if isinstance(reply, int):
             self._id = reply
-            self._host.dialect.addresses[reply] = self.address
+            self._host.dialect.addresses[reply] = self._addresses
         return b""
 
     def _changes_replies(self, arguments: list[bytes], output: list[bytes]) -> bool:
@@ -356,6 +404,59 @@ class ClientConnection(asyncio.Protocol):
         self._skips_next = mode == b"skip"
         output.append(encode_command(*arguments))
         return True
+
+    # --- MONITOR ---
+
+    def _ask_to_monitor(self, output: list[bytes]) -> None:
+        """Ask the server who the client is. Nothing more is forwarded until it is known whether it may monitor."""
+        self._held = []
+        self._mark(output)
+        self._replies.expect(NextReply(self._user_known))
+        output.append(encode_command("ACL", "WHOAMI"))
+
+    def _user_known(self, raw: bytes) -> bytes:
+        user = parse_reply(raw)
+        if isinstance(user, bytes):
+            self._asking = asyncio.get_running_loop().create_task(self._begin_monitoring(user))
+            return b""
+        asyncio.get_running_loop().call_soon(self._release)
+        return raw if raw.startswith(b"-NOAUTH") else MAY_NOT_MONITOR
+
+    async def _begin_monitoring(self, user: bytes) -> None:
+        try:
+            allowed = await self._host.may_monitor(user)
+        except ServerError:
+            return  # the connection is closed as well
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(b"+OK\r\n" if allowed else MAY_NOT_MONITOR)
+        if allowed and not self._monitoring:
+            self._monitoring = True
+            self._host.monitors.add(self._show)
+        self._release()
+
+    def _release(self) -> None:
+        """Forward what has been read in the meantime."""
+        held, self._held = self._held, None
+        self._reader.every_command = self._sees_every_command
+        self._handle(held or ())
+
+    def _show(self, line: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > MAX_MONITOR_BYTES:
+            self._transport.abort()
+        else:
+            self._transport.write(b"+" + line + b"\r\n")
+
+    def _stop_monitoring(self) -> None:
+        self._monitoring = False
+        self._host.monitors.remove(self._show)
+
+
+def _address(transport: asyncio.BaseTransport, end: str) -> bytes:
+    host, port = (transport.get_extra_info(end) or ("", 0))[:2]
+    return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()
 
 
 class _ServerConnection(asyncio.Protocol):

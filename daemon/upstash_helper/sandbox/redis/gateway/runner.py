@@ -9,6 +9,7 @@ from typing import Protocol
 from upstash_helper.sandbox.redis.dialect.commands import translate
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
 from upstash_helper.sandbox.redis.gateway.blocking import BlockedCommands, timeout_of
+from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.resp import Connection, ErrorReply, Reply
 from upstash_helper.sandbox.redis.servers import User
 
@@ -22,6 +23,7 @@ class Host(Protocol):
     """What the runner needs from the database."""
 
     dialect: Dialect
+    monitors: Monitors
 
     async def ensure_running(self) -> None:
         """
@@ -46,7 +48,7 @@ class CommandRunner:
         self._idle: list[tuple[User, Connection]] = []
         self._generation = 0
 
-    async def run(self, user: User, commands: list[list[bytes]]) -> list[Reply]:
+    async def run(self, user: User, commands: list[list[bytes]], source: bytes) -> list[Reply]:
         """
         Run commands, and return their replies in order.
 
@@ -57,6 +59,9 @@ class CommandRunner:
             ServerError: If the server does not start, or stops.
         """
         await self._host.ensure_running()
+        if self._host.monitors:
+            for command in commands:
+                self._host.monitors.show(command, source)
         translated = [self._translate(command) for command in commands]
         if commands[0] == [b"MULTI"]:
             return await self._run_transaction(user, commands, translated)

@@ -13,11 +13,13 @@ import msgspec
 from upstash_helper.sandbox.errors import PortInUse, ServerError
 from upstash_helper.sandbox.redis.dialect.commands import AFTER_START, special_commands
 from upstash_helper.sandbox.redis.dialect.translation import Dialect
+from upstash_helper.sandbox.redis.gateway.admin import AdminConnection
 from upstash_helper.sandbox.redis.gateway.blocking import COMMANDS as BLOCKING_COMMANDS
 from upstash_helper.sandbox.redis.gateway.client import CONNECTION_COMMANDS, ClientConnection
+from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.gateway.runner import CommandRunner
-from upstash_helper.sandbox.redis.resp import Connection, Reply
-from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig, User
+from upstash_helper.sandbox.redis.resp import Connection, Reply, SimpleString
+from upstash_helper.sandbox.redis.servers import NO_ADDRESS, Capability, Passwords, Role, ServerConfig, User
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
 from upstash_helper.sandbox.redis.valkey import ValkeyServer
 
@@ -54,9 +56,8 @@ class GatewayServer:
         self._change = asyncio.Lock()
         """Held while the server starts, stops, or is replaced."""
         self._starting: asyncio.Task[None] | None = None
-        self._admin: Connection | None = None
-        self._waking: asyncio.Task[None] | None = None
-        self._wake_again = False
+        self.monitors = Monitors()
+        self._admin = AdminConnection(server.connect_as_admin)
         self._runner = CommandRunner(self)
 
     # --- the server ---
@@ -123,9 +124,9 @@ class GatewayServer:
         await self.ensure_running()
         return await Connection.open(self._server.socket, user=user.name, password=user.password)
 
-    async def run(self, user: Role | User, commands: list[list[bytes]]) -> list[Reply]:
+    async def run(self, user: Role | User, commands: list[list[bytes]], source: bytes = NO_ADDRESS) -> list[Reply]:
         """See ``DatabaseServer``."""
-        return await self._runner.run(user if isinstance(user, User) else self._user(user), commands)
+        return await self._runner.run(user if isinstance(user, User) else self._user(user), commands, source)
 
     # --- changes ---
 
@@ -173,7 +174,8 @@ class GatewayServer:
     async def info(self) -> dict[str, str]:
         """See ``DatabaseServer``."""
         await self.ensure_running()
-        return await self._server.info()
+        # The server also counts connections of the sandbox, which are kept for later.
+        return {**await self._server.info(), "connected_clients": str(len(self._clients) + 1)}
 
     async def commands_in(self, category: Literal["read", "write"]) -> frozenset[str]:
         """See ``DatabaseServer``."""
@@ -192,9 +194,12 @@ class GatewayServer:
 
     def wake(self) -> None:
         """Make the server look for passed timeouts."""
-        self._wake_again = True
-        if self._waking is None:
-            self._waking = asyncio.create_task(self._wake())
+        if self._server.running:
+            self._admin.wake()
+
+    async def may_monitor(self, user: bytes) -> bool:
+        """Return whether a user may use MONITOR."""
+        return await self._admin.call("ACL", "DRYRUN", user, "MONITOR") == SimpleString(b"OK")
 
     # --- internal ---
 
@@ -234,7 +239,7 @@ class GatewayServer:
 
     async def _prepare(self) -> None:
         """Load what clients expect into a server that has started."""
-        await self._close_admin()
+        await self._admin.close()
         self.dialect.forget_scripts()
         async with await self._server.connect_as_admin() as admin:
             self.dialect.restricted = await _restricted_commands(admin)
@@ -268,26 +273,7 @@ class GatewayServer:
         """Stop listening, and close all connections but the one that stops the server."""
         await self._stop_listening()
         await self._drop_clients()
-        if self._waking is not None:
-            self._waking.cancel()
-        await self._close_admin()
-
-    async def _close_admin(self) -> None:
-        admin, self._admin = self._admin, None
-        if admin is not None:
-            await admin.close()
-
-    async def _wake(self) -> None:
-        try:
-            while self._wake_again and self._server.running:
-                self._wake_again = False
-                if self._admin is None:
-                    self._admin = await self._server.connect_as_admin()
-                await self._admin.call("PING")
-        except ServerError:
-            await self._close_admin()  # the server has stopped, or the connection was killed
-        finally:
-            self._waking = None
+        await self._admin.close()
 
 
 async def _restricted_commands(admin: Connection) -> frozenset[bytes]:
