@@ -323,7 +323,12 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def _sees_every_command(self) -> bool:
-        return self._transaction is not None or self._monitoring or len(self._host.monitors) > 0
+        return (
+            self._transaction is not None
+            or self._held is not None
+            or self._monitoring
+            or len(self._host.monitors) > 0
+        )
 
     def _track(self, output: list[bytes]) -> None:
         """Expect each reply since MULTI, which is still among the parts that are about to be sent."""
@@ -410,6 +415,7 @@ class ClientConnection(asyncio.Protocol):
     def _ask_to_monitor(self, output: list[bytes]) -> None:
         """Ask the server who the client is. Nothing more is forwarded until it is known whether it may monitor."""
         self._held = []
+        self._reader.every_command = True
         self._mark(output)
         self._replies.expect(NextReply(self._user_known))
         output.append(encode_command("ACL", "WHOAMI"))
