@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from upstash_helper.sandbox.errors import PortInUse
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.backend import choose_backend, find_valkey
+from upstash_helper.sandbox.redis.resp import ErrorReply
 from upstash_helper.sandbox.redis.servers import Capability, DatabaseServer, Passwords, ServerConfig, free_ports
 from upstash_helper.sandbox.redis.tls import CertificateAuthority, TlsProxy
 
@@ -271,6 +273,40 @@ async def test_full_database_rejects_writes_or_evicts(server: DatabaseServer, co
         kept = await owner.dbsize()
 
     assert 0 < kept < 64
+
+
+async def test_commands_are_translated_outside_of_tcp(server: DatabaseServer, config: ServerConfig) -> None:
+    """
+    `run` returns the replies in order, and understands scripts with Upstash's flag. A failed command is an error reply.
+    """
+    await server.start(config)
+    script = b"#!lua flags=allow-key-locking\nreturn redis.call('INCR', KEYS[1])"
+    sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
+
+    replies = await server.run("default", [[b"EVAL", script, b"1", b"n"], [b"EVALSHA", sha, b"1", b"n"], [b"GET"]])
+    executed = await server.run("default", [[b"MULTI"], [b"SCRIPT", b"LOAD", script], [b"INCR", b"n"], [b"EXEC"]])
+    denied = await server.run("default_ro", [[b"INCR", b"n"]])
+
+    assert [1, 2] == replies[:2]
+    assert isinstance(replies[2], ErrorReply)
+    assert [sha, 3] == executed[-1]
+    assert isinstance(denied[0], ErrorReply)
+    assert denied[0].text.startswith(b"NOPERM")
+
+
+async def test_commands_are_shown_while_somebody_monitors(server: DatabaseServer, config: ServerConfig) -> None:
+    """
+    `monitors` has the commands that are run outside of TCP, with the client's address.
+    """
+    await server.start(config)
+    lines: list[bytes] = []
+    server.monitors.add(lines.append)
+
+    await server.run("default", [[b"SET", b"name", b"Ada"]], b"127.0.0.1:1234")
+    server.monitors.remove(lines.append)
+    await server.run("default", [[b"GET", b"name"]])
+
+    assert [b'[0 127.0.0.1:1234] "SET" "name" "Ada"'] == [line.partition(b" ")[2] for line in lines]
 
 
 async def fill(owner: redis.Redis) -> None:

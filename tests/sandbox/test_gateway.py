@@ -377,6 +377,7 @@ async def test_clients_that_disappear_leave_no_connections(owner: redis.Redis, d
         return await connected(owner) <= before
 
     await until_true(gone)
+    assert await owner.ping()
 
 
 async def connected(owner: redis.Redis) -> int:

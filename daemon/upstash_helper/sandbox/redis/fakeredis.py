@@ -30,8 +30,8 @@ from fakeredis.model._command_info import get_commands_by_category
 
 from upstash_helper.sandbox.errors import PortInUse, ServerError
 from upstash_helper.sandbox.redis.dialect.translation import Dialect
-from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.gateway.runner import CommandRunner
+from upstash_helper.sandbox.redis.monitor import Monitors
 from upstash_helper.sandbox.redis.resp import Connection, Reply
 from upstash_helper.sandbox.redis.servers import NO_ADDRESS, Capability, Passwords, Role, ServerConfig, User
 from upstash_helper.sandbox.redis.tls import TlsProxy

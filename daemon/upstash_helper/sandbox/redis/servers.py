@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Protocol
 import msgspec
 
 from upstash_helper.sandbox.redis.dialect.translation import Dialect
-from upstash_helper.sandbox.redis.gateway.monitor import Monitors
+from upstash_helper.sandbox.redis.monitor import Monitors
 from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 Role = Literal["default", "default_ro"]

@@ -13,10 +13,10 @@ from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, T
 from upstash_helper.sandbox.redis.gateway.blocking import COMMANDS as BLOCKING_COMMANDS
 from upstash_helper.sandbox.redis.gateway.blocking import BlockedCommands, timeout_of
 from upstash_helper.sandbox.redis.gateway.expectations import NextReply, Replies
-from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.gateway.replies import parse_reply
 from upstash_helper.sandbox.redis.gateway.requests import Command, Item, Malformed, Oversized, RequestReader
 from upstash_helper.sandbox.redis.gateway.transaction import Transaction, converted
+from upstash_helper.sandbox.redis.monitor import Monitors
 from upstash_helper.sandbox.redis.resp import encode_command
 
 LINGER_SECONDS = 1.0
@@ -324,10 +324,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def _sees_every_command(self) -> bool:
         return (
-            self._transaction is not None
-            or self._held is not None
-            or self._monitoring
-            or len(self._host.monitors) > 0
+            self._transaction is not None or self._held is not None or self._monitoring or len(self._host.monitors) > 0
         )
 
     def _track(self, output: list[bytes]) -> None:

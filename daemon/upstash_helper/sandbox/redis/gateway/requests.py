@@ -113,7 +113,7 @@ class RequestReader:
                         arguments = _split_inline(bytes(buffer[position:end]))
                         start = forwarded = position = end + 1
                         if arguments:
-                            # Encoded anew, so that the server does not have to agree about the quotes.
+                            # Encoded again, so that the server does not have to agree about the quotes.
                             yield Command(arguments, encode_command(*arguments))
                         continue
                     end = buffer.find(b"\r\n", position, position + MAX_NUMBER_BYTES)

@@ -9,7 +9,7 @@ from typing import Protocol
 from upstash_helper.sandbox.redis.dialect.commands import translate
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
 from upstash_helper.sandbox.redis.gateway.blocking import BlockedCommands, timeout_of
-from upstash_helper.sandbox.redis.gateway.monitor import Monitors
+from upstash_helper.sandbox.redis.monitor import Monitors
 from upstash_helper.sandbox.redis.resp import Connection, ErrorReply, Reply
 from upstash_helper.sandbox.redis.servers import User
 

@@ -16,8 +16,8 @@ from upstash_helper.sandbox.redis.dialect.translation import Dialect
 from upstash_helper.sandbox.redis.gateway.admin import AdminConnection
 from upstash_helper.sandbox.redis.gateway.blocking import COMMANDS as BLOCKING_COMMANDS
 from upstash_helper.sandbox.redis.gateway.client import CONNECTION_COMMANDS, ClientConnection
-from upstash_helper.sandbox.redis.gateway.monitor import Monitors
 from upstash_helper.sandbox.redis.gateway.runner import CommandRunner
+from upstash_helper.sandbox.redis.monitor import Monitors
 from upstash_helper.sandbox.redis.resp import Connection, Reply, SimpleString
 from upstash_helper.sandbox.redis.servers import NO_ADDRESS, Capability, Passwords, Role, ServerConfig, User
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
@@ -100,7 +100,7 @@ class GatewayServer:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start_server())
             self._starting.add_done_callback(self._started)
-        # Whoever waits for the start may be cancelled. The others still need it.
+        # A caller that waits for the start may be cancelled. The others still need it.
         await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
