@@ -214,6 +214,27 @@ def bench_floods(*, quick: bool) -> None:
                         sys.stdout.flush()
 
 
+def bench_databases(*, quick: bool) -> None:
+    """Measure the sandbox's databases: idle ones, and the commands of one client next to a plain Valkey's."""
+    from tests.bench import databases
+
+    seconds = 1.0 if quick else 10.0
+    for count, home in zip((1, 3) if quick else (1, 10, 100), homes(3), strict=False):
+        idle = asyncio.run(databases.idle(home / "data", count, seconds))
+        for name, cost in (("created", idle.created), ("used once", idle.used)):
+            sys.stdout.write(
+                f"sandbox, {count} idle databases, {name}: {cost.pss / MEGABYTE:.1f} MB proportional memory, "
+                f"{cost.cpu_seconds:.3f} s CPU in {seconds:.0f} s\n"
+            )
+        sys.stdout.write(f"sandbox, {count} databases: {idle.ready_seconds:.3f} s from its start to ready\n")
+        sys.stdout.flush()
+    for home in homes(1):
+        rates = asyncio.run(databases.rates(home / "data", free_port(), [1, 100], 0.3 if quick else 3.0))
+        for depth, rate in rates.items():
+            report(f"SET over TCP, {depth} at once, over a plain Valkey", rate.tcp, rate.plain, "/s")
+            report(f"SET over REST, {depth} at once, over a plain Valkey", rate.rest, rate.plain, "/s")
+
+
 BENCHES: dict[str, Callable[..., None]] = {
     "start": bench_start,
     "idle": bench_idle,
@@ -222,6 +243,7 @@ BENCHES: dict[str, Callable[..., None]] = {
     "tray": bench_tray,
     "activation": bench_activation,
     "floods": bench_floods,
+    "databases": bench_databases,
 }
 
 

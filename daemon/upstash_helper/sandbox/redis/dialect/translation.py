@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from upstash_helper.sandbox.redis.records import MAX_RECORD_BYTES, MAX_REQUEST_BYTES
-from upstash_helper.sandbox.redis.resp import Reply
+from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 MAX_SCRIPTS = 10_000
 """How many scripts are remembered for each database. An older one is loaded again by its client, after NOSCRIPT."""
@@ -47,6 +47,8 @@ class Dialect:
         self.addresses: dict[int, tuple[bytes, bytes]] = {}
         """The two ends of each TCP connection, by the server's client ID. The server sees only a Unix socket."""
 
+        self.after_start: list[Callable[[Connection], Awaitable[None]]] = []
+        """Called like ``AFTER_START`` of ``commands``, and after those, for this database only."""
         self.keep_notifications: Callable[[bytes], None] = lambda _: None
         """Keeps the value of ``notify-keyspace-events`` for the next start of the server."""
 

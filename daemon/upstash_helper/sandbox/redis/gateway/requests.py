@@ -23,6 +23,7 @@ MAX_UNAUTHENTICATED_BYTES = 16 * 1024
 """As in Redis, so that nobody makes the sandbox hold 10 MB before it is known who they are."""
 
 STAR, DOLLAR = b"*$"
+_SMALL_NUMBERS = {b"%d" % number: number for number in range(256)}
 
 
 class Command(NamedTuple):
@@ -64,7 +65,7 @@ class RequestReader:
         """Whether all commands are returned as ``Command``."""
         self.authenticated = False
         """Whether the limits for unauthenticated clients no longer apply."""
-        self._buffer: bytes | bytearray = b""
+        self._buffer = b""
         self._position = 0
         """Where to continue in the buffer, which begins with an incomplete command."""
         self._missing = -1
@@ -78,13 +79,9 @@ class RequestReader:
     # One function, because it runs for every command: calls would cost more than anything else here.
     def feed(self, data: bytes) -> Iterator[Item]:  # noqa: C901, PLR0912, PLR0915
         """Yield the commands that are complete with these bytes."""
-        buffer: bytes | bytearray = data
-        if self._buffer:
-            if isinstance(self._buffer, bytes):
-                self._buffer = bytearray(self._buffer)
-            self._buffer += data
-            buffer = self._buffer
+        buffer = self._buffer + data if self._buffer else data
         length = len(buffer)
+        small, limit, special = _SMALL_NUMBERS, self.limit, self.special
         position, missing, name = self._position, self._missing, self._name
         start = forwarded = 0
         """``buffer[forwarded:start]`` are complete commands that need no attention."""
@@ -108,9 +105,9 @@ class RequestReader:
                                 raise _MalformedError(b"too big inline request")
                             break
                         if forwarded < start:
-                            yield bytes(buffer[forwarded:start])
+                            yield buffer[forwarded:start]
                         forwarded = start
-                        arguments = _split_inline(bytes(buffer[position:end]))
+                        arguments = _split_inline(buffer[position:end])
                         start = forwarded = position = end + 1
                         if arguments:
                             # Encoded again, so that the server does not have to agree about the quotes.
@@ -121,12 +118,14 @@ class RequestReader:
                         if length - position >= MAX_NUMBER_BYTES:
                             raise _MalformedError(b"too big mbulk count string")
                         break
-                    count = bytes(buffer[position + 1 : end])
-                    missing = _number(count.removeprefix(b"-"), MAX_ARGUMENTS, b"invalid multibulk length")
+                    count = buffer[position + 1 : end]
+                    missing = small.get(count, -1)
+                    if missing < 0:
+                        missing = _number(count.removeprefix(b"-"), MAX_ARGUMENTS, b"invalid multibulk length")
                     position = end + 2
                     if missing == 0 or count.startswith(b"-"):
                         if forwarded < start:
-                            yield bytes(buffer[forwarded:start])
+                            yield buffer[forwarded:start]
                         missing, forwarded = -1, position
                         continue
                     if not self.authenticated and missing > MAX_UNAUTHENTICATED_ARGUMENTS:
@@ -136,35 +135,40 @@ class RequestReader:
                     if position >= length:
                         break
                     if buffer[position] != DOLLAR:
-                        raise _MalformedError(b"expected '$', got '%c'" % (buffer[position] & 0x7F or 0x20))
+                        got = buffer[position : position + 1]
+                        shown = got if got.isalnum() else b"another byte"
+                        raise _MalformedError(b"expected '$', got '%b'" % shown)
                     end = buffer.find(b"\r\n", position, position + MAX_NUMBER_BYTES)
                     if end < 0:
                         if length - position >= MAX_NUMBER_BYTES:
                             raise _MalformedError(b"too big bulk count string")
                         break
-                    size = _number(buffer[position + 1 : end], MAX_BULK_BYTES, b"invalid bulk length")
+                    digits = buffer[position + 1 : end]
+                    size = small.get(digits, -1)
+                    if size < 0:
+                        size = _number(digits, MAX_BULK_BYTES, b"invalid bulk length")
                     if not self.authenticated and size > MAX_UNAUTHENTICATED_BYTES:
                         raise _MalformedError(b"unauthenticated bulk length")
                     after = end + size + 4
-                    if after - start > self.limit:
+                    if after - start > limit:
                         self._discarded, self._to_skip, self._missing = position - start, 0, missing
                         break
                     if after > length:
                         break
                     if not name:
-                        name = bytes(buffer[end + 2 : after - 2]).lower() or b" "
+                        name = buffer[end + 2 : after - 2].lower() or b" "
                     position = after
                     missing -= 1
                 if self._discarded:
                     if forwarded < start:
-                        yield bytes(buffer[forwarded:start])
+                        yield buffer[forwarded:start]
                     continue
                 if missing:
                     break
-                if self.every_command or name in self.special:
+                if self.every_command or name in special:
                     if forwarded < start:
-                        yield bytes(buffer[forwarded:start])
-                    raw = bytes(buffer[start:position])
+                        yield buffer[forwarded:start]
+                    raw = buffer[start:position]
                     forwarded = position
                     start = position  # in case the consumer stops here
                     missing = -1
@@ -172,19 +176,17 @@ class RequestReader:
                 missing = -1
         except _MalformedError as error:
             if forwarded < start:
-                yield bytes(buffer[forwarded:start])
+                yield buffer[forwarded:start]
             yield Malformed(b"ERR Protocol error: " + error.text)
             return
         if forwarded < start:
-            yield bytes(buffer[forwarded:start])
-        self._buffer = buffer if start == 0 else buffer[start:]
-        self._position, self._missing, self._name = (
-            position - start,
-            missing if not self._discarded else self._missing,
-            name,
-        )
+            yield buffer[forwarded:start]
+        self._buffer = buffer[start:]
+        self._position, self._name = position - start, name
+        if not self._discarded:
+            self._missing = missing
 
-    def _discard(self, buffer: bytes | bytearray, position: int) -> tuple[int, int]:
+    def _discard(self, buffer: bytes, position: int) -> tuple[int, int]:
         """
         Skip what is in the buffer of an oversized command.
 
@@ -223,7 +225,7 @@ class _MalformedError(Exception):
         self.text = text
 
 
-def _number(digits: bytes | bytearray, maximum: int, error: bytes) -> int:
+def _number(digits: bytes, maximum: int, error: bytes) -> int:
     # int() also accepts signs, spaces, and underscores.
     if not digits.isdigit() or (number := int(digits)) > maximum:
         raise _MalformedError(error)

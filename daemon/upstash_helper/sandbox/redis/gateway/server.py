@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -24,6 +24,8 @@ from upstash_helper.sandbox.redis.tls import CertificateAuthority
 from upstash_helper.sandbox.redis.valkey import ValkeyServer
 
 BACKLOG = 128
+IDLE_SECONDS = 600.0
+"""A server that nobody has used for this long, and that has no clients, is stopped until its next use."""
 
 
 class GatewayServer:
@@ -37,18 +39,31 @@ class GatewayServer:
     kind: ClassVar[Literal["valkey", "fakeredis"]] = "valkey"
     capabilities: ClassVar[frozenset[Capability]] = ValkeyServer.capabilities
 
-    def __init__(self, *, server: ValkeyServer, authority: CertificateAuthority, starts: asyncio.Semaphore) -> None:
+    def __init__(
+        self,
+        *,
+        server: ValkeyServer,
+        authority: CertificateAuthority,
+        starts: asyncio.Semaphore,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         """
         Args:
             server: The server, which listens on its Unix socket only.
             authority: The certificate authority for a database with TLS.
             starts: Limits how many servers start at the same time.
+            idle_seconds: How long the server runs without being used.
         """
         self.dialect = Dialect()
         self.dialect.keep_notifications = server.keep_notifications
         self._server = server
         self._authority = authority
         self._starts = starts
+        self._idle_seconds = idle_seconds
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._stopping_idle: asyncio.Task[None] | None = None
+        self._uses = 0
+        """How many callers use the server now."""
         self._special = self._special_commands()
         self._listener: asyncio.Server | None = None
         self._config: ServerConfig | None = None
@@ -121,12 +136,14 @@ class GatewayServer:
 
     async def connect_as(self, user: User) -> Connection:
         """See ``DatabaseServer``."""
-        await self.ensure_running()
-        return await Connection.open(self._server.socket, user=user.name, password=user.password)
+        with self._using():
+            await self.ensure_running()
+            return await Connection.open(self._server.socket, user=user.name, password=user.password)
 
     async def run(self, user: Role | User, commands: list[list[bytes]], source: bytes = NO_ADDRESS) -> list[Reply]:
         """See ``DatabaseServer``."""
-        return await self._runner.run(user if isinstance(user, User) else self._user(user), commands, source)
+        with self._using():
+            return await self._runner.run(user if isinstance(user, User) else self._user(user), commands, source)
 
     # --- changes ---
 
@@ -158,29 +175,33 @@ class GatewayServer:
 
     async def snapshot(self, target: Path) -> None:
         """See ``DatabaseServer``."""
-        await self.ensure_running()
-        await self._server.snapshot(target)
+        with self._using():
+            await self.ensure_running()
+            await self._server.snapshot(target)
 
     async def restore(self, source: Path) -> None:
         """See ``DatabaseServer``."""
-        await self.ensure_running()
-        async with self._change:
-            await self._drop_clients()
-            await self._server.restore(source)
-            await self._prepare()
+        with self._using():
+            await self.ensure_running()
+            async with self._change:
+                await self._drop_clients()
+                await self._server.restore(source)
+                await self._prepare()
 
     # --- facts ---
 
     async def info(self) -> dict[str, str]:
         """See ``DatabaseServer``."""
-        await self.ensure_running()
-        # The server also counts connections of the sandbox, which are kept for later.
-        return {**await self._server.info(), "connected_clients": str(len(self._clients) + 1)}
+        with self._using():
+            await self.ensure_running()
+            # The server also counts connections of the sandbox, which are kept for later.
+            return {**await self._server.info(), "connected_clients": str(len(self._clients) + 1)}
 
     async def commands_in(self, category: Literal["read", "write"]) -> frozenset[str]:
         """See ``DatabaseServer``."""
-        await self.ensure_running()
-        return await self._server.commands_in(category)
+        with self._using():
+            await self.ensure_running()
+            return await self._server.commands_in(category)
 
     # --- for the clients' connections ---
 
@@ -191,6 +212,7 @@ class GatewayServer:
     def closed(self, client: ClientConnection) -> None:
         """Note that a connection is closed."""
         self._clients.discard(client)
+        self._set_idle_timer()
 
     def wake(self) -> None:
         """Make the server look for passed timeouts."""
@@ -213,6 +235,54 @@ class GatewayServer:
         passwords = self._current.passwords
         return User(role, passwords.default if role == "default" else passwords.read_only)
 
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Keep the server running during the body."""
+        self._uses += 1
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            self._set_idle_timer()
+
+    @property
+    def _in_use(self) -> bool:
+        return self._uses > 0 or bool(self._clients)
+
+    def _set_idle_timer(self) -> None:
+        """Stop the server later, unless it is used again."""
+        self._cancel_idle_timer()
+        if not self._in_use and self._server.running and self._listener is not None:
+            self._idle_timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._idle)
+
+    def _cancel_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+
+    def _idle(self) -> None:
+        self._idle_timer = None
+        if not self._in_use:
+            self._stopping_idle = asyncio.create_task(self._stop_idle_server())
+
+    async def _stop_idle_server(self) -> None:
+        async with self._change:
+            if self._in_use or not self._server.running:
+                return
+            await self._runner.close()
+            await self._admin.close()
+            if await self._has_other_connections():
+                self._set_idle_timer()
+            else:
+                await self._server.stop()
+
+    async def _has_other_connections(self) -> bool:
+        """Return whether the server has connections of ``connect``, which may be open for a long time."""
+        try:
+            return int((await self._server.info())["connected_clients"]) > 1  # one asks
+        except ServerError:
+            return False
+
     @asynccontextmanager
     async def _changing(self, **changes: object) -> AsyncIterator[None]:
         """Change the configuration that the next start has, and run the body, while the server does not start."""
@@ -231,6 +301,7 @@ class GatewayServer:
                 except BaseException:
                     await self._server.stop()
                     raise
+                self._set_idle_timer()
 
     def _started(self, task: asyncio.Task[None]) -> None:
         self._starting = None
@@ -243,7 +314,7 @@ class GatewayServer:
         self.dialect.forget_scripts()
         async with await self._server.connect_as_admin() as admin:
             self.dialect.restricted = await _restricted_commands(admin)
-            for prepare in AFTER_START:
+            for prepare in (*AFTER_START, *self.dialect.after_start):
                 await prepare(admin)
         self._special = self._special_commands()
 
@@ -271,6 +342,7 @@ class GatewayServer:
 
     async def _close(self) -> None:
         """Stop listening, and close all connections but the one that stops the server."""
+        self._cancel_idle_timer()
         await self._stop_listening()
         await self._drop_clients()
         await self._admin.close()
