@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from upstash_helper.sandbox.errors import RequestError
-from upstash_helper.sandbox.redis.records import MIB, NewDatabase, Plan, Platform
+from upstash_helper.sandbox.redis.records import MAX_RECORD_BYTES, MAX_REQUEST_BYTES, NewDatabase, Plan, Platform
 from upstash_helper.sandbox.teams import AssignableRole, Role
 
 ReadRegion = Literal[
@@ -211,9 +211,9 @@ class Database(msgspec.Struct, kw_only=True, omit_defaults=False):
     endpoint: str
     tls: bool
     db_max_clients: int = 1000
-    db_max_request_size: int = 10 * MIB
+    db_max_request_size: int = MAX_REQUEST_BYTES
     db_disk_threshold: int
-    db_max_entry_size: int = 100 * MIB
+    db_max_entry_size: int = MAX_RECORD_BYTES
     db_memory_threshold: int
     db_max_commands_per_second: int = 10_000
     db_request_limit: int = 8_024_278_031_528_736_858

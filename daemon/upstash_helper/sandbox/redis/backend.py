@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,8 @@ from upstash_helper.sandbox.errors import StartupError
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.servers import DatabaseServer
 from upstash_helper.sandbox.redis.tls import CertificateAuthority, TlsProxy
+
+MAX_CONCURRENT_STARTS = 8
 
 
 class Backend(msgspec.Struct, frozen=True):
@@ -56,17 +59,16 @@ def find_valkey() -> Path:
 
 
 def _valkey(folder: Folder, authority: CertificateAuthority, binary: Path) -> Backend:
+    from upstash_helper.sandbox.redis.gateway.server import GatewayServer
     from upstash_helper.sandbox.redis.valkey import ValkeyServer
 
     _ = folder.sockets  # now: a problem with it is reported at the start, not with the first database
 
+    starts = asyncio.Semaphore(MAX_CONCURRENT_STARTS)
+
     def new_server(database_id: str) -> DatabaseServer:
-        return ValkeyServer(
-            binary=binary,
-            folder=folder.database(database_id),
-            socket=folder.socket(database_id),
-            tls_proxy=TlsProxy(authority),
-        )
+        server = ValkeyServer(binary=binary, folder=folder.database(database_id), socket=folder.socket(database_id))
+        return GatewayServer(server=server, authority=authority, starts=starts)
 
     return Backend("valkey", new_server)
 

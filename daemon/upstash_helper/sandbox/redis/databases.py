@@ -1,4 +1,4 @@
-"""The databases of all accounts. Each has a record, a folder, and a running server."""
+"""The databases of all accounts. Each has a record, a folder, and a server that starts with its first use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from upstash_helper.sandbox.accounts import Owner
 from upstash_helper.sandbox.errors import PortInUse, RequestError, ServerError
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.records import MEMORY_LIMITS, DatabaseRecord, DatabaseRecords, NewDatabase
-from upstash_helper.sandbox.redis.resp import Connection
-from upstash_helper.sandbox.redis.servers import DatabaseServer, Passwords, Role, ServerConfig, ports_to_try
+from upstash_helper.sandbox.redis.resp import Connection, Reply
+from upstash_helper.sandbox.redis.servers import DatabaseServer, Passwords, Role, ServerConfig, User, ports_to_try
 from upstash_helper.system import open_files
 
-MAX_CONCURRENT_STARTS = 8
 MAX_DATABASES = 100
-"""Per account or team. Each database is a process."""
+"""Per account or team. Each database that is used is a process."""
+
+
+Commands = list[list[bytes]]
+Replies = list[Reply]
 
 
 class Database:
@@ -74,18 +77,22 @@ class Databases:
     # --- all databases ---
 
     async def start(self) -> None:
-        """Start all servers. A database whose server does not start stays listed; its next use starts it again."""
-        slots = asyncio.Semaphore(MAX_CONCURRENT_STARTS)
+        """
+        Listen on the ports of all databases. Their servers start later, with the first use.
+
+        A database without a port stays listed; its next use gives it one.
+        """
         for record in self._records.databases():
             self._databases[record.id] = self._new_database(record)
 
         async def start_one(database: Database) -> None:
-            async with slots:
-                try:
-                    await self._start_server(database)
-                    self._records.put(database.record)
-                except ServerError as error:
-                    self._report(f"The database {database.record.name} did not start: {error}")
+            port = database.record.port
+            try:
+                await self._listen(database)
+            except ServerError as error:
+                self._report(f"The database {database.record.name} did not start: {error}")
+            if database.record.port != port:
+                self._records.put(database.record)
 
         await asyncio.gather(*map(start_one, self._databases.values()))
         self._remove_orphaned_folders()
@@ -139,7 +146,7 @@ class Databases:
 
     async def create(self, owner: Owner, new: NewDatabase) -> Database:
         """
-        Create a database and start its server.
+        Create a database, to which clients can connect.
 
         Raises:
             RequestError: If the read regions are invalid, or the owner has the maximum number of databases.
@@ -163,7 +170,7 @@ class Databases:
         )
         database = self._new_database(record)
         try:
-            await self._start_server(database)
+            await self._listen(database)
         except BaseException:
             # Also if cancelled: nothing else has a reference to this server.
             await self._remove(database)
@@ -192,29 +199,37 @@ class Databases:
         async with database.lock:
             if database.record.id not in self._databases:
                 raise RequestError(404, "database not found")
-            if not database.server.running:
-                # It was killed, or it did not start with the sandbox.
-                await self._start_server(database)
+            if not database.server.listening:
+                # It did not start with the sandbox.
+                await self._listen(database)
             yield database
             database.record = msgspec.structs.replace(database.record, **changes)
             self._records.put(database.record)
 
     async def connect(self, database: Database, role: Role) -> Connection:
         """Return a new connection to the database's server."""
-        if not database.server.running:
+        await self._require_listening(database)
+        return await database.server.connect(role)
+
+    async def run(self, database: Database, user: Role | User, commands: Commands) -> Replies:
+        """Run commands as clients send them, and return their replies in order. See ``DatabaseServer``."""
+        await self._require_listening(database)
+        return await database.server.run(user, commands)
+
+    async def _require_listening(self, database: Database) -> None:
+        if not database.server.listening:
             async with self.change(database):
                 pass
-        return await database.server.connect(role)
 
     def _new_database(self, record: DatabaseRecord) -> Database:
         return Database(record, self._new_server(record.id), self._folder.database(record.id))
 
-    async def _start_server(self, database: Database) -> None:
+    async def _listen(self, database: Database) -> None:
         record = database.record
         reserved = frozenset(other.record.port for other in self._databases.values()) - {record.port}
         for port in ports_to_try(self._host, record.port, avoid=reserved):
             try:
-                await database.server.start(config_of(record, self._host, port))
+                await database.server.listen(config_of(record, self._host, port))
             except PortInUse:
                 continue
             if record.port not in {0, port}:

@@ -29,8 +29,10 @@ from fakeredis._socket import FakeSocket
 from fakeredis.model._command_info import get_commands_by_category
 
 from upstash_helper.sandbox.errors import PortInUse, ServerError
-from upstash_helper.sandbox.redis.resp import Connection
-from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
+from upstash_helper.sandbox.redis.dialect.translation import Dialect
+from upstash_helper.sandbox.redis.gateway.runner import CommandRunner
+from upstash_helper.sandbox.redis.resp import Connection, Reply
+from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig, User
 from upstash_helper.sandbox.redis.tls import TlsProxy
 from upstash_helper.system import open_files, private_files
 
@@ -67,11 +69,28 @@ class FakeredisServer:
         self._server: AuthenticatingServer | None = None
         self._thread: threading.Thread | None = None
         self._config: ServerConfig | None = None
+        self.dialect = Dialect()
+        self._runner = CommandRunner(self)
+
+    @property
+    def listening(self) -> bool:
+        """See ``DatabaseServer``."""
+        return self.running
 
     @property
     def running(self) -> bool:
         """See ``DatabaseServer``."""
         return self._thread is not None and self._thread.is_alive()
+
+    async def listen(self, config: ServerConfig) -> None:
+        """See ``DatabaseServer``. It needs no process, so it starts at once."""
+        await self.start(config)
+
+    async def ensure_running(self) -> None:
+        """See ``DatabaseServer``. It always runs while it listens."""
+
+    def wake(self) -> None:
+        """Do nothing: timeouts are exact."""
 
     async def start(self, config: ServerConfig) -> None:
         """See ``DatabaseServer``."""
@@ -96,20 +115,32 @@ class FakeredisServer:
     async def kill(self) -> None:
         """See ``DatabaseServer``."""
         await self._tls_proxy.stop()
+        await self._runner.close()
         server, self._server = self._server, None
         if server is not None:
             await asyncio.to_thread(server.close)
 
     async def connect(self, role: Role) -> Connection:
         """See ``DatabaseServer``."""
+        return await self.connect_as(self._user(role))
+
+    async def connect_as(self, user: User) -> Connection:
+        """Return a new connection, authenticated as a user."""
+        return await Connection.open(self._address, user=user.name, password=user.password)
+
+    async def run(self, user: Role | User, commands: list[list[bytes]]) -> list[Reply]:
+        """See ``DatabaseServer``."""
+        return await self._runner.run(user if isinstance(user, User) else self._user(user), commands)
+
+    def _user(self, role: Role) -> User:
         passwords = self._running_server.passwords
-        password = passwords.default if role == "default" else passwords.read_only
-        return await Connection.open(self._address, user=role, password=password)
+        return User(role, passwords.default if role == "default" else passwords.read_only)
 
     async def set_passwords(self, passwords: Passwords) -> None:
         """See ``DatabaseServer``."""
         self._running_server.passwords = passwords
         await self._tls_proxy.drop_clients()
+        await self._runner.close()
         self._running_server.drop_clients()
 
     async def set_eviction(self, *, enabled: bool) -> None:
@@ -132,6 +163,7 @@ class FakeredisServer:
 
     async def restore(self, source: Path) -> None:
         """See ``DatabaseServer``."""
+        await self._runner.close()
         self._running_server.drop_clients()
         await asyncio.to_thread(_load, self._running_server, source)
 

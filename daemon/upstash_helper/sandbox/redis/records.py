@@ -26,6 +26,10 @@ MEMORY_LIMITS: dict[Plan, int] = {
     "fixed_500gb": 500 * 1024 * MIB,
 }
 """The maximum size of the data on each plan, in bytes."""
+MAX_REQUEST_BYTES = 10 * MIB
+"""Of one command, or of one request to the REST API, on every plan."""
+MAX_RECORD_BYTES = 100 * MIB
+"""Of the value of one key."""
 
 
 class NewDatabase(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -110,16 +111,27 @@ class Connection:
             raise ServerError(f"{arguments[0]!s} failed: {reply.text.decode(errors='replace')}")
         return reply
 
-    async def pipeline(self, commands: list[tuple[bytes | str | int, ...]]) -> list[Reply]:
+    @property
+    def closed(self) -> bool:
+        """Whether the server has closed the connection."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    async def pipeline(
+        self, commands: list[tuple[bytes | str | int, ...]], replied: Callable[[int], None] | None = None
+    ) -> list[Reply]:
         """
         Send several commands at once and return their replies in order.
+
+        Args:
+            commands: The commands.
+            replied: Called with the index of each command when the server has replied to it.
 
         Raises:
             ServerError: If the connection breaks.
         """
         try:
             self._writer.write(b"".join(encode_command(*command) for command in commands))
-            _, replies = await asyncio.gather(self._writer.drain(), self._read_all(len(commands)))
+            _, replies = await asyncio.gather(self._writer.drain(), self._read_all(len(commands), replied))
         except (OSError, EOFError, ValueError) as error:
             raise ServerError("the database's server closed the connection") from error
         return replies
@@ -132,8 +144,13 @@ class Connection:
         except OSError:
             return
 
-    async def _read_all(self, count: int) -> list[Reply]:
-        return [await self._read(MAX_NESTING) for _ in range(count)]
+    async def _read_all(self, count: int, replied: Callable[[int], None] | None) -> list[Reply]:
+        replies = []
+        for index in range(count):
+            replies.append(await self._read(MAX_NESTING))
+            if replied:
+                replied(index)
+        return replies
 
     async def _read(self, depth: int) -> Reply:
         line = (await self._reader.readuntil(b"\r\n"))[:-2]

@@ -85,9 +85,8 @@ class RestApi:
         return _response(request, result, [_as_json(reply, request) for reply in result])
 
     async def _run(self, database: Database, role: Role, commands: list[Command]) -> list[Reply]:
-        # One connection per request, so that no state of one request affects the next.
-        async with await self._databases.connect(database, role) as connection:
-            return await connection.pipeline([tuple(command) for command in commands])
+        # Connections are used again: `CONNECTION_COMMANDS` are all that could change their state for the next request.
+        return await self._databases.run(database, role, commands)
 
     def _authenticate(self, request: web.Request) -> tuple[Database, Role]:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

@@ -11,7 +11,8 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
-from upstash_helper.sandbox.redis.resp import Connection
+from upstash_helper.sandbox.redis.dialect.translation import Dialect
+from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 Role = Literal["default", "default_ro"]
 """The ACL users of a database: full access and read-only access. The names are Upstash's."""
@@ -30,6 +31,16 @@ class Passwords(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return "Passwords(…)"
+
+
+class User(msgspec.Struct, frozen=True):
+    """A user of one database, with the password that the server knows."""
+
+    name: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"User({self.name}, …)"
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,17 +64,35 @@ class DatabaseServer(Protocol):
     kind: ClassVar[Literal["valkey", "fakeredis"]]
     capabilities: ClassVar[frozenset[Capability]]
 
+    dialect: Dialect
+    """For the translation of commands."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether clients can connect to the public port."""
+
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not exited."""
+        """Whether the server has been started and has not exited."""
 
-    async def start(self, config: ServerConfig) -> None:
+    async def listen(self, config: ServerConfig) -> None:
         """
-        Load the data from the database's folder, and return once clients can connect.
+        Listen on the public port. The server starts with the first use.
 
         Raises:
             PortInUse: If another program uses the port.
         """
+
+    async def start(self, config: ServerConfig) -> None:
+        """
+        Listen on the public port, and start the server with the data from the database's folder.
+
+        Raises:
+            PortInUse: If another program uses the port.
+        """
+
+    async def ensure_running(self) -> None:
+        """Start the server if it is not running. Callers at the same time share one start."""
 
     async def stop(self) -> None:
         """Save the data and stop."""
@@ -73,6 +102,14 @@ class DatabaseServer(Protocol):
 
     async def connect(self, role: Role) -> Connection:
         """Return a new connection, authenticated as one of the users."""
+
+    async def run(self, user: Role | User, commands: list[list[bytes]]) -> list[Reply]:
+        """
+        Run commands as clients send them, and return their replies in order.
+
+        They must leave the connection as it was. A transaction (MULTI to EXEC) must begin with the first and end with
+        the last command.
+        """
 
     async def set_passwords(self, passwords: Passwords) -> None:
         """Replace the passwords and disconnect all clients."""

@@ -1,10 +1,11 @@
-"""A TLS-terminating proxy for database servers, and the sandbox's certificate authority."""
+"""The sandbox's certificate authority, and a TLS-terminating proxy for servers that have no gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ssl
+import threading
 from pathlib import Path
 
 from upstash_helper.sandbox.errors import PortInUse, ServerError
@@ -27,6 +28,7 @@ class CertificateAuthority:
         self._folder = folder
         self._host = host
         self._context: ssl.SSLContext | None = None
+        self._lock = threading.Lock()
 
     def ensure(self) -> Path:
         """Create the authority if it does not exist. Return the path of its certificate."""
@@ -41,16 +43,20 @@ class CertificateAuthority:
 
     def context(self) -> ssl.SSLContext:
         """Return a server's TLS context, with a certificate for the loopback addresses."""
-        if self._context is None:
-            import trustme
+        with self._lock:  # many databases may need it at the same time
+            if self._context is None:
+                self._context = self._new_context()
+            return self._context
 
-            self.ensure()
-            authority = trustme.CA.from_pem(self._folder.ca_certificate.read_bytes(), self._folder.ca_key.read_bytes())
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            authority.issue_cert(*dict.fromkeys([self._host, "127.0.0.1", "::1", "localhost"])).configure_cert(context)
-            self._context = context
-        return self._context
+    def _new_context(self) -> ssl.SSLContext:
+        import trustme
+
+        self.ensure()
+        authority = trustme.CA.from_pem(self._folder.ca_certificate.read_bytes(), self._folder.ca_key.read_bytes())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        authority.issue_cert(*dict.fromkeys([self._host, "127.0.0.1", "::1", "localhost"])).configure_cert(context)
+        return context
 
 
 class TlsProxy:

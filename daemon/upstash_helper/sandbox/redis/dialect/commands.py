@@ -1,0 +1,41 @@
+"""The entry point: which commands are translated, and what has to be loaded into a server that has started."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from upstash_helper.sandbox.redis.dialect import config, permissions, scripts
+from upstash_helper.sandbox.redis.dialect.translation import Dialect, Translation
+from upstash_helper.sandbox.redis.resp import Connection
+
+Translator = Callable[[Sequence[bytes], Dialect], Translation | None]
+
+TRANSLATORS: dict[bytes, Translator] = {
+    b"config": config.translate_config,
+    b"eval": scripts.translate_eval,
+    b"eval_ro": scripts.translate_eval,
+    b"evalsha": scripts.translate_evalsha,
+    b"evalsha_ro": scripts.translate_evalsha,
+    b"script": scripts.translate_script,
+}
+"""By the command's name in lower case. None: the command is sent unchanged."""
+
+AFTER_START: list[Callable[[Connection], Awaitable[None]]] = []
+"""Called in this order after each start of a server, with an administrator's connection, before clients' commands."""
+
+
+def special_commands(dialect: Dialect) -> frozenset[bytes]:
+    """Return the names of all commands, in lower case, for which ``translate`` may not return None."""
+    return frozenset(TRANSLATORS) | permissions.restricted_names(dialect.restricted)
+
+
+def translate(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
+    """
+    Return what is sent to the server in place of a client's command, or None to send it unchanged.
+
+    Raises:
+        Refused: If it is not sent.
+    """
+    permissions.check(command, dialect)
+    translator = TRANSLATORS.get(command[0].lower())
+    return translator(command, dialect) if translator else None

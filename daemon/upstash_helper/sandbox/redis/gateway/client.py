@@ -1,0 +1,377 @@
+"""One client's connection, and the connection to the server that it is forwarded to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from upstash_helper.sandbox.errors import ServerError
+from upstash_helper.sandbox.redis.dialect.commands import translate
+from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
+from upstash_helper.sandbox.redis.gateway.blocking import COMMANDS as BLOCKING_COMMANDS
+from upstash_helper.sandbox.redis.gateway.blocking import BlockedCommands, timeout_of
+from upstash_helper.sandbox.redis.gateway.expectations import NextReply, Replies
+from upstash_helper.sandbox.redis.gateway.replies import parse_reply
+from upstash_helper.sandbox.redis.gateway.requests import Command, Malformed, Oversized, RequestReader
+from upstash_helper.sandbox.redis.gateway.transaction import Transaction, converted
+from upstash_helper.sandbox.redis.resp import encode_command
+
+LINGER_SECONDS = 1.0
+"""How long a client may take to read an error before its connection is reset."""
+
+SUBSCRIBING = frozenset({b"subscribe", b"psubscribe", b"ssubscribe"})
+CONNECTION_COMMANDS = frozenset({b"auth", b"hello", b"multi", b"exec", b"discard", b"reset", b"client"}) | SUBSCRIBING
+"""They change the state of a connection that the gateway has to know."""
+
+
+class Host(Protocol):
+    """What a client's connection needs from the database."""
+
+    dialect: Dialect
+
+    @property
+    def special(self) -> frozenset[bytes]:
+        """The commands, in lower case, that a client's connection has to look at."""
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket of the server."""
+
+    async def ensure_running(self) -> None:
+        """
+        Start the server if it is not running.
+
+        Raises:
+            ServerError: If it does not start.
+        """
+
+    def wake(self) -> None:
+        """Make the server look for passed timeouts."""
+
+    def opened(self, client: ClientConnection) -> None:
+        """Note a new connection."""
+
+    def closed(self, client: ClientConnection) -> None:
+        """Note that a connection is closed."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads a client's requests, forwards them, and writes the server's replies."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._reader = RequestReader(special=frozenset(), limit=host.dialect.max_request_bytes)
+        self._replies = Replies()
+        self._blocked = BlockedCommands(host.wake)
+        self._transport: asyncio.Transport | None = None
+        self._server: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._transaction: Transaction | None = None
+        self._protocol = 2
+        self._subscribed = False
+        self._malformed = False
+        """Whether the client has sent something that is not RESP. What follows it is ignored."""
+        self._failed = False
+        """Whether an error has been written after which the connection is closed."""
+        self._silent = False
+        """Whether the server sends no replies (CLIENT REPLY OFF)."""
+        self._skips_next = False
+        """Whether it does not reply to the next command (CLIENT REPLY SKIP)."""
+        self._id: int | None = None
+        self.address = b""
+        """The client's address, as in CLIENT LIST."""
+
+    # --- the client's side ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connect to the server, and start it if necessary."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self._transport = transport
+        transport.pause_reading()
+        peer = transport.get_extra_info("peername") or ("", 0)
+        host = f"[{peer[0]}]" if ":" in peer[0] else peer[0]
+        self.address = f"{host}:{peer[1]}".encode()
+        self._host.opened(self)
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def data_received(self, data: bytes) -> None:
+        """Forward requests."""
+        if self._server is None or self._malformed or self._failed:
+            return
+        output: list[bytes] = []
+        self._reader.special = self._host.special
+        for item in self._reader.feed(data):
+            if isinstance(item, bytes):
+                self._skips_next = False
+                output.append(item)
+            elif isinstance(item, Command):
+                self._forward(item, output)
+            elif isinstance(item, Oversized):
+                limit = self._reader.limit
+                text = b"ERR max request size exceeded. Limit: %d bytes, Actual: %d bytes" % (limit, item.size)
+                self._refuse(text, output)
+            else:
+                self._end(item, output)
+        if self._transaction and not self._transaction.silent:
+            self._track(output)
+        if output:
+            self._server.write(output[0] if len(output) == 1 else b"".join(output))
+
+    def eof_received(self) -> bool:
+        """Pass on that the client sends nothing more. It may still read."""
+        if self._failed or self._transport is None or self._transport.get_extra_info("sslcontext") is not None:
+            return False
+        if self._server is not None and not self._server.is_closing():
+            self._server.write_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Close the connection to the server."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._server is not None:
+            self._server.abort()
+        self._blocked.clear()
+        if self._id is not None:
+            self._host.dialect.addresses.pop(self._id, None)
+        self._host.closed(self)
+
+    def pause_writing(self) -> None:
+        """Read no more replies until the client has read those it got."""
+        if self._server is not None:
+            self._server.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read replies again."""
+        if self._server is not None and not self._server.is_closing():
+            self._server.resume_reading()
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- the server's side ---
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await self._host.ensure_running()
+            transport, _ = await loop.create_unix_connection(lambda: _ServerConnection(self), str(self._host.socket))
+        except (ServerError, OSError) as error:
+            self.fail(b"ERR " + str(error).replace("\r", " ").replace("\n", " ").encode())
+            return
+        finally:
+            self._connecting = None
+        self._server = transport
+        if self._transport is None or self._transport.is_closing():
+            transport.abort()
+        else:
+            self._transport.resume_reading()
+
+    def replied(self, data: bytes) -> None:
+        """Write what the server has sent."""
+        if self._transport is not None:
+            self._transport.write(data if self._replies.idle else self._replies.edit(data))
+
+    def server_lost(self) -> None:
+        """Close the connection after all replies have been written."""
+        if self._transport is not None and not self._failed:
+            self._transport.close()
+
+    def pause_requests(self, *, paused: bool) -> None:
+        """Read no more requests until the server has read those it got, or read them again."""
+        if self._transport is not None and not self._transport.is_closing():
+            if paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def fail(self, text: bytes) -> None:
+        """Write an error, and close the connection once the client had the time to read it."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._failed = True
+        transport.write(b"-" + text + b"\r\n")
+        # With unread data, closing would reset the connection, and the client might not see the error.
+        transport.resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+
+    # --- commands ---
+
+    def _forward(self, command: Command, output: list[bytes]) -> None:
+        name = command.arguments[0].lower()
+        silent = self._silent or self._skips_next or (self._transaction is not None and self._transaction.silent)
+        self._skips_next = False
+        try:
+            translation = translate(command.arguments, self._host.dialect)
+        except Refused as refused:
+            self._refuse(refused.text, output, silent=silent)
+            return
+        raw = encode_command(*translation.command) if translation else command.raw
+        convert = translation.convert if translation else None
+        if name == b"client" and self._changes_replies(command.arguments, output):
+            return
+        if silent:
+            self._note_state(name, len(output), silent=True)
+            output.append(raw)
+        elif self._transaction:
+            self._forward_in_transaction(name, raw, translation, output)
+        elif name in {b"auth", b"hello"}:
+            self._authenticate(raw, output)
+        elif name in BLOCKING_COMMANDS and (timeout := timeout_of(command.arguments)) is not None:
+            self._block(raw, timeout, output)
+        elif convert:
+            self._mark(output)
+            self._replies.expect(NextReply(lambda reply: converted(reply, convert, self._protocol)))
+            output.append(raw)
+        else:
+            self._note_state(name, len(output))
+            output.append(raw)
+
+    def _note_state(self, name: bytes, position: int, *, silent: bool = False) -> None:
+        """Note the effect that a command has on the connection."""
+        if name == b"multi":
+            self._transaction = Transaction(position, silent=silent, not_begun=self._leave_transaction)
+            self._reader.every_command = True
+        elif name in {b"exec", b"discard"}:
+            self._leave_transaction()
+        elif name == b"reset":
+            self._reset()
+        elif name in SUBSCRIBING:
+            self._subscribed = True
+
+    def _reset(self) -> None:
+        self._leave_transaction()
+        self._protocol = 2
+        self._subscribed = self._silent = False
+
+    def _forward_in_transaction(
+        self, name: bytes, raw: bytes, translation: Translation | None, output: list[bytes]
+    ) -> None:
+        transaction = self._transaction
+        assert transaction is not None  # noqa: S101 - for the type checker
+        if name in {b"exec", b"discard", b"reset"}:
+            if name == b"exec" and transaction.converts:
+                self._track(output)
+                self._replies.expect(transaction.executed(lambda: self._protocol))
+            elif not transaction.tracked:
+                self._replies.expect(*transaction.markers())
+            self._leave_transaction()
+            if name == b"reset":
+                self._reset()
+        else:
+            expected = transaction.add(translation.convert if translation else None)
+            if transaction.tracked:
+                self._replies.expect(expected)
+            else:
+                transaction.expected.append(expected)
+        output.append(raw)
+
+    def _leave_transaction(self) -> None:
+        self._transaction = None
+        self._reader.every_command = False
+
+    def _track(self, output: list[bytes]) -> None:
+        """Expect each reply since MULTI, which is still among the parts that are about to be sent."""
+        transaction = self._transaction
+        if transaction is None or transaction.tracked:
+            return
+        transaction.tracked = True
+        marker = self._replies.new_marker()
+        output.insert(transaction.position, self._replies.encode_marker(marker, fails_transaction=self._subscribed))
+        self._replies.expect(marker, *transaction.expected)
+
+    def _mark(self, output: list[bytes], replacement: bytes = b"", then: Callable[[], None] | None = None) -> None:
+        """Send a marker, so that the reply to the next command can be found."""
+        marker = self._replies.new_marker(replacement, then)
+        transaction = self._transaction
+        if transaction and not transaction.tracked:
+            transaction.expected.append(marker)
+        else:
+            self._replies.expect(marker)
+        fails_transaction = transaction is not None or self._subscribed
+        output.append(self._replies.encode_marker(marker, fails_transaction=fails_transaction))
+
+    def _refuse(self, text: bytes, output: list[bytes], *, silent: bool = False) -> None:
+        """Reply with an error in the place of a command's reply. A transaction fails, as in Redis."""
+        if silent:
+            output.append(encode_command("refused"))  # unknown to the server, which does not reply either
+        else:
+            self._mark(output, b"-" + text + b"\r\n")
+
+    def _end(self, malformed: Malformed, output: list[bytes]) -> None:
+        """Reply with an error after all other replies, and close the connection."""
+        self._malformed = True
+
+        def fail() -> None:
+            asyncio.get_running_loop().call_soon(self.fail, malformed.text)  # after the replies before it
+
+        self._mark(output, then=fail)
+
+    def _block(self, raw: bytes, timeout: float, output: list[bytes]) -> None:
+        """Send a command that can block, and a marker that shows when it no longer does."""
+        self._blocked.add(timeout)
+        output.append(raw)
+        self._mark(output, then=self._blocked.finish)
+
+    def _authenticate(self, raw: bytes, output: list[bytes]) -> None:
+        """Send AUTH or HELLO, and ask the server for the connection's ID."""
+        self._reader.authenticated = True  # perhaps not yet: the server decides
+        self._mark(output)
+        self._replies.expect(NextReply(self._authenticated))
+        output.append(raw)
+        if self._id is None:
+            self._replies.expect(NextReply(self._identified))
+            output.append(encode_command("CLIENT", "ID"))
+
+    def _authenticated(self, raw: bytes) -> bytes:
+        if raw.startswith((b"%", b"*")):  # the reply to HELLO, in the version that it has chosen
+            self._protocol = 3 if raw.startswith(b"%") else 2
+        return raw
+
+    def _identified(self, raw: bytes) -> bytes:
+        reply = parse_reply(raw)
+        if isinstance(reply, int):
+            self._id = reply
+            self._host.dialect.addresses[reply] = self.address
+        return b""
+
+    def _changes_replies(self, arguments: list[bytes], output: list[bytes]) -> bool:
+        """Handle CLIENT REPLY. Return False if it is another command."""
+        if len(arguments) != 3 or arguments[1].lower() != b"reply":
+            return False
+        mode = arguments[2].lower()
+        if mode not in {b"on", b"off", b"skip"}:
+            return False
+        if self._transaction:
+            self._refuse(b"ERR CLIENT REPLY is not available in a transaction", output)
+            return True
+        self._silent = mode == b"off"
+        self._skips_next = mode == b"skip"
+        output.append(encode_command(*arguments))
+        return True
+
+
+class _ServerConnection(asyncio.Protocol):
+    """The server's side of a client's connection."""
+
+    def __init__(self, client: ClientConnection) -> None:
+        self._client = client
+
+    def data_received(self, data: bytes) -> None:
+        self._client.replied(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._client.server_lost()
+
+    def pause_writing(self) -> None:
+        self._client.pause_requests(paused=True)
+
+    def resume_writing(self) -> None:
+        self._client.pause_requests(paused=False)

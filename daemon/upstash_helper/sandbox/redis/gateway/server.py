@@ -1,0 +1,299 @@
+"""A database's public port, in front of a server that starts on first use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import msgspec
+
+from upstash_helper.sandbox.errors import PortInUse, ServerError
+from upstash_helper.sandbox.redis.dialect.commands import AFTER_START, special_commands
+from upstash_helper.sandbox.redis.dialect.translation import Dialect
+from upstash_helper.sandbox.redis.gateway.blocking import COMMANDS as BLOCKING_COMMANDS
+from upstash_helper.sandbox.redis.gateway.client import CONNECTION_COMMANDS, ClientConnection
+from upstash_helper.sandbox.redis.gateway.runner import CommandRunner
+from upstash_helper.sandbox.redis.resp import Connection, Reply
+from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig, User
+from upstash_helper.sandbox.redis.tls import CertificateAuthority
+from upstash_helper.sandbox.redis.valkey import ValkeyServer
+
+BACKLOG = 128
+
+
+class GatewayServer:
+    """
+    Listens on a database's port. Its server starts when the first client connects, or with any other use.
+
+    The methods that change the server wait until it is running only if they have to. Otherwise the change applies when
+    it starts.
+    """
+
+    kind: ClassVar[Literal["valkey", "fakeredis"]] = "valkey"
+    capabilities: ClassVar[frozenset[Capability]] = ValkeyServer.capabilities
+
+    def __init__(self, *, server: ValkeyServer, authority: CertificateAuthority, starts: asyncio.Semaphore) -> None:
+        """
+        Args:
+            server: The server, which listens on its Unix socket only.
+            authority: The certificate authority for a database with TLS.
+            starts: Limits how many servers start at the same time.
+        """
+        self.dialect = Dialect()
+        self.dialect.keep_notifications = server.keep_notifications
+        self._server = server
+        self._authority = authority
+        self._starts = starts
+        self._special = self._special_commands()
+        self._listener: asyncio.Server | None = None
+        self._config: ServerConfig | None = None
+        self._clients: set[ClientConnection] = set()
+        self._change = asyncio.Lock()
+        """Held while the server starts, stops, or is replaced."""
+        self._starting: asyncio.Task[None] | None = None
+        self._admin: Connection | None = None
+        self._waking: asyncio.Task[None] | None = None
+        self._wake_again = False
+        self._runner = CommandRunner(self)
+
+    # --- the server ---
+
+    @property
+    def listening(self) -> bool:
+        """See ``DatabaseServer``."""
+        return self._listener is not None
+
+    @property
+    def running(self) -> bool:
+        """See ``DatabaseServer``."""
+        return self._server.running
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket of the server."""
+        return self._server.socket
+
+    @property
+    def special(self) -> frozenset[bytes]:
+        """The commands, in lower case, that a client's connection has to look at."""
+        return self._special
+
+    async def listen(self, config: ServerConfig) -> None:
+        """See ``DatabaseServer``."""
+        await self._server.prepare()
+        self._config = config
+        await self._listen(config)
+
+    async def start(self, config: ServerConfig) -> None:
+        """See ``DatabaseServer``."""
+        await self.listen(config)
+        await self.ensure_running()
+
+    async def ensure_running(self) -> None:
+        """See ``DatabaseServer``."""
+        if self._server.running and not self._change.locked():
+            return
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start_server())
+            self._starting.add_done_callback(self._started)
+        # Whoever waits for the start may be cancelled. The others still need it.
+        await asyncio.shield(self._starting)
+
+    async def stop(self) -> None:
+        """See ``DatabaseServer``."""
+        await self._close()
+        async with self._change:
+            await self._server.stop()
+
+    async def kill(self) -> None:
+        """See ``DatabaseServer``."""
+        await self._close()
+        async with self._change:
+            await self._server.kill()
+
+    async def connect(self, role: Role) -> Connection:
+        """See ``DatabaseServer``."""
+        return await self.connect_as(self._user(role))
+
+    async def connect_as(self, user: User) -> Connection:
+        """See ``DatabaseServer``."""
+        await self.ensure_running()
+        return await Connection.open(self._server.socket, user=user.name, password=user.password)
+
+    async def run(self, user: Role | User, commands: list[list[bytes]]) -> list[Reply]:
+        """See ``DatabaseServer``."""
+        return await self._runner.run(user if isinstance(user, User) else self._user(user), commands)
+
+    # --- changes ---
+
+    async def set_passwords(self, passwords: Passwords) -> None:
+        """See ``DatabaseServer``."""
+        async with self._changing(passwords=passwords):
+            if self._server.running:
+                await self._server.set_passwords(passwords)
+        await self._drop_clients()
+
+    async def set_eviction(self, *, enabled: bool) -> None:
+        """See ``DatabaseServer``."""
+        async with self._changing(eviction=enabled):
+            if self._server.running:
+                await self._server.set_eviction(enabled=enabled)
+
+    async def set_memory_limit(self, limit: int) -> None:
+        """See ``DatabaseServer``."""
+        async with self._changing(memory_limit=limit):
+            if self._server.running:
+                await self._server.set_memory_limit(limit)
+
+    async def require_tls(self) -> None:
+        """See ``DatabaseServer``."""
+        async with self._changing(tls=True):
+            await self._stop_listening()
+            await self._drop_clients()
+            await self._listen(self._current)
+
+    async def snapshot(self, target: Path) -> None:
+        """See ``DatabaseServer``."""
+        await self.ensure_running()
+        await self._server.snapshot(target)
+
+    async def restore(self, source: Path) -> None:
+        """See ``DatabaseServer``."""
+        await self.ensure_running()
+        async with self._change:
+            await self._drop_clients()
+            await self._server.restore(source)
+            await self._prepare()
+
+    # --- facts ---
+
+    async def info(self) -> dict[str, str]:
+        """See ``DatabaseServer``."""
+        await self.ensure_running()
+        return await self._server.info()
+
+    async def commands_in(self, category: Literal["read", "write"]) -> frozenset[str]:
+        """See ``DatabaseServer``."""
+        await self.ensure_running()
+        return await self._server.commands_in(category)
+
+    # --- for the clients' connections ---
+
+    def opened(self, client: ClientConnection) -> None:
+        """Note a new connection."""
+        self._clients.add(client)
+
+    def closed(self, client: ClientConnection) -> None:
+        """Note that a connection is closed."""
+        self._clients.discard(client)
+
+    def wake(self) -> None:
+        """Make the server look for passed timeouts."""
+        self._wake_again = True
+        if self._waking is None:
+            self._waking = asyncio.create_task(self._wake())
+
+    # --- internal ---
+
+    @property
+    def _current(self) -> ServerConfig:
+        if self._config is None:
+            raise ServerError("the database's server has not been started")
+        return self._config
+
+    def _user(self, role: Role) -> User:
+        passwords = self._current.passwords
+        return User(role, passwords.default if role == "default" else passwords.read_only)
+
+    @asynccontextmanager
+    async def _changing(self, **changes: object) -> AsyncIterator[None]:
+        """Change the configuration that the next start has, and run the body, while the server does not start."""
+        async with self._change:
+            self._config = msgspec.structs.replace(self._current, **changes)
+            yield
+
+    async def _start_server(self) -> None:
+        async with self._starts, self._change:
+            if self._listener is None:
+                raise ServerError("the database is stopped")
+            if not self._server.running:
+                await self._server.start(self._current)
+                try:
+                    await self._prepare()
+                except BaseException:
+                    await self._server.stop()
+                    raise
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        self._starting = None
+        if not task.cancelled():
+            task.exception()  # it is raised where somebody waits for it; if nobody does, it must not be logged
+
+    async def _prepare(self) -> None:
+        """Load what clients expect into a server that has started."""
+        await self._close_admin()
+        self.dialect.forget_scripts()
+        async with await self._server.connect_as_admin() as admin:
+            self.dialect.restricted = await _restricted_commands(admin)
+            for prepare in AFTER_START:
+                await prepare(admin)
+        self._special = self._special_commands()
+
+    def _special_commands(self) -> frozenset[bytes]:
+        return special_commands(self.dialect) | CONNECTION_COMMANDS | BLOCKING_COMMANDS
+
+    async def _listen(self, config: ServerConfig) -> None:
+        context = await asyncio.to_thread(self._authority.context) if config.tls else None
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: ClientConnection(self), config.host, config.port, ssl=context, backlog=BACKLOG
+            )
+        except OSError as error:
+            raise PortInUse(f"port {config.port} is in use") from error
+
+    async def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+
+    async def _drop_clients(self) -> None:
+        await self._runner.close()
+        for client in list(self._clients):
+            client.close()
+
+    async def _close(self) -> None:
+        """Stop listening, and close all connections but the one that stops the server."""
+        await self._stop_listening()
+        await self._drop_clients()
+        if self._waking is not None:
+            self._waking.cancel()
+        await self._close_admin()
+
+    async def _close_admin(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await admin.close()
+
+    async def _wake(self) -> None:
+        try:
+            while self._wake_again and self._server.running:
+                self._wake_again = False
+                if self._admin is None:
+                    self._admin = await self._server.connect_as_admin()
+                await self._admin.call("PING")
+        except ServerError:
+            await self._close_admin()  # the server has stopped, or the connection was killed
+        finally:
+            self._waking = None
+
+
+async def _restricted_commands(admin: Connection) -> frozenset[bytes]:
+    """Return the commands that the server lists as administrative or dangerous."""
+    names: set[bytes] = set()
+    for category in ("admin", "dangerous"):
+        reply = await admin.expect("COMMAND", "LIST", "FILTERBY", "ACLCAT", category)
+        names.update(name for name in reply if isinstance(name, bytes)) if isinstance(reply, list) else None
+    return frozenset(names)

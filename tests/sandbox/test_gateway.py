@@ -1,0 +1,568 @@
+"""The databases' public ports: servers that start on first use, and what is forwarded to them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError, ResponseError
+
+from tests.sandbox.callers import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tests.support.sandbox import Sandbox
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no Valkey, and so no gateway")
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+async def database(caller: Caller) -> dict[str, Any]:
+    """A new database."""
+    return await caller.create()
+
+
+@pytest.fixture
+async def owner(database: dict[str, Any]) -> AsyncIterator[redis.Redis]:
+    """A client of the database."""
+    async with client_of(database) as client:
+        yield client
+
+
+def client_of(database: dict[str, Any], **options: Any) -> redis.Redis:
+    """Return a client with the database's password, which does not try anything twice."""
+    retry = Retry(NoBackoff(), 0)
+    return redis.Redis(port=database["port"], password=database["password"], retry=retry, **options)
+
+
+def encode(*words: str | bytes) -> bytes:
+    """Encode a command."""
+    parts = [word if isinstance(word, bytes) else word.encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+class Raw:
+    """A connection without a client library."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def open(cls, database: dict[str, Any], *, authenticate: bool = True) -> Raw:
+        """Connect to a database."""
+        raw = cls(*await asyncio.open_connection("127.0.0.1", database["port"]))
+        if authenticate:
+            raw.send(encode("AUTH", database["password"]))
+            assert await raw.line() == b"+OK\r\n"
+        return raw
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+
+    async def line(self) -> bytes:
+        """Read a line."""
+        async with asyncio.timeout(20):
+            return await self.reader.readline()
+
+    async def rest(self) -> bytes:
+        """Read until the end of the connection."""
+        async with asyncio.timeout(20):
+            return await self.reader.read()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self.writer.close()
+        await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
+
+
+@pytest.fixture
+async def raw(database: dict[str, Any]) -> AsyncIterator[Raw]:
+    """An authenticated connection to the database."""
+    raw = await Raw.open(database)
+    yield raw
+    await raw.close()
+
+
+def servers_of(sandbox: Sandbox) -> list[psutil.Process]:
+    """Return the sandbox's server processes."""
+    return psutil.Process(sandbox.ready.pid).children()
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+async def test_server_starts_with_the_first_use(sandbox: Sandbox, caller: Caller) -> None:
+    """
+    Creating and listing databases, and changing their settings, starts no process. The first client does.
+    """
+    before = {server.pid for server in servers_of(sandbox)}
+    database = await caller.create()
+    id_ = database["database_id"]
+    await caller.call("POST", f"enable-eviction/{id_}")
+    await caller.call("POST", f"{id_}/change-plan", {"plan_name": "fixed_250mb"})
+    database = (await caller.call("POST", f"reset-password/{id_}")).json
+    await caller.call("GET", "databases")
+    assert before == {server.pid for server in servers_of(sandbox)}
+
+    async with client_of(database) as client:
+        memory = await client.info("memory")
+
+    assert len({server.pid for server in servers_of(sandbox)} - before) == 1
+    assert ("allkeys-lru", 250 * MIB) == (memory["maxmemory_policy"], memory["maxmemory"])
+
+
+async def test_callers_at_the_same_time_share_one_start(sandbox: Sandbox, caller: Caller) -> None:
+    """
+    A database that many clients use for the first time at once has one server.
+    """
+    before = {server.pid for server in servers_of(sandbox)}
+    database = await caller.create()
+    clients = [client_of(database) for _ in range(10)]
+
+    await asyncio.gather(
+        *(client.incr("n") for client in clients), *(caller.run(database, "INCR", "n") for _ in range(10))
+    )
+    count = await clients[0].get("n")
+    await asyncio.gather(*(client.aclose() for client in clients))
+
+    assert count == b"20"
+    assert len({server.pid for server in servers_of(sandbox)} - before) == 1
+
+
+async def test_server_that_was_killed_starts_again(sandbox: Sandbox, caller: Caller) -> None:
+    """
+    If a server crashes, its clients are disconnected, and the next command starts it with the saved data.
+    """
+    before = {server.pid for server in servers_of(sandbox)}
+    database = await caller.create()
+    raw = await Raw.open(database)
+    (server,) = (server for server in servers_of(sandbox) if server.pid not in before)
+
+    os.kill(server.pid, signal.SIGKILL)
+
+    assert await raw.rest() == b""
+    await raw.close()
+    async with client_of(database) as client:
+        assert await client.set("name", "Ada")
+    assert await caller.run(database, "GET", "name") == "Ada"
+
+
+async def test_failed_start_is_an_error(sandbox: Sandbox, caller: Caller, database: dict[str, Any]) -> None:
+    """
+    If a server cannot start, the reason is a RESP error over TCP and 503 over REST. Later it starts.
+    """
+    folder = sandbox.data / "databases" / database["database_id"]
+    (folder / "dump.rdb").write_bytes(b"no snapshot")
+
+    raw = await Raw.open(database, authenticate=False)
+    raw.send(encode("AUTH", database["password"]))
+    over_tcp = await raw.rest()
+    await raw.close()
+    over_rest = await caller.rest(database["rest_token"], "/get/name")
+    (folder / "dump.rdb").unlink()
+
+    assert over_tcp.startswith(b"-ERR Valkey did not start: ")
+    assert over_tcp.count(b"\r\n") == 1
+    assert over_rest.status == 503
+    assert over_rest.json["error"].startswith("Valkey did not start: ")
+    assert await caller.run(database, "SET", "name", "Ada") == "OK"
+
+
+# --- forwarding -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_clients_work_in_both_versions_of_the_protocol(database: dict[str, Any], protocol: int) -> None:
+    """
+    Values, transactions, pipelines, scripts, and streams work in RESP2 and RESP3.
+    """
+    async with client_of(database, protocol=protocol) as client:
+        async with client.pipeline(transaction=True) as pipeline:
+            replies = await pipeline.set("n", 1).incr("n").get("n").execute()
+        async with client.pipeline(transaction=False) as pipeline:
+            many = await pipeline.rpush("list", *range(100)).llen("list").lrange("list", 0, 1).execute()
+        await client.hset("hash", mapping={"a": "1"})
+        script = await client.eval("return {KEYS[1], ARGV[1]}", 1, "k", "v")
+        await client.xadd("stream", {"f": "v"}, id="1-1")
+        read = await client.xread({"stream": "0"})
+
+        assert [True, 2, b"2"] == replies
+        assert [100, 100, [b"0", b"1"]] == many
+        assert ({b"a": b"1"}, [b"k", b"v"]) == (await client.hgetall("hash"), script)
+        assert b"1-1" in str(read).encode()
+
+
+async def test_publish_and_subscribe(database: dict[str, Any], owner: redis.Redis) -> None:
+    """
+    Messages arrive in the order in which they were published, with both kinds of subscription.
+    """
+    async with client_of(database) as client, client.pubsub(ignore_subscribe_messages=True) as subscriber:
+        await subscriber.subscribe("news")
+        await subscriber.psubscribe("w*")
+        await until_subscribed(owner)
+        for number in range(3):
+            await owner.publish("news", str(number))
+        await owner.publish("weather", "sun")
+
+        received = [await next_message(subscriber) for _ in range(4)]
+
+    assert [b"0", b"1", b"2", b"sun"] == received
+
+
+async def until_subscribed(owner: redis.Redis) -> None:
+    """Wait until a channel and a pattern have a subscriber."""
+
+    async def subscribed() -> bool:
+        return bool((await owner.pubsub_numsub("news"))[0][1] and await owner.pubsub_numpat())
+
+    await until_true(subscribed)
+
+
+async def until_true(look: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until a condition is true."""
+    async with asyncio.timeout(20):
+        while not await look():
+            await asyncio.sleep(0.02)
+
+
+async def next_message(subscriber: Any) -> bytes:
+    """Return the next message's data."""
+    async with asyncio.timeout(20):
+        while True:
+            message = await subscriber.get_message(timeout=1)
+            if message is not None:
+                data: bytes = message["data"]
+                return data
+
+
+async def test_large_values_and_replies(owner: redis.Redis) -> None:
+    """
+    A value just below the maximum size of a request, and a much larger reply, are passed on unchanged.
+    """
+    value = os.urandom(1024) * (10 * 1024 - 1)
+    await owner.set("large", value)
+    async with owner.pipeline(transaction=False) as pipeline:
+        for _ in range(5):
+            pipeline.get("large")
+        replies = await pipeline.execute()
+
+    assert all(value == reply for reply in replies)
+
+
+async def test_deep_pipeline_keeps_the_order(raw: Raw) -> None:
+    """
+    100,000 commands in one write have their replies in order, also where some are converted or refused.
+    """
+    count = 100_000
+    parts = [encode("INCR", "n")] * count
+    for index in range(0, count, 10_000):
+        parts[index] = encode("SCRIPT", "LOAD", f"#!lua flags=allow-key-locking\nreturn {index}")
+        parts[index + 1] = encode("SHUTDOWN")
+    raw.send(b"".join(parts))
+
+    expected = 0
+    for index in range(count):
+        line = await raw.line()
+        if index % 10_000 == 0:
+            assert line == b"$40\r\n"
+            await raw.line()
+        elif index % 10_000 == 1:
+            assert line.startswith(b"-NOPERM ")
+        else:
+            expected += 1
+            assert line == b":%d\r\n" % expected
+
+
+async def test_inline_commands(raw: Raw) -> None:
+    """
+    A line of text is a command, as in telnet, with quotes and escapes.
+    """
+    raw.send(b"SET name \"A\\x64a \\n\"\r\n\r\nSTRLEN name\nECHO 'it\\'s'\r\n")
+
+    assert [b"+OK\r\n", b":5\r\n", b"$4\r\n", b"it's\r\n"] == [await raw.line() for _ in range(4)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+async def test_requests_in_small_pieces(raw: Raw, size: int) -> None:
+    """
+    A request may arrive in pieces of any size.
+    """
+    data = encode("SET", "name", "\r\n*1\r\n") + encode("MULTI") + encode("STRLEN", "name") + encode("EXEC")
+    for start in range(0, len(data), size):
+        raw.send(data[start : start + size])
+        await raw.writer.drain()
+        await asyncio.sleep(0)
+
+    assert [b"+OK\r\n", b"+OK\r\n", b"+QUEUED\r\n", b"*1\r\n", b":6\r\n"] == [await raw.line() for _ in range(5)]
+
+
+async def test_half_closed_connection_gets_its_replies(raw: Raw) -> None:
+    """
+    A client that sends no more still gets the replies to what it has sent, and then the end of the connection.
+    """
+    raw.send(encode("PING") * 3)
+    raw.writer.write_eof()
+
+    assert await raw.rest() == b"+PONG\r\n" * 3
+
+
+# --- hostile clients --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"*1\r\nPING\r\n",
+        b"*x\r\n",
+        b"*+1\r\n$4\r\nPING\r\n",
+        b"* 1\r\n$4\r\nPING\r\n",
+        b"*99999999999\r\n",
+        b"*2\r\n$-1\r\n",
+        b"*1\r\n$1_0\r\n",
+        b"*1\r\n$99999999999\r\n",
+        b"*1\r\n$" + b"1" * 100,
+        b"*" + b"1" * 100,
+        b'SET name "not closed\r\n',
+        b"x" * 70_000,
+    ],
+)
+async def test_malformed_requests_end_the_connection(raw: Raw, data: bytes) -> None:
+    """
+    Bytes that are not RESP are answered with an error after all other replies, and end the connection.
+    """
+    raw.send(encode("PING") + data + encode("PING"))
+
+    replies = await raw.rest()
+
+    assert replies.startswith(b"+PONG\r\n-ERR Protocol error: ")
+    assert replies.count(b"\r\n") == 2
+
+
+async def test_forbidden_command_cannot_be_hidden(database: dict[str, Any], raw: Raw) -> None:
+    """
+    The gateway and the server agree where a command ends, so that a value cannot become a command.
+    """
+    hidden = encode("FLUSHALL")
+    await caller_sets(database)
+    for data in (
+        b"*-1\r\n" + encode("ECHO", hidden),
+        b"*0\r\n" + encode("ECHO", hidden),
+        b"\r\n" + encode("ECHO", b"\r\n" + hidden),
+        b"ECHO 'a\\r\\n" + b"'\r\n" + encode("ECHO", hidden),
+    ):
+        raw.send(data)
+    raw.send(encode("PING"))
+    lines = []
+    while not lines or lines[-1] != b"+PONG\r\n":
+        lines.append(await raw.line())
+
+    raw.send(encode("EXISTS", "name"))
+
+    assert await raw.line() == b":1\r\n"
+    assert not [line for line in lines if line.startswith((b"+OK", b"-"))]
+
+
+async def caller_sets(database: dict[str, Any]) -> None:
+    """Set a key."""
+    async with client_of(database) as client:
+        await client.set("name", "Ada")
+
+
+async def test_unauthenticated_clients_are_limited(database: dict[str, Any]) -> None:
+    """
+    Before AUTH, a command with a long argument or many of them ends the connection, as in Redis.
+    """
+    for data in (b"*1000\r\n", b"*2\r\n$4\r\nAUTH\r\n$1000000\r\n"):
+        raw = await Raw.open(database, authenticate=False)
+        raw.send(data)
+
+        assert (await raw.rest()).startswith(b"-ERR Protocol error: unauthenticated ")
+        await raw.close()
+
+
+async def test_refusal_before_authentication(database: dict[str, Any]) -> None:
+    """
+    A refused command has its error also before AUTH, and the connection can be used.
+    """
+    raw = await Raw.open(database, authenticate=False)
+    raw.send(encode("SHUTDOWN") + encode("PING") + encode("AUTH", database["password"]) + encode("PING"))
+
+    lines = [await raw.line() for _ in range(4)]
+    await raw.close()
+
+    assert lines[0].startswith(b"-NOPERM ")
+    assert lines[1].startswith(b"-NOAUTH ")
+    assert [b"+OK\r\n", b"+PONG\r\n"] == lines[2:]
+
+
+async def test_clients_that_disappear_leave_no_connections(owner: redis.Redis, database: dict[str, Any]) -> None:
+    """
+    Connections of clients that disappear in the middle of a large reply, or while a command blocks, are closed.
+    """
+    await owner.set("large", b"x" * (5 * MIB))
+    before = await connected(owner)
+    for command in (
+        encode("GET", "large") * 20,
+        encode("BLPOP", "none", "0"),
+        encode("SUBSCRIBE", "c"),
+        b"*3\r\n$3\r\n",
+    ):
+        for _ in range(5):
+            raw = await Raw.open(database)
+            raw.send(command)
+            if command.startswith(b"*2\r\n$3"):
+                await raw.line()
+            raw.writer.transport.abort()
+
+    async def gone() -> bool:
+        return await connected(owner) <= before
+
+    await until_true(gone)
+
+
+async def connected(owner: redis.Redis) -> int:
+    """Return how many connections the server has."""
+    return int((await owner.info("clients"))["connected_clients"])
+
+
+# --- limits and permissions -------------------------------------------------------------------------------------------
+
+
+async def test_oversized_request_is_refused(raw: Raw) -> None:
+    """
+    A request above the documented maximum is refused with Upstash's error, and the connection can be used.
+    """
+    request = encode("SET", "name", b"x" * (10 * MIB))
+    raw.send(encode("PING") + request + encode("EXISTS", "name"))
+
+    error = b"-ERR max request size exceeded. Limit: %d bytes, Actual: %d bytes\r\n" % (10 * MIB, len(request))
+    assert [b"+PONG\r\n", error, b":0\r\n"] == [await raw.line() for _ in range(3)]
+
+
+async def test_oversized_request_with_many_arguments_is_refused(raw: Raw) -> None:
+    """
+    The size is that of the whole request, however many arguments it has. In a transaction it makes EXEC fail.
+    """
+    request = encode("RPUSH", "list", *["x" * 100] * 110_000)
+    raw.send(
+        encode("MULTI") + encode("SET", "name", "Ada") + request + encode("EXEC") + encode("EXISTS", "name", "list")
+    )
+
+    lines = [await raw.line() for _ in range(5)]
+
+    assert [b"+OK\r\n", b"+QUEUED\r\n"] == lines[:2]
+    assert lines[2].startswith(b"-ERR max request size exceeded. ")
+    assert lines[3].startswith(b"-EXECABORT ")
+    assert lines[4] == b":0\r\n"
+
+
+async def test_administrative_commands_are_refused_by_name(owner: redis.Redis, caller: Caller, raw: Raw) -> None:
+    """
+    No user can configure or stop the server, over TCP or REST. The connection can be used afterwards.
+    """
+    for command in (
+        "SHUTDOWN NOSAVE",
+        "DEBUG SLEEP 0",
+        "config set dir /",
+        "CONFIG REWRITE",
+        "SAVE",
+        "ACL SETUSER x on",
+    ):
+        with pytest.raises(NoPermissionError, match=r"(?i)command|CONFIG"):
+            await owner.execute_command(*command.split())  # type: ignore[no-untyped-call]
+    raw.send(encode("MULTI") + encode("DEBUG", "SLEEP", "0") + encode("PING") + encode("EXEC") + encode("PING"))
+    lines = [await raw.line() for _ in range(5)]
+
+    assert lines[0] == b"+OK\r\n"
+    assert lines[1].startswith(b"-NOPERM ")
+    assert lines[2] == b"+QUEUED\r\n"
+    assert lines[3].startswith(b"-EXECABORT ")
+    assert lines[4] == b"+PONG\r\n"
+
+
+async def test_refusal_in_a_transaction_over_rest(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    A transaction with a refused command runs nothing, and has the refusal's error. A pipeline runs the other commands.
+    """
+    token = database["rest_token"]
+    body = [["SET", "name", "Ada"], ["SHUTDOWN"], ["GET", "name"]]
+
+    transaction = await caller.rest(token, "/multi-exec", method="POST", json=body)
+    before = await caller.run(database, "EXISTS", "name")
+    pipeline = await caller.rest(token, "/pipeline", method="POST", json=body)
+
+    assert (400, 0) == (transaction.status, before)
+    assert transaction.json["error"].startswith("NOPERM ")
+    assert [{"result": "OK"}, {"result": "Ada"}] == [pipeline.json[0], pipeline.json[2]]
+    assert pipeline.json[1]["error"].startswith("NOPERM ")
+
+
+async def test_client_reply_off_and_skip(raw: Raw) -> None:
+    """
+    With CLIENT REPLY OFF or SKIP, refused commands have no reply either, and later replies are not mixed up.
+    """
+    off = encode("CLIENT", "REPLY", "OFF") + encode("SHUTDOWN") + encode("INCR", "n") + encode("CLIENT", "REPLY", "ON")
+    skip = encode("CLIENT", "REPLY", "SKIP") + encode("SHUTDOWN") + encode("SAVE") + encode("INCR", "n")
+    raw.send(off + skip)
+
+    lines = [await raw.line() for _ in range(3)]
+
+    assert lines[0] == b"+OK\r\n"
+    assert lines[1].startswith(b"-NOPERM ")
+    assert lines[2] == b":2\r\n"
+
+
+async def test_refusal_while_subscribed(raw: Raw) -> None:
+    """
+    A refused command has its error also while the connection is subscribed.
+    """
+    raw.send(encode("SUBSCRIBE", "news") + encode("SHUTDOWN") + encode("PING"))
+
+    lines = [await raw.line() for _ in range(11)]
+
+    assert lines[:6] == [b"*3\r\n", b"$9\r\n", b"subscribe\r\n", b"$4\r\n", b"news\r\n", b":1\r\n"]
+    assert lines[6].startswith(b"-NOPERM ")
+    assert lines[7:] == [b"*2\r\n", b"$4\r\n", b"pong\r\n", b"$0\r\n"]
+
+
+# --- keyspace notifications -------------------------------------------------------------------------------------------
+
+
+async def test_keyspace_notifications_survive_a_restart_of_the_server(
+    sandbox: Sandbox, caller: Caller, database: dict[str, Any]
+) -> None:
+    """
+    `notify-keyspace-events` can be set over TCP and REST, and is kept when the server starts again.
+    """
+    async with client_of(database) as client:
+        before = await client.config_get("notify-keyspace-events")
+        await client.config_set("notify-keyspace-events", "KEA")
+        with pytest.raises(ResponseError):
+            await client.config_set("notify-keyspace-events", "nonsense")
+    await caller.run(database, "CONFIG", "SET", "notify-keyspace-events", "Ex$")
+    kill_server(sandbox, database)
+    async with client_of(database) as client:
+        after = await client.config_get("notify-keyspace-events")
+
+    assert {"notify-keyspace-events": ""} == before
+    assert sorted("$xE") == sorted(after["notify-keyspace-events"])
+
+
+def kill_server(sandbox: Sandbox, database: dict[str, Any]) -> None:
+    """Kill the server of a database, and wait until it is gone."""
+    (server,) = (it for it in servers_of(sandbox) if database["database_id"] in " ".join(it.cmdline()))
+    server.kill()
+    psutil.wait_procs([server], timeout=10)
