@@ -23,6 +23,7 @@ from upstash_helper.sandbox.developer_api.teams_api import TeamsApi
 from upstash_helper.sandbox.developer_api.vector_api import VectorApi
 from upstash_helper.sandbox.faults import FaultInjector, Listener
 from upstash_helper.sandbox.folder import Folder
+from upstash_helper.sandbox.identity import Identity, IdentityEndpoint
 from upstash_helper.sandbox.indexes import Indexes, IndexRecord, VectorRecord
 from upstash_helper.sandbox.oauth import endpoints, open_endpoints
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
@@ -74,6 +75,7 @@ class Origins(msgspec.Struct, frozen=True):
 
     api: str
     issuer: str
+    rest: str
 
 
 class Applications(msgspec.Struct, frozen=True):
@@ -205,6 +207,11 @@ def _api(services: _Services, databases: Databases, backups: Backups, host: str,
         RedisApi(host=host, auth=auth, databases=databases, backups=backups, teams=s.teams, audit_log=s.audit_log),
         VectorApi(auth=auth, indexes=s.vector_indexes, teams=s.teams, audit_log=s.audit_log),
         SearchApi(auth=auth, indexes=s.search_indexes, teams=s.teams, audit_log=s.audit_log),
+        IdentityEndpoint(
+            Identity(
+                auth_url=s.origins.api, api_url=s.origins.api, issuer_url=s.origins.issuer, rest_url=s.origins.rest
+            )
+        ),
         AdminApi(
             path=admin.path,
             token=admin.token,

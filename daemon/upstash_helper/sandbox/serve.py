@@ -106,7 +106,7 @@ async def _serve(options: Options) -> None:
         apps = compose(
             connection=connection,
             folder=folder,
-            origins=Origins(api=origin, issuer=issuer_url),
+            origins=Origins(api=origin, issuer=issuer_url, rest=rest_url),
             host=options.host,
             backend=backend,
             admin=admin,
