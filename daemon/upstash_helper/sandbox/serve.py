@@ -153,8 +153,8 @@ async def _serve(options: Options) -> None:
             raise StartupError(f"Cannot write {folder.running}: {error.strerror}. Check the disk.") from error
         if options.announce:
             console.write_utf8(content)
-        how_to_stop = "Press Ctrl-C to stop." if options.announce else "Stop it with: upstash-helper sandbox down"
-        _report(f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}. {how_to_stop}")
+        how_to_stop = " Press Ctrl-C to stop." if options.announce else ""
+        _report(f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}.{how_to_stop}")
         gc.freeze()
         await stop.wait()
         _report("Stopping.")
