@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -91,13 +92,27 @@ def up(session: Session, *, foreground: bool, shell: str | None, env_file: Path 
     if shell is not None and session.json:
         raise click.UsageError("Choose one of --json and --shell.")
     require_sandbox()
-    from upstash_helper.cli.sandbox import environment, presentation
+    from upstash_helper.cli.sandbox import environment
 
     profile = _profile(session)
     if fresh:
         _reset(profile, yes=yes)
+    if foreground:
+        from upstash_helper.cli.sandbox.foreground import until_interrupted
+
+        show = partial(_show, session, profile, shell=shell, env_file=env_file)
+        until_interrupted(profile, show=show)
+        return
     with session.progress("Starting the sandbox"):
         running = environment.up(profile)
+    _show(session, profile, running, shell=shell, env_file=env_file)
+
+
+def _show(
+    session: Session, profile: SandboxProfile, running: Running, *, shell: str | None, env_file: Path | None
+) -> None:
+    from upstash_helper.cli.sandbox import presentation
+
     if env_file is not None:
         presentation.to_env_file(running, env_file)
     if session.json:
@@ -108,8 +123,6 @@ def up(session: Session, *, foreground: bool, shell: str | None, env_file: Path 
         presentation.as_text(profile, running)
     if env_file is not None:
         note(f"The variables are in {env_file}.")
-    if foreground:
-        _stay(profile, running)
 
 
 @sandbox.command("down")
@@ -142,7 +155,7 @@ def status(session: Session) -> None:
                 "profile": profile.name,
                 "daemon": found.daemon and {"pid": found.daemon.pid, "log_file": found.daemon.log_file},
                 "upstream": found.upstream,
-                "data": profile.data,
+                "data": str(profile.data),
             }
         )
     else:
@@ -219,19 +232,6 @@ def _reset(profile: SandboxProfile, *, yes: bool) -> bool:
     confirm(f"Delete all databases of the sandbox, and its account ({profile.data})?", yes=yes)
     with profile.session.progress("Deleting the sandbox"):
         return environment.reset(profile)
-
-
-def _stay(profile: SandboxProfile, running: Running) -> None:
-    """Wait until Ctrl-C or until one of the processes ends, then stop everything."""
-    from upstash_helper.cli.sandbox import environment, foreground
-
-    note("Press Ctrl-C to stop.")
-    ended = foreground.wait(sandbox=running.upstream.pid, daemon=running.daemon.pid)
-    with profile.session.progress("Stopping the sandbox"):
-        environment.down(profile)
-    if ended is not None:
-        raise Failure(f"The {ended} has ended, so the sandbox was stopped.", code="sandbox_ended")
-    note("The sandbox was stopped.")
 
 
 def _status_rows(profile: SandboxProfile, found: State) -> list[tuple[str, str]]:

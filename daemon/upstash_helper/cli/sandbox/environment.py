@@ -120,6 +120,7 @@ def reset(profile: SandboxProfile) -> bool:
 
 def _up(profile: SandboxProfile) -> Running:
     kept = profile.load()
+    profile.require_own()
     found = upstream.running(profile.data)
     daemon = _own_daemon(profile)
     was_running = found is not None and daemon is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -106,6 +107,27 @@ class SandboxProfile:
         """Return a `sandbox` command line for this profile, to show to the user."""
         profile = () if self.name == PROFILE else ("--profile", self.name)
         return " ".join(["upstash-helper", *profile, "sandbox", *arguments])
+
+    def require_own(self) -> None:
+        """
+        Check that the profile is not used for a real account.
+
+        Raises:
+            Failure: If it has files, and none of them is from this command. The name "sandbox" is enough, however.
+        """
+        if self.name == PROFILE or self.data.is_dir():
+            return
+        folders = self.folders
+        files = [path for path in (folders.ledger_file, folders.registration_file) if path.exists()]
+        with contextlib.suppress(OSError):
+            if managed_lines.BEGIN not in folders.config_file.read_text(encoding="utf-8", errors="replace"):
+                files.append(folders.config_file)
+        if files:
+            message = (
+                f"The profile {self.name} has files that this command did not write, such as {files[0]}. It may be the"
+                " one of your account. Choose another name, such as --profile sandbox2."
+            )
+            raise Failure(message, code="profile_not_for_sandbox")
 
     def load(self) -> Kept:
         """
