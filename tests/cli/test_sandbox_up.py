@@ -27,6 +27,7 @@ from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.mounts import run_with_mounts
 from tests.support.until import until_async
 from upstash_helper.cli import exit_codes
+from upstash_helper.client import port_holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -372,6 +373,42 @@ async def test_taken_ports_are_left_to_their_programs(place: Place) -> None:
     assert set() == set(urls) & set(now)
     assert before["database"] == after["database"]
     assert ("moved again", "moved again") == write_and_read(after, "moved again")
+
+
+async def test_programs_of_ours_are_named_when_they_have_a_port(place: Place) -> None:
+    """
+    If the sandbox or a daemon is in the way, the message says which, and of which profile, instead of "python".
+    """
+    up = await place.up()
+    ports = {name: url.rpartition(":")[2] for name, url in up["env"].items() if name != "UPSTASH_REDIS_REST_TOKEN"}
+    daemon_port = up["daemon"]["base_url"].rpartition(":")[2]
+    daemon = f"another upstash-helper (profile sandbox, process {up['daemon']['pid']})"
+    sandbox = f"the sandbox (upstash-helper sandbox, process {up['upstream']['pid']})"
+
+    ran = {
+        "run": await place.run("run", "--port", daemon_port),
+        "start": await place.run("start", "--port", daemon_port),
+        "run on the sandbox": await place.run("run", "--port", ports["UPSTASH_REDIS_REST_URL"]),
+        "sandbox": await place.run("sandbox", "--data", str(place.home / "other"), "--port", daemon_port),
+    }
+    if sys.platform != "win32":  # there, databases are not processes
+        ran["run on a database"] = await place.run("run", "--port", ports["REDIS_URL"])
+    doctor = await run_cli("doctor", environment=place.environment | {"UPSTASH_HELPER_PORT": daemon_port})
+
+    for name, holder in {
+        "run": daemon,
+        "start": daemon,
+        "sandbox": daemon,
+        "run on the sandbox": sandbox,
+        "run on a database": "a database of the sandbox (upstash-helper sandbox, process",
+    }.items():
+        if name in ran:
+            assert f"in use by {holder}" in ran[name].err
+            assert 0 != ran[name].code
+    assert f"in use by {daemon}" in doctor.out
+    # As where the system hides which process has the socket of a daemon.
+    found = port_holder.daemon_on(int(daemon_port), environ=place.environment)
+    assert (found and found.profile, found and found.pid) == ("sandbox", up["daemon"]["pid"])
 
 
 async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import ipaddress
 import logging
@@ -29,6 +30,7 @@ from upstash_helper.sandbox.redis.servers import ports_to_try
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
 from upstash_helper.sandbox.store import KeyValues, open_store
 from upstash_helper.system import console, open_files, private_files
+from upstash_helper.system.ports import holder
 from upstash_helper.system.signals import set_on_signal
 
 DEFAULT_PORT = 3100
@@ -186,7 +188,8 @@ def _listen_for_api(options: Options, values: KeyValues, default: int) -> socket
         listener = _listen(options.host, options.port)
     except OSError as error:
         message = (
-            f"Cannot listen on port {options.port} of {options.host}: {error.strerror}. Choose another one with --port."
+            f"Cannot listen on port {options.port} of {options.host}: {_reason(error, options.host, options.port)}."
+            " Choose another one with --port."
         )
         raise StartupError(message) from error
     values.put("port", str(listener.getsockname()[1]))
@@ -203,10 +206,16 @@ def _listen_on_last_port(host: str, values: KeyValues, name: str, default: int |
         except OSError:
             continue
         if preferred not in {None, port}:
-            _report(f"Port {preferred} is in use. Using port {port} from now on.")
+            _report(f"Port {preferred} is in use by {holder(host, preferred)}. Using port {port} from now on.")
         values.put(name, str(port))
         return listener
     raise StartupError("No port is free.")
+
+
+def _reason(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"it is in use by {holder(host, port)}"
+    return error.strerror or type(error).__name__
 
 
 def _listen(host: str, port: int) -> socket.socket:

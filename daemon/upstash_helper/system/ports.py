@@ -23,11 +23,16 @@ ANY: Final = {"127.0.0.1": "0.0.0.0", "::1": "::"}  # noqa: S104 - compared, not
 _MAX_NAME: Final = 60
 
 
-def holder(host: str, port: int) -> str:
+def holder(host: str, port: int, *, hidden: Callable[[int], str | None] | None = None) -> str:
     """
     Describe the program that listens at an address: its name, and its user if that is another one.
 
     This takes a few milliseconds, and longer where another user's process has to be looked up.
+
+    Args:
+        host: The address.
+        port: The port.
+        hidden: Returns how to call a program of this user that the system hides, by its port; None: it is not known.
     """
     wanted = {host, *ANY.values()}
     listening = listeners(port)
@@ -36,7 +41,10 @@ def holder(host: str, port: int) -> str:
         return UNNAMED
     # The exact address is a better match than a wildcard.
     address, pid = min(candidates, key=lambda candidate: candidate[0] != host)
-    return describe_owner(address, port) if pid is None else describe_process(pid)
+    if pid is not None:
+        return describe_process(pid)
+    owner = describe_owner(address, port)
+    return (hidden(port) if owner == HIDDEN and hidden is not None else None) or owner
 
 
 def listeners(port: int, *, connections: Connections | None = None) -> list[tuple[str, int | None]] | None:
@@ -118,19 +126,25 @@ def describe_owner(host: str, port: int) -> str:
 
 
 def describe_process(pid: int) -> str:
-    """Describe a process by its name, and its user if that is another one."""
+    """Describe a process by its name, and its user if that is another one. Our own programs are named as such."""
     import psutil
+
+    from upstash_helper.system import own_programs
 
     try:
         process = psutil.Process(pid)
         name = process.name()
     except psutil.Error:
         return f"process {pid}"
-    try:
+    suffix = ""
+    with contextlib.suppress(psutil.Error):
         user = process.username()
-        suffix = "" if user == psutil.Process().username() else f" of user {_safe(user)}"
-    except psutil.Error:
-        suffix = ""
+        if user == psutil.Process().username():
+            own = own_programs.describe(process)
+            if own is not None:
+                return own
+        else:
+            suffix = f" of user {_safe(user)}"
     return f"{_safe(name)} (process {pid}{suffix})"
 
 
