@@ -27,7 +27,7 @@ from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.mounts import run_with_mounts
 from tests.support.until import until_async
 from upstash_helper.cli import exit_codes
-from upstash_helper.client import port_holder
+from upstash_helper.settings.announced import daemon_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -407,8 +407,7 @@ async def test_programs_of_ours_are_named_when_they_have_a_port(place: Place) ->
             assert 0 != ran[name].code
     assert f"in use by {daemon}" in doctor.out
     # As where the system hides which process has the socket of a daemon.
-    found = port_holder.daemon_on(int(daemon_port), environ=place.environment)
-    assert (found and found.profile, found and found.pid) == ("sandbox", up["daemon"]["pid"])
+    assert ("sandbox", up["daemon"]["pid"]) == daemon_on(int(daemon_port), environ=place.environment)
 
 
 async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol import wire
-from upstash_helper.system.ports import has_listener
+from upstash_helper.system.ports import has_listener, holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -321,9 +321,9 @@ def describe_bind_error(port: int, error: OSError) -> str:
 
 
 def _holder(host: str, port: int) -> str:
-    from upstash_helper.client import port_holder  # only when there is a problem
+    from upstash_helper.settings.announced import daemon_on  # only when there is a problem
 
-    return port_holder.holder(host, port)
+    return holder(host, port, announced=daemon_on)
 
 
 def is_in_use(error: OSError) -> bool:
@@ -345,10 +345,10 @@ def _explain(port: int, error: OSError) -> str:
         )
     in_use = is_in_use(error)
     if in_use:
-        from upstash_helper.client import port_holder
-        from upstash_helper.system import own_programs
+        from upstash_helper.settings.announced import daemon_on
+        from upstash_helper.system import own_daemons, own_programs
 
-        own = port_holder.own_daemon(port)
+        own = own_daemons.find([port], announced=daemon_on)
         if own is not None:
             reason = f"Port {port} on {V4} is in use by {own_programs.daemon_name(own.profile, own.pid)}."
             difference = own.difference(own_programs.profile_of(sys.argv, os.environ), os.environ)

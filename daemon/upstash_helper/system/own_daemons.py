@@ -55,11 +55,21 @@ class OwnDaemon(NamedTuple):
         return "It was started by another version. Restart it."
 
 
-def find(candidates: Iterable[int]) -> OwnDaemon | None:
-    """Return this user's daemon that listens on one of the ports. This takes some milliseconds."""
+def find(candidates: Iterable[int], *, announced: ports.Announced | None = None) -> OwnDaemon | None:
+    """
+    Return this user's daemon that listens on one of the ports. This takes some milliseconds.
+
+    Args:
+        candidates: The ports.
+        announced: Finds daemons with the same home folder, whose profile it knows for certain; see ``ports.holder``.
+    """
     for port in candidates:
         if not _may_be_own(port):
             continue
+        if announced is not None and (known := announced(port)) is not None:
+            profile, pid = known
+            process = _process(pid)
+            return OwnDaemon(pid, port, profile, None if process is None else own_programs.environ_of(process))
         listening = ports.listeners(port)
         for _, pid in ports.own_listeners(port) if listening is None else listening:
             process = _hidden_daemon(port) if pid is None else _process(pid)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Connections = Callable[[str], Iterable[Any]]
+    Announced = Callable[[int], tuple[str, int] | None]
+    """Returns the profile and the process id of the daemon that has announced a port, or None."""
 
 from upstash_helper.system.printable import printable
 
@@ -23,7 +25,7 @@ ANY: Final = {"127.0.0.1": "0.0.0.0", "::1": "::"}  # noqa: S104 - compared, not
 _MAX_NAME: Final = 60
 
 
-def holder(host: str, port: int, *, hidden: Callable[[int], str | None] | None = None) -> str:
+def holder(host: str, port: int, *, announced: Announced | None = None) -> str:
     """
     Describe the program that listens at an address: its name, and its user if that is another one.
 
@@ -32,7 +34,7 @@ def holder(host: str, port: int, *, hidden: Callable[[int], str | None] | None =
     Args:
         host: The address.
         port: The port.
-        hidden: Returns how to call a program of this user that the system hides, by its port; None: it is not known.
+        announced: Finds a daemon of this user that the system hides; see ``Announced``.
     """
     wanted = {host, *ANY.values()}
     listening = listeners(port)
@@ -41,10 +43,7 @@ def holder(host: str, port: int, *, hidden: Callable[[int], str | None] | None =
         return UNNAMED
     # The exact address is a better match than a wildcard.
     address, pid = min(candidates, key=lambda candidate: candidate[0] != host)
-    if pid is not None:
-        return describe_process(pid)
-    owner = describe_owner(address, port)
-    return (hidden(port) if owner == HIDDEN and hidden is not None else None) or owner
+    return describe_owner(address, port, announced=announced) if pid is None else describe_process(pid)
 
 
 def listeners(port: int, *, connections: Connections | None = None) -> list[tuple[str, int | None]] | None:
@@ -109,8 +108,8 @@ def own_listeners(port: int) -> list[tuple[str, int | None]]:
     return found
 
 
-def describe_owner(host: str, port: int) -> str:
-    """Describe a listener by its user, where the system does not reveal its process."""
+def describe_owner(host: str, port: int, *, announced: Announced | None = None) -> str:
+    """Describe a listener by its user, where the system does not reveal its process. See ``holder``."""
     from upstash_helper.system import socket_owners
 
     try:
@@ -121,8 +120,15 @@ def describe_owner(host: str, port: int) -> str:
         return UNNAMED  # it reports the processes of all users, unless they have ended
     if uid is None:
         return "another user's program"
+    if uid != os.geteuid():
+        return f"another user's program (user {_safe(user_name(uid))})"
     # A user's own processes can be hidden too: those that hold keys, such as ssh-agent and this daemon.
-    return HIDDEN if uid == os.geteuid() else f"another user's program (user {_safe(user_name(uid))})"
+    found = None if announced is None else announced(port)
+    if found is None:
+        return HIDDEN
+    from upstash_helper.system.own_programs import daemon_name
+
+    return daemon_name(*found)
 
 
 def describe_process(pid: int) -> str:
