@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from install import report
 from install.environment import ROOT
 from install.foreground import run
 from install.parallel import Program, run_all
+from install.progress import say
 
 
 def _mypy_for(platform: str) -> Sequence[str]:
@@ -57,6 +60,15 @@ COVERAGE = ("--cov", "--cov-report=term")
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
 """The environment variable with the names of failed checks, for a pytest plugin of this project."""
 
+FAILED_AT_FIRST = "UPSTASH_HELPER_FAILED_AT_FIRST"
+"""The environment variable with the names of the tests that are run once more, for the same plugin."""
+
+MOST_REPEATED = 5
+"""If more tests fail, the reason is not that the machine was busy."""
+
+_TESTS_FAILED = 1
+"""The exit code of pytest for a complete run with failed tests."""
+
 
 def run_everything(
     python: Path,
@@ -66,6 +78,9 @@ def run_everything(
 ) -> int:
     """
     Run the checks, one for each core at a time, then all tests. A failure does not stop the rest.
+
+    The tests run real browsers, keyrings, and desktops, several at a time. If only a few fail, they are run once more,
+    one at a time, and that result counts. Both results are printed.
 
     Args:
         python: The environment's interpreter.
@@ -77,8 +92,21 @@ def run_everything(
     """
     programs = [Program(name, [str(python), *arguments]) for name, arguments in checks]
     failed = run_all(programs, at_once=os.cpu_count() or 1, cwd=ROOT)
-    code = run([str(python), *tests], cwd=ROOT, env={FAILED_CHECKS: ", ".join(failed)})
+    code = _run_twice([str(python), *tests], {FAILED_CHECKS: ", ".join(failed)})
     return code or int(bool(failed))
+
+
+def _run_twice(command: Sequence[str], env: dict[str, str]) -> int:
+    """Run pytest, and then the tests that failed, if they are few. Return the last exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tests.xml"
+        code = run([*command, f"--junitxml={file}"], cwd=ROOT, env=env)
+        failed = report.read(file).failed if code == _TESTS_FAILED and file.exists() else []
+    if not 0 < len(failed) <= MOST_REPEATED:
+        return code
+    say(f"\nRunning the {len(failed)} failed tests once more, one at a time:")
+    only_failed = ("-n", "0", "--last-failed", "--last-failed-no-failures", "none")
+    return run([*command, *only_failed], cwd=ROOT, env={**env, FAILED_AT_FIRST: ", ".join(failed)})
 
 
 def run_tests(python: Path, arguments: Sequence[str]) -> int:

@@ -16,11 +16,12 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from install import report
 from install.environment import DEVELOPMENT, RUNTIME
 from install.foreground import run_main
 from install.progress import CommandFailed, SetupError
 from install.win_amd64 import downloads, interpreter, portable, wheels
-from install.wine import report, sources
+from install.wine import sources
 from install.wine.available import exit_code, reason_to_skip
 from install.wine.prefix import Prefix, end_signals
 from install.wine.selection import TESTS

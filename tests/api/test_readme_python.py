@@ -14,7 +14,7 @@ import pytest
 from tests.support.daemon import DaemonProcess
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from tests.support.world import PASSWORD
-from upstash_helper.cli.demo.browserless_login import BrowserSession
+from upstash_helper.cli.sandbox.browserless_login import BrowserSession
 from upstash_helper.client import DaemonClient
 from upstash_helper.protocol import wire, wire_apps
 

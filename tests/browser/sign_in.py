@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.support.browser import Site
+from tests.support.web_tool import click_and_close
 from tests.support.world import PASSWORD, App
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ async def sign_up(page: Page, email: str) -> None:
     await page.get_by_role("link", name="Sign up").click()
     await page.get_by_label("Email").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign up").click()
+    await click_and_close(page.get_by_role("button", name="Sign up"))
 
 
 async def cancel(page: Page) -> None:
     """Cancel on the sandbox's sign-in page."""
-    await page.get_by_role("button", name="Cancel").click()
+    await click_and_close(page.get_by_role("button", name="Cancel"))
 
 
 async def open_from_system(context: BrowserContext, url: str) -> Page:

@@ -9,7 +9,15 @@ from playwright.async_api import expect
 
 from tests.browser.sign_in import sign_up
 from tests.support.browser import Console, Site, overflowing_elements, violations
-from tests.support.web_tool import BUTTON, approve, connect_js, pending_request, popup_of, wait_until_closed
+from tests.support.web_tool import (
+    BUTTON,
+    approve,
+    click_and_close,
+    connect_js,
+    pending_request,
+    popup_of,
+    wait_until_closed,
+)
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
@@ -81,7 +89,7 @@ async def test_stop_button_ends_the_bridge(world: World, context: BrowserContext
         await pending_request(world)
         bridge = await popup_of(context, page)
 
-        await bridge.get_by_role("button", name="Stop").click()
+        await click_and_close(bridge.get_by_role("button", name="Stop"))
         await page.locator("upstash-connect[state=error]").wait_for()
 
         assert "bridge_closed" == await page.evaluate("document.querySelector('upstash-connect').error.code")

@@ -12,6 +12,7 @@ from tests.support.web_tool import (
     BUTTON,
     approve,
     button_text,
+    click_and_close,
     example_tool,
     pending_request,
     popup_of,
@@ -114,7 +115,7 @@ async def test_sign_in_canceled_at_upstash(world: World, context: BrowserContext
         await page.locator(BUTTON).click()
         await approve(world)
         popup = await popup_of(context, page)
-        await popup.get_by_role("button", name="Cancel").click()
+        await click_and_close(popup.get_by_role("button", name="Cancel"))
         await wait_for_state(page, "error")
 
         assert "connect_failed" == await page.evaluate(ERROR)

@@ -20,7 +20,7 @@ from tests.support.sample_app import SampleApp
 from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.demo.browserless_login import BrowserSession
+from upstash_helper.cli.sandbox.browserless_login import BrowserSession
 from upstash_helper.protocol import wire
 from upstash_helper.protocol.messages import METHODS
 
@@ -80,7 +80,7 @@ async def test_denied_sign_in_fails_with_the_reason(running: DaemonProcess, sand
 
 
 def _look(url: str) -> None:
-    from upstash_helper.cli.demo.browserless_login import UnexpectedPage
+    from upstash_helper.cli.sandbox.browserless_login import UnexpectedPage
 
     with contextlib.suppress(UnexpectedPage):  # the page shows that the sign-in failed
         BrowserSession().follow(url)

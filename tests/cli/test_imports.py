@@ -34,7 +34,8 @@ CLIENT = HELP | {
 }  # fmt: skip
 # To explain why there is no daemon.
 NO_DAEMON = {
-    "settings.config", "system.own_daemons", "system.ports", "system.printable", "system.socket_owners", "system.text",
+    "settings.config", "system.own_daemons",
+    "system.own_programs", "system.ports", "system.printable", "system.socket_owners", "system.text",
 }  # fmt: skip
 STATUS = {"cli.commands.replacement", "cli.commands.status", "protocol.messages"}
 DATABASES = {"cli.arguments", "cli.commands.databases", "client.dotenv"}

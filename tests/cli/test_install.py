@@ -87,7 +87,7 @@ asyncio.run(store.save(Credential(email="zoe@example.com", method="grant", since
 
 CONNECT = """
 import subprocess, sys
-from upstash_helper.cli.demo.browserless_login import BrowserSession
+from upstash_helper.cli.sandbox.browserless_login import BrowserSession
 command = subprocess.Popen(
     [sys.executable, "-P", "-m", "upstash_helper", "connect", "--no-browser"],
     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -15,7 +15,7 @@ from tests.support.sample_app import SampleApp
 from tests.support.terminal import Terminal, terminal
 from tests.support.world import PASSWORD
 from upstash_helper.cli import exit_codes
-from upstash_helper.cli.demo.browserless_login import BrowserSession
+from upstash_helper.cli.sandbox.browserless_login import BrowserSession
 from upstash_helper.client import Helper, MemoryTokens
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.open_sign_in import allow
 from tests.support.terminal import at_terminal
 from tests.support.world import PASSWORD
-from upstash_helper.cli.demo.browserless_login import BrowserSession
+from upstash_helper.cli.sandbox.browserless_login import BrowserSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

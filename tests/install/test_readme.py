@@ -58,7 +58,7 @@ print(json.loads(call("api-keys", {"email": sys.argv[2], "name": "console", "rea
 
 _SIGN_IN: Final = """
 import sys
-from upstash_helper.cli.demo.browserless_login import BrowserSession
+from upstash_helper.cli.sandbox.browserless_login import BrowserSession
 browser = BrowserSession()
 consent = browser.sign_up(sys.argv[1], email=sys.argv[2], password="correct horse battery staple")
 print(browser.allow(consent))

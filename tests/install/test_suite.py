@@ -77,3 +77,60 @@ def test_arguments_are_unchanged_in_the_checkout(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(ROOT)
 
     assert suite.relative_to(ROOT, ["tests", "-k", "install"]) == ["tests", "-k", "install"]
+
+
+TESTS = """
+import pathlib
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_fails_at_first(number: int) -> None:
+    seen = pathlib.Path(__file__).with_name(f"seen-{{number}}")
+    assert seen.exists() or seen.touch()
+
+def test_passes() -> None: ...
+"""
+
+
+def run_pytest_twice(folder: Path, count: int, *, again: bool) -> int:
+    """Run tests of which ``count`` fail in the first run, and ``again`` in the second."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    tests_of_file = TESTS.format(count=count)
+    (folder / "test_it.py").write_text(tests_of_file.replace("seen.exists() or", "") if again else tests_of_file)
+    tests = ("-m", "pytest", "-q", "--rootdir", str(folder), "-p", "tests.support.failed_checks", str(folder))
+    return suite.run_everything(PYTHON, checks=[GOOD], tests=tests)
+
+
+def test_few_failed_tests_are_run_once_more_and_both_results_are_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A test that fails only while others run beside it does not fail the run, but it is named next to the result.
+    """
+    code = run_pytest_twice(tmp_path, suite.MOST_REPEATED, again=False)
+
+    out, err = capfd.readouterr()
+    first, _, second = out.partition(f"{suite.MOST_REPEATED} failed, 1 passed")
+    assert 0 == code
+    assert "FAILED" in first
+    assert "tests that are run for the second time" in second
+    assert "test_fails_at_first[0]" in second
+    assert out.splitlines()[-1].startswith(f"{suite.MOST_REPEATED} passed")
+    assert "once more" in err
+
+
+def test_test_that_fails_twice_fails_the_run(tmp_path: Path) -> None:
+    """
+    The second result counts.
+    """
+    assert 1 == run_pytest_twice(tmp_path, 1, again=True)
+
+
+def test_many_failed_tests_are_not_run_once_more(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    Many failures have another reason than a busy machine.
+    """
+    code = run_pytest_twice(tmp_path, suite.MOST_REPEATED + 1, again=False)
+
+    assert 1 == code
+    assert "once more" not in capfd.readouterr().err

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from install import report
 from install.environment import ROOT
 from install.progress import CommandFailed
-from install.wine import report, selection, sources
+from install.wine import selection, sources
 from install.wine.available import PROGRAMS, exit_code, reason_to_skip
 from install.wine.forwarder import library
 from install.wine.job import MOST_REPEATED, Job

@@ -139,8 +139,9 @@ async def test_t80_own_daemon_with_other_folders_is_recognized(
         asked = theirs | {"UPSTASH_HELPER_PORT": str(port)}
         status, start = await asyncio.gather(*(run_cli(one, environment=asked) for one in ("status", "start")))
 
+    assert f"Another daemon of yours is running (process {running.pid}, port {port})" in status.err
+    assert f"is in use by another upstash-helper (profile default, process {running.pid})" in start.err
     for ran in (status, start):
-        assert f"Another daemon of yours is running (process {running.pid}, port {port})" in ran.err
         assert expected.format(tmp_path, tmp_path) in ran.err
         assert "such as another upstash-helper" not in ran.err
         assert "Traceback" not in ran.err

@@ -1,4 +1,4 @@
-"""A pytest plugin: names the static checks that failed before the tests, next to the result of the tests."""
+"""A pytest plugin: names what failed before, static checks or tests in their first run, next to the result."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import os
 
 import pytest
 
-from install.suite import FAILED_CHECKS
+from install.suite import FAILED_AT_FIRST, FAILED_CHECKS
 
-_failed = pytest.StashKey[str]()
+SECTIONS = {FAILED_CHECKS: "static checks", FAILED_AT_FIRST: "tests that are run for the second time"}
+_failed = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take the variable out of the environment: the helper, which tests start, takes it for a setting of its own."""
-    config.stash[_failed] = os.environ.pop(FAILED_CHECKS, "")
+    """Take the variables out of the environment: the helper, which tests start, takes them for settings of its own."""
+    config.stash[_failed] = {title: os.environ.pop(name, "") for name, title in SECTIONS.items()}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it where it is looked for: just before pytest's last line."""
-    failed = terminalreporter.config.stash[_failed]
-    if failed:
-        terminalreporter.section("static checks", red=True)
-        terminalreporter.write_line(f"failed, see the top: {failed}")
+    for title, failed in terminalreporter.config.stash[_failed].items():
+        if failed:
+            terminalreporter.section(title, red=True)
+            terminalreporter.write_line(f"failed, see the top: {failed}")

@@ -13,6 +13,9 @@ from typing import Final
 import pytest
 
 TAKEN: Final = "platform:"
+SKIPPED: Final = 16
+"""The exit code, which pytest does not use."""
+_RUN_TO_THE_END: Final = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class SkipsAreFailures:
@@ -32,9 +35,9 @@ class SkipsAreFailures:
             self._note(report.nodeid, report.longrepr)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Turn a success into a failure."""
-        if self.skipped and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        """Turn the result into a failure that running failed tests again does not undo (``install/suite.py``)."""
+        if self.skipped and session.exitstatus in _RUN_TO_THE_END:
+            session.exitstatus = SKIPPED
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

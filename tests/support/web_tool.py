@@ -8,12 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playwright.async_api import Error
+
 from tests.support.browser import Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import BrowserContext, Locator, Page
 
     from tests.support.world import World
 
@@ -87,3 +89,12 @@ async def wait_for_state(page: Page, state: str) -> None:
 async def button_text(page: Page) -> str:
     """Return the text that the Connect button shows."""
     return await page.locator("upstash-connect > div, upstash-connect .card, upstash-connect .chip").first.inner_text()
+
+
+async def click_and_close(button: Locator) -> None:
+    """Click a button after which its window may close: the window can be gone before the click is acknowledged."""
+    try:
+        await button.click()
+    except Error:
+        if not button.page.is_closed():
+            raise

@@ -1,4 +1,4 @@
-"""Formatting variables for ``.env`` files, shells, PowerShell, and JSON."""
+"""Formatting variables for ``.env`` files, shells, fish, PowerShell, and JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EnvFormat = Literal["dotenv", "shell", "powershell", "json"]
+EnvFormat = Literal["dotenv", "shell", "fish", "powershell", "json"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -48,6 +48,9 @@ def _line(name: str, value: str, form: EnvFormat) -> str:
     match form:
         case "shell":
             return f"export {name}={shlex.quote(value)}"
+        case "fish":
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"set -gx {name} '{escaped}'"
         case "powershell":
             doubled = value.replace("'", "''")
             return f"$env:{name} = '{doubled}'"

@@ -114,6 +114,11 @@ LedgerState = Literal["unused", "ok", "memory", "unavailable"]
 TrayState = Literal["attached", "unavailable"]
 
 StartedBy = Literal["socket", "service", "user"]
+Upstream = Literal["upstash", "sandbox", "custom"]
+"""
+``sandbox``: all URLs are those of ``upstash-helper sandbox`` on this machine. ``custom``: the API is neither that nor
+Upstash's own.
+"""
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """The hosts of URLs that lead to this machine, so that secrets may be sent to them without TLS."""

@@ -27,6 +27,7 @@ from upstash_helper.protocol.literals import (
     SignInFlow,
     StartedBy,
     TrayState,
+    Upstream,
 )
 from upstash_helper.system.allowed import ALLOWED
 
@@ -509,6 +510,13 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     ] = None
     auth_url: Annotated[str | None, Meta(description="The authorization server that it uses.")] = None
     api_url: Annotated[str | None, Meta(description="The Developer API that it uses, without `/v2`.")] = None
+    upstream: Annotated[
+        Upstream,
+        Meta(
+            description="What it manages: Upstash, a sandbox on this machine (`upstash-helper sandbox`), or another"
+            " server that its settings name."
+        ),
+    ] = "upstash"
     started_by: Annotated[
         StartedBy,
         Meta(description="What started it: a connection to its socket, a service manager, or a command of the user."),

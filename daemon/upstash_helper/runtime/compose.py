@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.settings.config import Profile, Settings
     from upstash_helper.upstream.http_client import HttpClient
+    from upstash_helper.upstream.sandbox import SandboxCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +195,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     # Passed-through requests have their own connections, and each app its own circuit breaker, so that responses that
     # an app reads slowly, and failures that it provokes, do not affect other apps or the daemon's own requests.
     apps_http = HttpClient(clock=machine.clock, tls=tls, proxies=settings.proxies, breaker="caller")
+    sandbox = _sandbox_check(settings, machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
     tokens = Tokens(broker.apps, broker.sessions)
     guard = _guard(machine, broker, ServerAddress(port=machine.port, pages_name=new_name()), tokens)
@@ -211,7 +213,13 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
 
     resources = (
         _daemon_resource(
-            machine, profile, broker, counts=counts, stop=stop, description=lambda: _describe(routes, machine.port)
+            machine,
+            profile,
+            broker,
+            sandbox=sandbox,
+            counts=counts,
+            stop=stop,
+            description=lambda: _describe(routes, machine.port),
         ),
         SignInPagesResource(
             connection=broker.connection,
@@ -268,6 +276,8 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         await broker.background.drain(DRAIN_SECONDS)
         await http.close()
         await apps_http.close()
+        if sandbox is not None:
+            await sandbox.close()
         await broker.pending.close()
         await broker.apps.save_last_uses()
         await machine.ledger.close()
@@ -442,11 +452,27 @@ def _partner_sign_in(settings: Settings, http: HttpClient) -> AuthorizationServe
     )
 
 
+def _sandbox_check(settings: Settings, clock: Clock) -> SandboxCheck | None:
+    """Return the check of whether the upstream is a sandbox. None: it is not one, for the URLs are not local."""
+    if not settings.may_use_sandbox:
+        return None
+    from upstash_helper.upstream.sandbox import SandboxCheck
+
+    return SandboxCheck(urls=settings.upstream_urls, clock=clock)
+
+
+async def _upstream(settings: Settings, sandbox: SandboxCheck | None) -> literals.Upstream:
+    if settings.uses_upstash:
+        return "upstash"
+    return "sandbox" if sandbox is not None and await sandbox.is_sandbox() else "custom"
+
+
 def _daemon_resource(
     machine: Machine,
     profile: Profile,
     broker: Broker,
     *,
+    sandbox: SandboxCheck | None,
     counts: Counts,
     stop: asyncio.Event,
     description: Callable[[], bytes],
@@ -462,6 +488,7 @@ def _daemon_resource(
         api_url=profile.settings.api_url,
         started_by=machine.started_by,
         open_browser=profile.settings.open_browser,
+        upstream=functools.partial(_upstream, profile.settings, sandbox),
         network=_network_of(profile.settings),
     )
     return DaemonResource(

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.protocol import wire
-from upstash_helper.system.ports import HIDDEN, has_listener, holder
+from upstash_helper.system.ports import has_listener, holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -168,7 +169,7 @@ class Listeners:
         """Called when ::1 is bound after the start. Another program may have had it until then."""
         self._recheck()
         if self._state == "taken":
-            self._holder = holder(V6, self.port)
+            self._holder = _holder(V6, self.port)
             logger.warning("address_taken", extra={"address": f"[{V6}]:{self.port}", "holder": self._holder})
 
     @property
@@ -201,7 +202,7 @@ class Listeners:
         self._recheck()
         if self._state != "taken":
             return None
-        self._holder = await asyncio.to_thread(holder, V6, self.port)
+        self._holder = await asyncio.to_thread(_holder, V6, self.port)
         return (
             f"The address [{V6}]:{self.port} belongs to {self._holder}. A browser may resolve localhost to it and send "
             f"the sign-in to that program."
@@ -315,8 +316,14 @@ def describe_bind_error(port: int, error: OSError) -> str:
     if _needs_privileges(error):
         return f"Port {port} requires administrator privileges."
     if is_in_use(error):
-        return f"Port {port} on {V4} is in use by {holder(V4, port)}."
+        return f"Port {port} on {V4} is in use by {_holder(V4, port)}."
     return f"Port {port} on {V4} cannot be opened: {error.strerror}."
+
+
+def _holder(host: str, port: int) -> str:
+    from upstash_helper.settings.announced import daemon_on  # only when there is a problem
+
+    return holder(host, port, announced=daemon_on)
 
 
 def is_in_use(error: OSError) -> bool:
@@ -338,14 +345,16 @@ def _explain(port: int, error: OSError) -> str:
         )
     in_use = is_in_use(error)
     if in_use:
-        from upstash_helper.system import own_daemons
+        from upstash_helper.settings.announced import daemon_on
+        from upstash_helper.system import own_daemons, own_programs
 
-        own = own_daemons.explain([port])
+        own = own_daemons.find([port], announced=daemon_on)
         if own is not None:
-            reason = reason.replace(f" by {HIDDEN}", "")
+            reason = f"Port {port} on {V4} is in use by {own_programs.daemon_name(own.profile, own.pid)}."
+            difference = own.difference(own_programs.profile_of(sys.argv, os.environ), os.environ)
             return (
-                f"{reason} {own} Stop it first, use the same profile and folders, or choose another port with the "
-                f"setting 'port', UPSTASH_HELPER_PORT, or --port."
+                f"{reason} {difference} Stop it first, use the same profile and folders, or choose another port with "
+                f"the setting 'port', UPSTASH_HELPER_PORT, or --port."
             )
     advice = " Stop that program, or choose another port" if in_use else " Choose another port"
     return (

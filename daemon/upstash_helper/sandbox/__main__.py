@@ -44,6 +44,8 @@ from upstash_helper.system import console
     is_flag=True,
     help="Accept a partner sign-in without PKCE, as in the integration guideline.",
 )
+@click.option("--first-ports", type=(int, int, int), hidden=True, help="Of the API, the issuer, and the REST API.")
+@click.option("--no-announcement", is_flag=True, hidden=True, help="Do not print the JSON, which has a token.")
 @click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.version_option(__version__, prog_name="upstash-helper sandbox")
 def main(
@@ -54,6 +56,8 @@ def main(
     client_id: str | None,
     *,
     no_pkce: bool,
+    first_ports: tuple[int, int, int] | None,
+    no_announcement: bool,
     stop_with_parent: bool,
 ) -> None:
     """
@@ -75,6 +79,8 @@ def main(
         redirect_uris=redirect_uris,
         client_id=client_id,
         require_pkce=not no_pkce,
+        first_ports=first_ports,
+        announce=not no_announcement,
     )
     sys.exit(run(options))
 

@@ -20,6 +20,8 @@ from upstash_helper.sandbox.teams import AssignableRole, Teams
 from upstash_helper.system import validation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp.typedefs import Handler
 
 
@@ -72,6 +74,7 @@ class AdminApi:
         faults: FaultInjector,
         settings: OAuthSettings,
         audit_log: AuditLog,
+        stop: Callable[[], None],
     ) -> None:
         self._path = path
         self._token = token
@@ -83,6 +86,7 @@ class AdminApi:
         self._settings = settings
         self._defaults = msgspec.structs.asdict(settings)
         self._audit_log = audit_log
+        self._stop = stop
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -104,6 +108,7 @@ class AdminApi:
             ("DELETE", "faults", self.clear_faults),
             ("GET", "requests", self.list_requests),
             ("DELETE", "requests", self.clear_requests),
+            ("POST", "stop", self.stop),
         ]
         return [
             web.route(method, f"{self._path}/{name}", self._require_token(handler)) for method, name, handler in routes
@@ -212,6 +217,11 @@ class AdminApi:
     async def clear_requests(self, _request: web.Request) -> web.StreamResponse:
         """Empty the request log."""
         self._faults.clear_requests()
+        return json_response("OK")
+
+    async def stop(self, _request: web.Request) -> web.StreamResponse:
+        """Stop the sandbox. On Windows there is no signal that would let it save its data."""
+        self._stop()
         return json_response("OK")
 
     def _require_token(self, handler: Handler) -> Handler:

@@ -23,6 +23,7 @@ from upstash_helper.sandbox.developer_api.teams_api import TeamsApi
 from upstash_helper.sandbox.developer_api.vector_api import VectorApi
 from upstash_helper.sandbox.faults import FaultInjector, Listener
 from upstash_helper.sandbox.folder import Folder
+from upstash_helper.sandbox.identity import Identity, IdentityEndpoint
 from upstash_helper.sandbox.indexes import Indexes, IndexRecord, VectorRecord
 from upstash_helper.sandbox.oauth import endpoints, open_endpoints
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
@@ -74,6 +75,7 @@ class Origins(msgspec.Struct, frozen=True):
 
     api: str
     issuer: str
+    rest: str
 
 
 class Applications(msgspec.Struct, frozen=True):
@@ -148,6 +150,7 @@ def compose(
     admin: AdminAccess,
     settings: OAuthSettings,
     report: Callable[[str], None],
+    stop: Callable[[], None],
 ) -> Applications:
     """
     Create the sandbox's components.
@@ -161,11 +164,13 @@ def compose(
         admin: The path and token of the admin API.
         settings: The settings at the start.
         report: Shows a message to the person who runs the sandbox.
+        stop: Stops the sandbox.
     """
     services = _Services(connection, settings, origins)
     records = DatabaseRecords(connection)
     databases = Databases(host=host, folder=folder, records=records, new_server=backend.new_server, report=report)
-    api = _api(services, databases, Backups(databases=databases, records=records), host, admin)
+    backups = Backups(databases=databases, records=records)
+    api = _api(services, databases, backups, host=host, admin=admin, stop=stop)
     api.middlewares.append(name_what_is_missing)
     rest = web.Application(
         middlewares=[services.faults.middleware("rest"), errors_as_rest], client_max_size=MAX_COMMAND_BYTES
@@ -177,7 +182,15 @@ def compose(
     return Applications(api, rest, issuer, databases, services.partner_store)
 
 
-def _api(services: _Services, databases: Databases, backups: Backups, host: str, admin: AdminAccess) -> web.Application:
+def _api(
+    services: _Services,
+    databases: Databases,
+    backups: Backups,
+    *,
+    host: str,
+    admin: AdminAccess,
+    stop: Callable[[], None],
+) -> web.Application:
     """Return the partners' authorization server and the Developer API."""
     s = services
     auth = Authentication(accounts=s.accounts, issuer=s.issuer, grants=s.grants, teams=s.teams)
@@ -205,6 +218,11 @@ def _api(services: _Services, databases: Databases, backups: Backups, host: str,
         RedisApi(host=host, auth=auth, databases=databases, backups=backups, teams=s.teams, audit_log=s.audit_log),
         VectorApi(auth=auth, indexes=s.vector_indexes, teams=s.teams, audit_log=s.audit_log),
         SearchApi(auth=auth, indexes=s.search_indexes, teams=s.teams, audit_log=s.audit_log),
+        IdentityEndpoint(
+            Identity(
+                auth_url=s.origins.api, api_url=s.origins.api, issuer_url=s.origins.issuer, rest_url=s.origins.rest
+            )
+        ),
         AdminApi(
             path=admin.path,
             token=admin.token,
@@ -215,6 +233,7 @@ def _api(services: _Services, databases: Databases, backups: Backups, host: str,
             faults=s.faults,
             settings=s.settings,
             audit_log=s.audit_log,
+            stop=stop,
         ),
         ignore=admin.path,
     )

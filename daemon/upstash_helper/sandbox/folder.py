@@ -51,6 +51,11 @@ class Folder:
         return self.root / "sandbox.sqlite3"
 
     @property
+    def running(self) -> Path:
+        """Has the addresses and the admin token of the sandbox while it is running. A killed one leaves it behind."""
+        return self.root / "running.json"
+
+    @property
     def ca_certificate(self) -> Path:
         """The certificate that TLS clients of databases must trust."""
         return self.root / "ca.pem"

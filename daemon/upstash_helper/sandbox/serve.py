@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import gc
 import ipaddress
 import logging
@@ -27,7 +29,8 @@ from upstash_helper.sandbox.redis.backend import choose_backend
 from upstash_helper.sandbox.redis.servers import ports_to_try
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
 from upstash_helper.sandbox.store import KeyValues, open_store
-from upstash_helper.system import console
+from upstash_helper.system import console, open_files, private_files
+from upstash_helper.system.ports import holder
 from upstash_helper.system.signals import set_on_signal
 
 DEFAULT_PORT = 3100
@@ -44,10 +47,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uris: tuple[str, ...] = ()
     client_id: str | None = None
     require_pkce: bool = True
+    first_ports: tuple[int, int, int] | None = None
+    """The ports of the API, the issuer, and the REST API to prefer at the first start."""
+    announce: bool = True
+    """Whether to print the JSON. It is in the data folder in any case."""
 
 
 class Ready(msgspec.Struct, kw_only=True):
-    """The line of JSON printed on standard output when the sandbox is ready."""
+    """The line of JSON printed on standard output, and kept in the data folder, while the sandbox is ready."""
 
     auth_url: str
     api_url: str
@@ -92,9 +99,10 @@ async def _serve(options: Options) -> None:
         stack.callback(connection.close)
         values = KeyValues(connection)
 
-        api_socket = stack.enter_context(_listen_for_api(options, values))
-        rest_socket = stack.enter_context(_listen_on_last_port(options.host, values, "rest_port"))
-        issuer_socket = stack.enter_context(_listen_on_last_port(options.host, values, "issuer_port"))
+        api_port, issuer_port, rest_port = options.first_ports or (DEFAULT_PORT, None, None)
+        api_socket = stack.enter_context(_listen_for_api(options, values, api_port))
+        rest_socket = stack.enter_context(_listen_on_last_port(options.host, values, "rest_port", rest_port))
+        issuer_socket = stack.enter_context(_listen_on_last_port(options.host, values, "issuer_port", issuer_port))
         client_id, redirect_uris = _oauth_client(options, values)
 
         authority = CertificateAuthority(folder, options.host)
@@ -106,12 +114,13 @@ async def _serve(options: Options) -> None:
         apps = compose(
             connection=connection,
             folder=folder,
-            origins=Origins(api=origin, issuer=issuer_url),
+            origins=Origins(api=origin, issuer=issuer_url, rest=rest_url),
             host=options.host,
             backend=backend,
             admin=admin,
             settings=OAuthSettings(require_pkce=options.require_pkce),
             report=_report,
+            stop=stop.set,
         )
         apps.partner_clients.register_client(
             RegisteredClient(id=client_id, redirect_uris=redirect_uris, name=client_id)
@@ -138,17 +147,24 @@ async def _serve(options: Options) -> None:
             tls_ca=str(certificate),
             pid=os.getpid(),
         )
-        _announce(ready)
+        content = msgspec.json.encode(ready) + b"\n"
+        stack.callback(_remove, folder.running)
+        try:
+            private_files.write(folder.running, content)
+        except OSError as error:
+            raise StartupError(f"Cannot write {folder.running}: {error.strerror}. Check the disk.") from error
+        if options.announce:
+            console.write_utf8(content)
+        how_to_stop = " Press Ctrl-C to stop." if options.announce else ""
+        _report(f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}.{how_to_stop}")
         gc.freeze()
         await stop.wait()
         _report("Stopping.")
 
 
-def _announce(ready: Ready) -> None:
-    console.write_utf8(msgspec.json.encode(ready) + b"\n")
-    _report(
-        f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}. Press Ctrl-C to stop."
-    )
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        open_files.remove(path)
 
 
 def _report(text: str) -> None:
@@ -159,20 +175,21 @@ def _report(text: str) -> None:
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 
-def _listen_for_api(options: Options, values: KeyValues) -> socket.socket:
+def _listen_for_api(options: Options, values: KeyValues, default: int) -> socket.socket:
     """
-    Listen on the port that the command line names, or else on the last one used.
+    Listen on the port that the command line names, or else on the last one used, or else on ``default``.
 
     Raises:
         StartupError: If the named port cannot be used.
     """
     if options.port is None:
-        return _listen_on_last_port(options.host, values, "port", DEFAULT_PORT)
+        return _listen_on_last_port(options.host, values, "port", default)
     try:
         listener = _listen(options.host, options.port)
     except OSError as error:
         message = (
-            f"Cannot listen on port {options.port} of {options.host}: {error.strerror}. Choose another one with --port."
+            f"Cannot listen on port {options.port} of {options.host}: {_reason(error, options.host, options.port)}."
+            " Choose another one with --port."
         )
         raise StartupError(message) from error
     values.put("port", str(listener.getsockname()[1]))
@@ -189,10 +206,16 @@ def _listen_on_last_port(host: str, values: KeyValues, name: str, default: int |
         except OSError:
             continue
         if preferred not in {None, port}:
-            _report(f"Port {preferred} is in use. Using port {port} from now on.")
+            _report(f"Port {preferred} is in use by {holder(host, preferred)}. Using port {port} from now on.")
         values.put(name, str(port))
         return listener
     raise StartupError("No port is free.")
+
+
+def _reason(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"it is in use by {holder(host, port)}"
+    return error.strerror or type(error).__name__
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -128,9 +128,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"http://localhost:{self.port}"
 
     @property
+    def upstream_urls(self) -> dict[str, str]:
+        """The URLs that receive secrets, by the name of their setting: of the API, the databases, and the sign-in."""
+        sign_in = "auth_url" if self.flow == "partner" else "issuer_url"
+        return {name: getattr(self, name) for name in ("api_url", "rest_url", sign_in)}
+
+    @property
+    def may_use_sandbox(self) -> bool:
+        """
+        Whether all of these URLs are on this machine. Only the server can confirm that it is a sandbox and not, for
+        example, a tunnel to Upstash: see ``upstream.sandbox.SandboxCheck``.
+        """
+        return all(_host(url) in LOOPBACK_HOSTS for url in self.upstream_urls.values())
+
+    @property
+    def uses_upstash(self) -> bool:
+        """Whether the Developer API is Upstash's own."""
+        return self.api_url == Settings().api_url
+
+    @property
     def console_url(self) -> str | None:
         """URL of the Upstash console; None if the Developer API is not Upstash's own."""
-        return "https://console.upstash.com" if self.api_url == Settings().api_url else None
+        return "https://console.upstash.com" if self.uses_upstash else None
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ import msgspec
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from platformdirs import PlatformDirs
     from platformdirs.api import PlatformDirsABC
@@ -136,6 +136,22 @@ def locate(*, profile: str | None = None, environ: Mapping[str, str] | None = No
     folders = _folders(environ, Path() if name == DEFAULT_PROFILE else Path("profiles", name))
     _refuse_others_files(folders.state)
     return name, _at_running_daemon(folders)
+
+
+def located_profiles(*, environ: Mapping[str, str] | None = None) -> Iterator[tuple[str, Folders]]:
+    """
+    Yield the name and the folders of each profile that has files.
+
+    Raises:
+        SettingsError: If the user's home folder is needed and unknown.
+        OSError: If a folder cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    default = _folders(environ, Path())
+    yield DEFAULT_PROFILE, default
+    profiles = default.state / "profiles"
+    names = sorted(path.name for path in profiles.iterdir()) if profiles.is_dir() else []
+    yield from ((name, _folders(environ, Path("profiles", name))) for name in names if _PROFILE_NAME.fullmatch(name))
 
 
 def _folders(environ: Mapping[str, str], below: Path) -> Folders:

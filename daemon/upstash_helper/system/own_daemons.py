@@ -14,15 +14,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from upstash_helper.system import ports, socket_owners
+from upstash_helper.system import own_programs, ports, socket_owners
 from upstash_helper.system.printable import printable
 
 if TYPE_CHECKING:
     import psutil
 
 _HOME: Final = "UPSTASH_HELPER_HOME"
-_PROFILE: Final = "UPSTASH_HELPER_PROFILE"
-_DEFAULT_PROFILE: Final = "default"
 # If the first is set, the others have no effect.
 _VARIABLES: Final = (_HOME, "HOME", "XDG_STATE_HOME")
 _MAX_SHOWN: Final = 200
@@ -57,11 +55,21 @@ class OwnDaemon(NamedTuple):
         return "It was started by another version. Restart it."
 
 
-def find(candidates: Iterable[int]) -> OwnDaemon | None:
-    """Return this user's daemon that listens on one of the ports. This takes some milliseconds."""
+def find(candidates: Iterable[int], *, announced: ports.Announced | None = None) -> OwnDaemon | None:
+    """
+    Return this user's daemon that listens on one of the ports. This takes some milliseconds.
+
+    Args:
+        candidates: The ports.
+        announced: Finds daemons with the same home folder, whose profile it knows for certain; see ``ports.holder``.
+    """
     for port in candidates:
         if not _may_be_own(port):
             continue
+        if announced is not None and (known := announced(port)) is not None:
+            profile, pid = known
+            process = _process(pid)
+            return OwnDaemon(pid, port, profile, None if process is None else own_programs.environ_of(process))
         listening = ports.listeners(port)
         for _, pid in ports.own_listeners(port) if listening is None else listening:
             process = _hidden_daemon(port) if pid is None else _process(pid)
@@ -81,7 +89,7 @@ def explain(candidates: Iterable[int], *, profile: str | None = None) -> str | N
     found = find(candidates)
     if found is None:
         return None
-    difference = found.difference(profile or _profile_of(sys.argv, os.environ), os.environ)
+    difference = found.difference(profile or own_programs.profile_of(sys.argv, os.environ), os.environ)
     return f"Another daemon of yours is running (process {found.pid}, port {found.port}). {difference}"
 
 
@@ -132,30 +140,13 @@ def _is_own_daemon(process: psutil.Process) -> bool:
     import psutil
 
     try:
-        words = process.cmdline()
         own = process.username() == psutil.Process().username()
     except (psutil.Error, OSError):
         return False
-    program = any(
-        os.path.basename(word).removesuffix(".exe") in {"upstash-helper", "upstash_helper"}  # noqa: PTH119 - not a path
-        for word in words[:5]
-    )
-    return own and program and "run" in words and process.pid != os.getpid()
+    return own and process.pid != os.getpid() and own_programs.is_daemon(own_programs.command_line(process))
 
 
 def _described(process: psutil.Process, port: int) -> OwnDaemon:
-    import psutil
-
-    environ: Mapping[str, str] | None = None
-    with contextlib.suppress(psutil.Error, OSError):
-        environ = process.environ()
-    return OwnDaemon(process.pid, port, _profile_of(process.cmdline(), environ or {}), environ)
-
-
-def _profile_of(words: list[str], environ: Mapping[str, str]) -> str:
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == "--profile":
-            return printable(following)
-        if word.startswith("--profile="):
-            return printable(word.removeprefix("--profile="))
-    return environ.get(_PROFILE) or _DEFAULT_PROFILE
+    environ = own_programs.environ_of(process)
+    profile = own_programs.profile_of(own_programs.command_line(process), environ or {})
+    return OwnDaemon(process.pid, port, profile, environ)

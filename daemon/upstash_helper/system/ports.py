@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Connections = Callable[[str], Iterable[Any]]
+    Announced = Callable[[int], tuple[str, int] | None]
+    """Returns the profile and the process id of the daemon that has announced a port, or None."""
 
 from upstash_helper.system.printable import printable
 
@@ -23,11 +25,16 @@ ANY: Final = {"127.0.0.1": "0.0.0.0", "::1": "::"}  # noqa: S104 - compared, not
 _MAX_NAME: Final = 60
 
 
-def holder(host: str, port: int) -> str:
+def holder(host: str, port: int, *, announced: Announced | None = None) -> str:
     """
     Describe the program that listens at an address: its name, and its user if that is another one.
 
     This takes a few milliseconds, and longer where another user's process has to be looked up.
+
+    Args:
+        host: The address.
+        port: The port.
+        announced: Finds a daemon of this user that the system hides; see ``Announced``.
     """
     wanted = {host, *ANY.values()}
     listening = listeners(port)
@@ -36,7 +43,7 @@ def holder(host: str, port: int) -> str:
         return UNNAMED
     # The exact address is a better match than a wildcard.
     address, pid = min(candidates, key=lambda candidate: candidate[0] != host)
-    return describe_owner(address, port) if pid is None else describe_process(pid)
+    return describe_owner(address, port, announced=announced) if pid is None else describe_process(pid)
 
 
 def listeners(port: int, *, connections: Connections | None = None) -> list[tuple[str, int | None]] | None:
@@ -101,8 +108,8 @@ def own_listeners(port: int) -> list[tuple[str, int | None]]:
     return found
 
 
-def describe_owner(host: str, port: int) -> str:
-    """Describe a listener by its user, where the system does not reveal its process."""
+def describe_owner(host: str, port: int, *, announced: Announced | None = None) -> str:
+    """Describe a listener by its user, where the system does not reveal its process. See ``holder``."""
     from upstash_helper.system import socket_owners
 
     try:
@@ -113,24 +120,37 @@ def describe_owner(host: str, port: int) -> str:
         return UNNAMED  # it reports the processes of all users, unless they have ended
     if uid is None:
         return "another user's program"
+    if uid != os.geteuid():
+        return f"another user's program (user {_safe(user_name(uid))})"
     # A user's own processes can be hidden too: those that hold keys, such as ssh-agent and this daemon.
-    return HIDDEN if uid == os.geteuid() else f"another user's program (user {_safe(user_name(uid))})"
+    found = None if announced is None else announced(port)
+    if found is None:
+        return HIDDEN
+    from upstash_helper.system.own_programs import daemon_name
+
+    return daemon_name(*found)
 
 
 def describe_process(pid: int) -> str:
-    """Describe a process by its name, and its user if that is another one."""
+    """Describe a process by its name, and its user if that is another one. Our own programs are named as such."""
     import psutil
+
+    from upstash_helper.system import own_programs
 
     try:
         process = psutil.Process(pid)
         name = process.name()
     except psutil.Error:
         return f"process {pid}"
-    try:
+    suffix = ""
+    with contextlib.suppress(psutil.Error):
         user = process.username()
-        suffix = "" if user == psutil.Process().username() else f" of user {_safe(user)}"
-    except psutil.Error:
-        suffix = ""
+        if user == psutil.Process().username():
+            own = own_programs.describe(process)
+            if own is not None:
+                return own
+        else:
+            suffix = f" of user {_safe(user)}"
     return f"{_safe(name)} (process {pid}{suffix})"
 
 

@@ -38,6 +38,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str
     started_by: literals.StartedBy
     open_browser: bool
+    upstream: Callable[[], Awaitable[literals.Upstream]]
+    """Asks the upstream whether it is a sandbox, if it may be one."""
     network: Callable[[], Awaitable[wire.Network | None]]
     """Reads the settings of the system, if the daemon's own name no proxy. None: the system does not answer in time."""
 
@@ -126,6 +128,7 @@ class DaemonResource:
                 console_url=self._about.console_url,
                 auth_url=self._about.auth_url,
                 api_url=self._about.api_url,
+                upstream=await self._about.upstream(),
                 started_by=self._about.started_by,
                 open_browser=self._about.open_browser,
                 network=await self._about.network(),

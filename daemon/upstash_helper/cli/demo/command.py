@@ -58,7 +58,7 @@ def demo(*, once: bool, partner: bool, as_json: bool) -> None:
 
 
 def _main_job(environment: DemoEnvironment, printer: StepPrinter) -> tuple[DaemonClient, Database, DatabaseCredentials]:
-    from upstash_helper.cli.demo.browserless_login import BrowserSession
+    from upstash_helper.cli.sandbox.browserless_login import BrowserSession
     from upstash_helper.protocol import wire
 
     step = printer.step

@@ -11,6 +11,7 @@ import sys
 from typing import Final, Literal, NamedTuple
 
 from upstash_helper.cli.doctor.context import own_uid
+from upstash_helper.settings.announced import daemon_on
 from upstash_helper.system import ports
 
 CONNECT_SECONDS: Final = 1.0
@@ -33,7 +34,7 @@ def state_of(host: str, port: int) -> AddressState:
     if listening is None:
         if not _answers(host, port):
             return AddressState("free")
-        holder = ports.holder(host, port)
+        holder = ports.holder(host, port, announced=daemon_on)
         return AddressState("taken", "another program" if holder == ports.UNNAMED else holder)
     # The exact address takes precedence over the wildcard address.
     wanted = [one for own in (host, ports.ANY[host]) for one in listening if one[0] == own]
@@ -43,7 +44,7 @@ def state_of(host: str, port: int) -> AddressState:
         return AddressState("free")
     ip, pid = wanted[0]
     if pid is None:
-        return AddressState("taken", ports.describe_owner(ip, port))
+        return AddressState("taken", ports.describe_owner(ip, port, announced=daemon_on))
     return AddressState("on-demand" if _is_own_systemd(pid) else "taken", ports.describe_process(pid))
 
 

@@ -1,4 +1,4 @@
-"""The result of the tests on Windows, from the JUnit file that pytest writes."""
+"""The result of a run of pytest, from the JUnit file that it writes."""
 
 from __future__ import annotations
 

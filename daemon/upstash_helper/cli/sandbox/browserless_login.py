@@ -1,8 +1,8 @@
 """
 Signing in on the sandbox without a browser.
 
-The demo signs its user up this way. It submits the pages' forms and follows their redirects, so the OAuth flow is the
-real one.
+The demo and `sandbox up` sign their user up this way. It submits the pages' forms and follows their redirects, so the
+OAuth flow is the real one.
 """
 
 from __future__ import annotations
@@ -84,12 +84,18 @@ class BrowserSession:
         Raises:
             UnexpectedPage: If it is not a sign-in page, or rejects the form.
         """
+        return self._submit_form(authorization_url, {"email": email, "password": password, "intent": "sign-up"})
+
+    def sign_in(self, authorization_url: str, *, email: str, password: str) -> str:
+        """Like ``sign_up``, with an account that exists."""
+        return self._submit_form(authorization_url, {"email": email, "password": password, "intent": "sign-in"})
+
+    def _submit_form(self, authorization_url: str, fields: dict[str, str]) -> str:
         url, page = self.visit(authorization_url)
         if page is None or page.action is None:
             message = "the page has no sign-in form"
             raise UnexpectedPage(message)
-        form = {**page.hidden, "email": email, "password": password, "intent": "sign-up"}
-        target, again = self.visit(urljoin(url, page.action), form, came_from="same-origin")
+        target, again = self.visit(urljoin(url, page.action), {**page.hidden, **fields}, came_from="same-origin")
         if again is not None:
             message = f"the form was rejected: {again.title}"
             raise UnexpectedPage(message)

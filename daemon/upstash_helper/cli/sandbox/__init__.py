@@ -1,0 +1,1 @@
+"""``sandbox up`` and the commands that belong to it: a sandbox, a daemon that uses it, and a database."""

@@ -1,0 +1,247 @@
+"""Starting, checking, stopping, and emptying the sandbox of a profile, with its daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from upstash_helper.cli import exit_codes
+from upstash_helper.cli.daemon.lifecycle import daemon_status, discover, start_daemon, stop_daemon
+from upstash_helper.cli.errors import Failure
+from upstash_helper.cli.sandbox import ports, upstream
+from upstash_helper.cli.sandbox.own_profile import Addresses
+from upstash_helper.protocol import discovery
+from upstash_helper.protocol.lock import AlreadyHeld, InstanceLock
+from upstash_helper.settings.profiles import secure_folder
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from upstash_helper.cli.sandbox.own_profile import Kept, SandboxProfile
+    from upstash_helper.cli.sandbox.upstream import Upstream
+    from upstash_helper.client.daemon import DaemonClient
+    from upstash_helper.protocol.wire import DaemonStatus, DatabaseCredentials
+
+LOCK_FILE: Final = "sandbox.lock"
+_LOCK_SECONDS: Final = 120.0
+"""How long another `up` or `down` of the same profile may take."""
+_PORT_TRIES: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A sandbox that is ready."""
+
+    upstream: Upstream
+    daemon: DaemonStatus
+    client: DaemonClient
+    database: DatabaseCredentials
+    kept: Kept
+    was_running: bool
+    """Whether both processes were running before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What runs of a sandbox."""
+
+    upstream: Upstream | None
+    daemon: DaemonStatus | None
+    kept: Kept
+
+    @property
+    def name(self) -> Literal["running", "incomplete", "stopped"]:
+        """``incomplete``: only one of the two processes runs."""
+        if self.upstream is not None and self.daemon is not None:
+            return "running"
+        return "stopped" if self.upstream is None and self.daemon is None else "incomplete"
+
+
+def up(profile: SandboxProfile) -> Running:
+    """
+    Start what does not run yet of the sandbox and its daemon, connect an account, and create a database.
+
+    Raises:
+        Failure: If that is not possible.
+        SettingsError: If a folder cannot be created or trusted.
+    """
+    with _turn(profile):
+        return _up(profile)
+
+
+def state(profile: SandboxProfile) -> State:
+    """Return what runs. Nothing is started or changed."""
+    return State(upstream=upstream.running(profile.data), daemon=_own_daemon(profile), kept=profile.load())
+
+
+def down(profile: SandboxProfile) -> bool:
+    """
+    Stop the daemon and the sandbox. Return whether one of them was running.
+
+    Raises:
+        Failure: If one does not stop.
+    """
+    if not profile.folders.state.is_dir():
+        return False
+    with _turn(profile):
+        return _down(profile)
+
+
+def reset(profile: SandboxProfile) -> bool:
+    """
+    Stop the sandbox, and delete its databases and account, and what its daemon has stored. Return whether there was
+    anything.
+
+    Raises:
+        Failure: If it does not stop.
+        OSError: If a file cannot be deleted.
+    """
+    if not profile.data.is_dir():
+        return False
+    with _turn(profile):
+        _down(profile)
+        for path in profile.folders.state.iterdir():
+            if path in {profile.folders.runtime, *profile.folders.other_runtimes}:
+                continue  # has the lock
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    return True
+
+
+def _up(profile: SandboxProfile) -> Running:
+    kept = profile.load()
+    profile.require_own()
+    found = upstream.running(profile.data)
+    daemon = _own_daemon(profile)
+    was_running = found is not None and daemon is not None
+    process: subprocess.Popen[bytes] | None = None
+    if found is None:
+        process = _start_upstream(profile, kept)
+    # At the same time: the daemon asks the sandbox nothing until it has to.
+    if daemon is None:
+        daemon = _start_daemon(profile, kept)
+    if process is not None:
+        found = upstream.wait_until_ready(process, profile.data, profile.log)
+    assert found is not None  # noqa: S101 - for the type checker: it was running, or was started
+    actual = msgspec.structs.replace(
+        _addresses(kept),
+        auth_url=found.auth_url,
+        issuer_url=found.issuer_url,
+        api_url=found.api_url,
+        rest_url=found.rest_url,
+    )
+    if actual != kept.addresses or daemon.api_url != actual.api_url:
+        # Another program has taken a port since the last time.
+        kept.addresses = actual
+        profile.configure(actual)
+        stop_daemon(profile.session)
+        daemon = _start_daemon(profile, kept)
+    profile.save(kept)
+    return _connected(profile, found, daemon, kept, was_running=was_running)
+
+
+def _connected(
+    profile: SandboxProfile, found: Upstream, daemon: DaemonStatus, kept: Kept, *, was_running: bool
+) -> Running:
+    from upstash_helper.cli.sandbox.account import ensure_database
+
+    client = discover(profile.session)
+    database = ensure_database(client, profile, kept)
+    return Running(upstream=found, daemon=daemon, client=client, database=database, kept=kept, was_running=was_running)
+
+
+def _start_upstream(profile: SandboxProfile, kept: Kept) -> subprocess.Popen[bytes]:
+    secure_folder(profile.folders.state)
+    secure_folder(profile.folders.logs)
+    if kept.addresses is None:
+        api, issuer, rest = ports.for_sandbox()
+        kept.addresses = Addresses(
+            port=ports.for_daemon(),
+            auth_url=_url(api),
+            api_url=_url(api),
+            issuer_url=_url(issuer),
+            rest_url=_url(rest),
+        )
+    first = (kept.addresses.api_url, kept.addresses.issuer_url, kept.addresses.rest_url)
+    api, issuer, rest = (urlsplit(url).port or 0 for url in first)
+    return upstream.start(profile.data, profile.log, ports=(api, issuer, rest))
+
+
+def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
+    """Start the daemon, on another port if the last one is taken."""
+    addresses, tried = _addresses(kept), set[int]()
+    while True:
+        profile.configure(addresses)
+        kept.addresses = addresses
+        try:
+            return start_daemon(profile.session, {})
+        except Failure as failure:
+            tried.add(addresses.port)
+            if failure.exit_code != exit_codes.PORT_BUSY or len(tried) > _PORT_TRIES:
+                raise
+        addresses = msgspec.structs.replace(addresses, port=ports.for_daemon(avoid=tried))
+
+
+def _addresses(kept: Kept) -> Addresses:
+    assert kept.addresses is not None  # noqa: S101 - for the type checker: set when the sandbox is started
+    return kept.addresses
+
+
+def _own_daemon(profile: SandboxProfile) -> DaemonStatus | None:
+    """
+    Return the status of the profile's daemon.
+
+    Raises:
+        Failure: If it does not use the sandbox, but was started for something else.
+    """
+    if not discovery.is_running(profile.folders.runtime):
+        return None
+    status = daemon_status(profile.session)
+    addresses = profile.load().addresses
+    if status is None or (addresses is not None and status.api_url == addresses.api_url):
+        return status
+    message = (
+        f"A daemon of the profile {profile.name} is running (process {status.pid}) that uses {status.api_url}, and was"
+        f" not started by this command. Stop it with: {profile.session.command('stop')}. Or choose another profile,"
+        " such as --profile sandbox2."
+    )
+    raise Failure(message, code="profile_not_for_sandbox")
+
+
+def _down(profile: SandboxProfile) -> bool:
+    had_daemon = _own_daemon(profile) is not None or discovery.is_running(profile.folders.runtime)
+    if had_daemon:
+        stop_daemon(profile.session)
+    return upstream.stop(profile.data) or had_daemon
+
+
+@contextlib.contextmanager
+def _turn(profile: SandboxProfile) -> Iterator[None]:
+    """Wait until no other command changes the sandbox of this profile."""
+    runtime: Path = profile.folders.runtime
+    secure_folder(runtime)
+    lock = InstanceLock(runtime, timeout=_LOCK_SECONDS, file=LOCK_FILE)
+    began = time.monotonic()
+    try:
+        lock.acquire()
+    except AlreadyHeld:
+        message = f"Another command has been changing this sandbox for {time.monotonic() - began:.0f} s. Try again."
+        raise Failure(message, code="sandbox_busy") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"

@@ -1,0 +1,99 @@
+"""``sandbox up --foreground``: the sandbox runs until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.cli.errors import Failure
+from upstash_helper.cli.output import note
+from upstash_helper.cli.sandbox import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import psutil
+
+    from upstash_helper.cli.sandbox.environment import Running
+    from upstash_helper.cli.sandbox.own_profile import SandboxProfile
+
+_POLL_SECONDS: Final = 0.3
+
+
+def until_interrupted(profile: SandboxProfile, *, show: Callable[[Running], None]) -> None:
+    """
+    Start the sandbox, and stop it on Ctrl-C, SIGTERM, or the end of the terminal, also while it is starting.
+
+    Args:
+        profile: The sandbox's profile.
+        show: Prints the addresses.
+
+    Raises:
+        Failure: If it cannot be started, or one of its processes ends.
+    """
+    ended: str | None = None
+    with _interrupted_by_signals():
+        with contextlib.suppress(KeyboardInterrupt):
+            with profile.session.progress("Starting the sandbox"):
+                running = environment.up(profile)
+            show(running)
+            note("Press Ctrl-C to stop.")
+            ended = _wait_for_end(running)
+        with profile.session.progress("Stopping the sandbox"):
+            environment.down(profile)
+    if ended is not None:
+        raise Failure(f"The {ended} has ended, so everything was stopped.", code="sandbox_ended")
+    note("The sandbox was stopped.")
+
+
+def _wait_for_end(running: Running) -> str:
+    """Return which of the two processes has ended, once one has."""
+    import psutil
+
+    pids = {"sandbox": running.upstream.pid, "daemon": running.daemon.pid}
+    processes: dict[str, psutil.Process] = {}
+    for name, pid in pids.items():
+        try:
+            processes[name] = psutil.Process(pid)
+        except psutil.Error:
+            return name
+    while True:
+        for name, process in processes.items():
+            if not _runs(process):
+                return name
+        time.sleep(_POLL_SECONDS)
+
+
+def _runs(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        # In a container, there may be no process that collects those that have ended.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Handle the signals that end a process as Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,181 @@
+"""The process that plays Upstash: whether it runs, starting it, and stopping it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import msgspec
+
+from upstash_helper.cli.errors import Failure
+from upstash_helper.system import open_files, private_files
+from upstash_helper.system.processes import command_line, start_detached, tail
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+    import psutil
+
+RUNNING_FILE: Final = "running.json"
+"""In the data folder: the sandbox's description of itself."""
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 20.0
+"""Databases save their data."""
+_ASK_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.02
+_MAX_BYTES: Final = 16_384
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """A running sandbox, as it describes itself."""
+
+    auth_url: str
+    api_url: str
+    rest_url: str
+    issuer_url: str
+    client_id: str
+    admin_url: str
+    admin_token: str
+    data: str
+    backend: str
+    tls_ca: str
+    pid: int
+
+    def __repr__(self) -> str:
+        return f"Upstream(api_url={self.api_url!r}, …)"
+
+
+def running(data: Path) -> Upstream | None:
+    """Return the sandbox that runs with a data folder, after it has answered; None if there is none."""
+    found = _described(data)
+    return found if found is not None and _answers(found) else None
+
+
+def start(data: Path, log: Path, *, ports: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+    """
+    Start the sandbox in the background. It is not ready yet.
+
+    Args:
+        data: Its data folder.
+        log: The file that receives its messages.
+        ports: Of the API, the issuer, and the REST API, at the first start.
+
+    Raises:
+        OSError: If it cannot be started.
+    """
+    open_files.remove(data / RUNNING_FILE)  # left by one that was killed
+    arguments = ("--data", str(data), "--first-ports", *map(str, ports), "--no-announcement")
+    command = command_line(*arguments, module="upstash_helper.sandbox")
+    return start_detached(command, output=log, folder=log.parent)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> Upstream:
+    """
+    Return the sandbox that was started.
+
+    Raises:
+        Failure: If it exits instead, with its reason, or takes too long.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = _described(data)
+        if found is not None:
+            return found
+        if process.poll() is not None:
+            reason = tail(log) or f"It exited with code {process.returncode}; see {log}."
+            raise Failure(f"The sandbox did not start. {reason}", code="sandbox_not_started")
+        time.sleep(_POLL_SECONDS)
+    process.terminate()
+    message = f"The sandbox did not become ready within {START_SECONDS:.0f} s. See {log}."
+    raise Failure(message, code="sandbox_not_started")
+
+
+def stop(data: Path) -> bool:
+    """
+    Stop the sandbox that runs with a data folder, and wait until it has exited. Return whether it was running.
+
+    Raises:
+        Failure: If it does not stop.
+    """
+    import psutil
+
+    found = running(data)
+    if found is not None:
+        with contextlib.suppress(OSError):  # it may exit before it answers
+            _send(found, "POST", "stop")
+    # One that does not answer, or is not ready yet, gets a signal.
+    processes = [psutil.Process(found.pid)] if found is not None and psutil.pid_exists(found.pid) else _processes(data)
+    for process in processes:
+        if found is None:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        if not _ends(process):
+            message = f"The sandbox did not stop. Kill process {process.pid}."
+            raise Failure(message, code="stop_timed_out")
+    return found is not None or bool(processes)
+
+
+def _processes(data: Path) -> list[psutil.Process]:
+    """Return the processes of sandboxes with a data folder."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if is_sandbox_of(process.cmdline(), data):
+                found.append(process)
+    return found
+
+
+def _ends(process: psutil.Process) -> bool:
+    import psutil
+
+    deadline = time.monotonic() + STOP_SECONDS
+    with contextlib.suppress(psutil.Error):
+        # In a container, there may be no process that collects those that have ended.
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+    return True
+
+
+def is_sandbox_of(words: list[str], data: Path) -> bool:
+    """Return whether a command line is that of a sandbox with a data folder."""
+    return "upstash_helper.sandbox" in words and str(data) in words
+
+
+def _described(data: Path) -> Upstream | None:
+    with contextlib.suppress(OSError, private_files.NotPrivate, msgspec.MsgspecError, UnicodeDecodeError):
+        content = private_files.read(data / RUNNING_FILE, limit=_MAX_BYTES)
+        return None if content is None else msgspec.json.decode(content, type=Upstream)
+    return None
+
+
+def _answers(upstream: Upstream) -> bool:
+    try:
+        _send(upstream, "GET", "settings")
+    except OSError:
+        return False
+    return True
+
+
+def _send(upstream: Upstream, method: str, name: str) -> None:
+    """
+    Send a request to the admin API.
+
+    Raises:
+        OSError: If the answer is not that of this sandbox, or there is none.
+    """
+    url = f"{upstream.admin_url}/{name}"
+    headers = {"Authorization": f"Bearer {upstream.admin_token}"}
+    request = Request(url, method=method, headers=headers)  # noqa: S310 - a URL of the sandbox
+    try:
+        with build_opener(ProxyHandler({})).open(request, timeout=_ASK_SECONDS) as answer:
+            answer.read()
+    except (HTTPError, URLError, ValueError) as error:
+        raise OSError(str(error)) from None

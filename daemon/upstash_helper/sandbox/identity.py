@@ -1,0 +1,37 @@
+"""``/.well-known/upstash-sandbox``, by which a daemon recognizes that its upstream is a sandbox, and not Upstash."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from upstash_helper import __version__
+from upstash_helper.sandbox.responses import json_response
+
+PATH = "/.well-known/upstash-sandbox"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sandbox says about itself. The URLs are those of its own listeners."""
+
+    service: str = "upstash-helper-sandbox"
+    version: str = __version__
+    auth_url: str
+    api_url: str
+    issuer_url: str
+    rest_url: str
+
+
+class IdentityEndpoint:
+    """Returns the identity, to anyone: it has no secrets."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route."""
+        return [web.get(PATH, self.show)]
+
+    async def show(self, _request: web.Request) -> web.StreamResponse:
+        """Return the identity."""
+        return json_response(self._identity)

@@ -1,0 +1,98 @@
+"""
+Recognizing the programs of this project by their command lines: a daemon, a sandbox, and a sandbox's database.
+
+Their processes are all named ``python`` or after the interpreter, which tells the user nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.system.printable import printable
+
+if TYPE_CHECKING:
+    import psutil
+
+PROFILE_VARIABLE: Final = "UPSTASH_HELPER_PROFILE"
+DEFAULT_PROFILE: Final = "default"
+_PROGRAMS: Final = frozenset({"upstash-helper", "upstash_helper"})
+_SANDBOX: Final = "upstash_helper.sandbox"
+_SANDBOX_COMMAND: Final = "upstash-helper sandbox"
+_DATABASE_SERVER: Final = "valkey-server"
+
+
+def describe(process: psutil.Process) -> str | None:
+    """Return what to call a process of this project, with its id, such as ``the sandbox (…, process 12)``, or None."""
+    words = command_line(process)
+    if is_daemon(words):
+        return daemon_name(profile_of(words, environ_of(process) or {}), process.pid)
+    if is_sandbox(words):
+        return f"the sandbox ({_SANDBOX_COMMAND}, process {process.pid})"
+    if words and os.path.basename(words[0]).startswith(_DATABASE_SERVER) and _is_of_sandbox(process):  # noqa: PTH119
+        return f"a database of the sandbox ({_SANDBOX_COMMAND}, process {process.pid})"
+    return None
+
+
+def daemon_name(profile: str, pid: int) -> str:
+    """Return what to call another daemon of this user."""
+    return f"another upstash-helper (profile {profile}, process {pid})"
+
+
+def is_daemon(words: Sequence[str]) -> bool:
+    """Return whether a command line is that of a daemon."""
+    place = _place(words, _PROGRAMS)
+    return place is not None and "run" in words[place + 1 :]
+
+
+def is_sandbox(words: Sequence[str]) -> bool:
+    """Return whether a command line is that of a sandbox."""
+    return _place(words, frozenset({_SANDBOX})) is not None
+
+
+def profile_of(words: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Return the profile that a command line and an environment select."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--profile":
+            return printable(following)
+        if word.startswith("--profile="):
+            return printable(word.removeprefix("--profile="))
+    return environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Return the command line of a process; nothing if the system does not reveal it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        return process.cmdline()
+    return []
+
+
+def environ_of(process: psutil.Process) -> Mapping[str, str] | None:
+    """Return the environment that a process was started with, or None if the system does not reveal it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        return process.environ()
+    return None
+
+
+def _place(words: Sequence[str], programs: frozenset[str]) -> int | None:
+    """Return which word is the program: the first, the script of an interpreter, or its module, after its options."""
+    for place, word in enumerate(words):
+        if os.path.basename(word).removesuffix(".exe") in programs:  # noqa: PTH119 - not a path
+            is_module = words[place - 1] == "-m"
+            return place if is_module or all(each.startswith("-") for each in words[1:place]) else None
+    return None
+
+
+def _is_of_sandbox(process: psutil.Process) -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        parent = process.parent()
+        return parent is not None and is_sandbox(command_line(parent))
+    return False

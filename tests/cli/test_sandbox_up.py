@@ -1,0 +1,530 @@
+"""``sandbox up`` and its companions, with real processes. The tests share one sandbox, and each brings it up first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import redis
+import upstash_redis
+
+from tests.support.command_line import Ran, run_cli
+from tests.support.daemon import DaemonProcess, clean_environment
+from tests.support.mounts import run_with_mounts
+from tests.support.until import until_async
+from upstash_helper.cli import exit_codes
+from upstash_helper.settings.announced import daemon_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+END_SECONDS = 30
+_DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "PYTHON_KEYRING_BACKEND")
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such modes and signals")
+
+
+@dataclass
+class Place:
+    """A user without a desktop, whose folders have spaces and umlauts in their paths."""
+
+    home: Path
+    environment: dict[str, str]
+
+    @property
+    def data(self) -> Path:
+        """The sandbox's data folder."""
+        return self.home / "state" / "profiles" / "sandbox" / "sandbox"
+
+    @property
+    def config(self) -> Path:
+        """The settings of the sandbox's daemon."""
+        return self.home / "config" / "profiles" / "sandbox" / "config.toml"
+
+    async def run(self, *arguments: str) -> Ran:
+        """Run a command, which may fail."""
+        return await run_cli(*arguments, environment=self.environment)
+
+    async def up(self, *arguments: str) -> dict[str, Any]:
+        """Run `sandbox up --json`, and return its result."""
+        ran = await self.run("sandbox", "up", "--json", *arguments)
+        assert (0, "") == (ran.code, ran.err)
+        found: dict[str, Any] = ran.json
+        return found
+
+
+@contextlib.contextmanager
+def place_in(folder: Path) -> Iterator[Place]:
+    home = folder / "Grüße mit Leerzeichen"
+    inherited = {name: value for name, value in clean_environment().items() if name not in _DESKTOP}
+    place = Place(home, inherited | {"UPSTASH_HELPER_HOME": str(home)})
+    try:
+        yield place
+    finally:
+        subprocess.run(
+            [sys.executable, "-m", "upstash_helper", "sandbox", "down"],
+            env=place.environment, capture_output=True, check=True,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    """The place that the tests share."""
+    with tempfile.TemporaryDirectory(prefix="uh-", ignore_cleanup_errors=True) as folder, place_in(Path(folder)) as one:
+        yield one
+
+
+def processes_of(up: dict[str, Any]) -> list[psutil.Process]:
+    """Return the sandbox's processes, with the servers of its databases."""
+    both = [psutil.Process(up[name]["pid"]) for name in ("upstream", "daemon")]
+    return [*both, *(child for one in both for child in one.children(recursive=True))]
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process has not ended. Some containers have no process that collects those that have."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def write_and_read(up: dict[str, Any], value: str) -> tuple[Any, Any]:
+    """Write a value over TCP, and read it over TCP and REST with the clients that a project would use."""
+    env = up["env"]
+    with (
+        redis.Redis.from_url(env["REDIS_URL"], decode_responses=True) as tcp,
+        upstash_redis.Redis(url=env["UPSTASH_REDIS_REST_URL"], token=env["UPSTASH_REDIS_REST_TOKEN"]) as rest,
+    ):
+        tcp.set("key", value)
+        return tcp.get("key"), rest.get("key")
+
+
+# --- up ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_variables_work_with_real_clients(place: Place) -> None:
+    """
+    Without a desktop or a keyring, `up` prints variables that work with redis-py and with Upstash's REST client.
+    """
+    up = await place.up()
+
+    assert ("hello", "hello") == write_and_read(up, "hello")
+
+
+async def test_schema_of_the_json(place: Place) -> None:
+    """
+    Programs can rely on the keys of `up --json`.
+    """
+    up = await place.up()
+
+    assert {
+        "state", "profile", "already_running", "daemon", "upstream", "account", "database", "dashboard_url", "env",
+    } == set(up)  # fmt: skip
+    assert ("running", "sandbox") == (up["state"], up["profile"])
+    assert {"pid", "base_url", "log_file"} == set(up["daemon"])
+    assert {
+        "auth_url", "api_url", "rest_url", "issuer_url", "client_id", "admin_url", "admin_token", "data", "backend",
+        "tls_ca", "pid",
+    } == set(up["upstream"])  # fmt: skip
+    assert {"email", "password"} == set(up["account"])
+    assert {"id"} == set(up["database"])
+    assert {"REDIS_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"} == set(up["env"])
+
+
+async def test_second_up_changes_nothing(place: Place) -> None:
+    """
+    If everything runs, `up` prints the same addresses, and starts no process.
+    """
+    first = await place.up()
+
+    second = await place.up()
+
+    assert second["already_running"] is True
+    for key in ("env", "upstream", "daemon", "account", "database"):
+        assert first[key] == second[key]
+
+
+async def test_up_at_the_same_time(place: Place) -> None:
+    """
+    Of two commands at the same time, one starts the sandbox, and both print its addresses.
+    """
+    await place.run("sandbox", "down")
+
+    one, other = await asyncio.gather(place.up(), place.up())
+
+    assert {False, True} == {one["already_running"], other["already_running"]}
+    assert (one["env"], one["daemon"], one["upstream"]) == (other["env"], other["daemon"], other["upstream"])
+
+
+async def test_text_has_lines_to_paste(place: Place) -> None:
+    """
+    For people, `up` prints the dashboard's address, lines for .env, lines for a shell, and how to stop.
+    """
+    up = await place.up()
+
+    shown = (await place.run("sandbox", "up")).out
+
+    lines = shown.splitlines()
+    assert f'REDIS_URL="{up["env"]["REDIS_URL"]}"' in lines
+    assert f"export REDIS_URL={up['env']['REDIS_URL']}" in lines
+    assert "#ticket=" in shown
+    assert "upstash-helper sandbox down" in shown
+
+
+@posix_only
+async def test_shell_lines_can_be_evaluated(place: Place) -> None:
+    """
+    A shell gets the variables with `eval "$(… --shell)"`, and fish with `… --shell fish | source`.
+    """
+    up = await place.up()
+
+    for shell, form, read in (
+        ("sh", "sh", 'eval "$1"; printf %s "$REDIS_URL"'),
+        ("fish", "fish", 'echo $argv[1] | source; printf %s "$REDIS_URL"'),
+    ):
+        lines = (await place.run("sandbox", "up", "--shell", form)).out
+        if shutil.which(shell) is None:
+            continue
+        words = [shell, "-c", read, *(["sh"] if shell == "sh" else []), lines]
+        evaluated = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert up["env"]["REDIS_URL"] == evaluated
+
+
+async def test_env_file_keeps_other_lines(place: Place, tmp_path: Path) -> None:
+    """
+    --env-file writes the variables once, however often it runs, and keeps the other lines and the file's mode.
+    """
+    file = tmp_path / ".env"
+    file.write_text("NAME=value\n", encoding="utf-8")
+    file.chmod(0o640)
+
+    for _ in range(2):
+        assert 0 == (await place.run("sandbox", "up", "--env-file", str(file))).code
+
+    lines = file.read_text(encoding="utf-8").splitlines()
+    up = await place.up()
+    assert "NAME=value" == lines[0]
+    assert 1 == lines.count(f'REDIS_URL="{up["env"]["REDIS_URL"]}"')
+    assert 6 == len(lines)
+    if sys.platform != "win32":
+        assert 0o640 == stat.S_IMODE(file.stat().st_mode)
+
+
+async def test_env_file_of_a_real_database_is_not_changed(place: Place, tmp_path: Path) -> None:
+    """
+    A file that already sets one of the variables is left unchanged, with its line in the error.
+    """
+    file = tmp_path / ".env"
+    file.write_text("\nREDIS_URL=rediss://example.upstash.io:6379\n", encoding="utf-8")
+
+    ran = await place.run("sandbox", "up", "--env-file", str(file))
+
+    assert exit_codes.FAILURE == ran.code
+    assert "line 2, already sets REDIS_URL" in ran.err
+    assert "\nREDIS_URL=rediss://example.upstash.io:6379\n" == file.read_text(encoding="utf-8")
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+async def test_secrets_are_only_in_private_files(place: Place) -> None:
+    """
+    No secret is in a log, in an argument, or in a variable of a process, and only the user can read the files.
+    """
+    up = await place.up()
+
+    database = up["env"]["REDIS_URL"].split(":")[2].split("@")[0]
+    secrets = [
+        up["account"]["password"],
+        up["upstream"]["admin_token"],
+        up["env"]["UPSTASH_REDIS_REST_TOKEN"],
+        database,
+    ]
+    logs = "".join(path.read_text(encoding="utf-8") for path in (place.home / "log").rglob("*.log"))
+    assert [] == [secret for secret in secrets if secret in logs]
+    for process in processes_of(up):
+        public = " ".join(process.cmdline())
+        with contextlib.suppress(psutil.AccessDenied):  # the daemon hides its own
+            public += " ".join(process.environ().values())
+        assert [] == [secret for secret in secrets if secret in public]
+    if sys.platform != "win32":
+        paths = [path for path in place.home.rglob("*") if not path.is_symlink()]
+        assert [] == [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077]
+
+
+# --- status, down, and reset ------------------------------------------------------------------------------------------
+
+
+async def test_status(place: Place) -> None:
+    """
+    `status` exits with 0 only if everything runs, and says how to start or repair it.
+    """
+    await place.up()
+    running = await place.run("sandbox", "status", "--json")
+    await place.run("--profile", "sandbox", "stop")
+    incomplete = await place.run("sandbox", "status", "--json")
+    advice = await place.run("sandbox", "status")
+    await place.run("sandbox", "down")
+    stopped = await place.run("sandbox", "status", "--json")
+
+    assert (0, "running") == (running.code, running.json["state"])
+    assert (exit_codes.NOT_RUNNING, "incomplete") == (incomplete.code, incomplete.json["state"])
+    assert "Repair it with: upstash-helper sandbox up" in advice.err
+    assert (exit_codes.NOT_RUNNING, "stopped") == (stopped.code, stopped.json["state"])
+
+
+async def test_down_stops_everything_and_keeps_the_data(place: Place) -> None:
+    """
+    After `down`, nothing runs. The next `up` has the same database with its data, on the same ports.
+    """
+    before = await place.up()
+    write_and_read(before, "kept")
+    processes = processes_of(before)
+
+    down = await place.run("sandbox", "down")
+    left = [process for process in processes if runs(process.pid)]
+    again = await place.run("sandbox", "down", "--json")
+    after = await place.up()
+
+    assert (0, "The sandbox was stopped.\n", []) == (down.code, down.out, left)
+    assert (0, {"was_running": False}) == (again.code, again.json)
+    assert (before["env"], before["account"]) == (after["env"], after["account"])
+    with redis.Redis.from_url(after["env"]["REDIS_URL"], decode_responses=True) as client:
+        assert "kept" == client.get("key")
+
+
+async def test_reset_deletes_the_data_after_a_confirmation(place: Place) -> None:
+    """
+    `reset` changes nothing without a confirmation. Then it deletes the databases, the account, and the connection.
+    """
+    before = await place.up()
+    refused = await place.run("sandbox", "reset")
+    unchanged = place.data.is_dir()
+
+    done = await place.run("sandbox", "reset", "--yes")
+    left = list((place.home / "state" / "profiles" / "sandbox").iterdir())
+    none = await place.run("sandbox", "reset", "--yes")
+    after = await place.up()
+    renewed = await place.up("--reset", "--yes")
+
+    assert (exit_codes.USAGE, True) == (refused.code, unchanged)
+    assert "--yes" in refused.err
+    assert (0, "The sandbox was deleted.\n", []) == (done.code, done.out, left)
+    assert (0, "There is no sandbox.\n") == (none.code, none.out)
+    ids = {up["database"]["id"] for up in (before, after, renewed)}
+    assert 3 == len(ids)
+
+
+# --- something is wrong or in the way ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["upstream", "daemon"])
+async def test_up_repairs_what_was_killed(place: Place, name: str) -> None:
+    """
+    If one of the two processes was killed, `up` starts it again. The other one and the data stay.
+    """
+    before = await place.up()
+    other = "daemon" if name == "upstream" else "upstream"
+    killed = psutil.Process(before[name]["pid"])
+    killed.kill()
+    await until_async(lambda: not runs(killed.pid))
+
+    after = await place.up()
+
+    assert after["already_running"] is False
+    assert before[other]["pid"] == after[other]["pid"]
+    assert before["database"] == after["database"]
+    assert ("repaired", "repaired") == write_and_read(after, "repaired")
+
+
+async def test_taken_ports_are_left_to_their_programs(place: Place) -> None:
+    """
+    If other programs have taken the ports while the sandbox was stopped, it uses others, and keeps its data.
+    """
+    before = await place.up()
+    write_and_read(before, "moved")
+    await place.run("sandbox", "down")
+    urls = [before["upstream"][name] for name in ("api_url", "issuer_url", "rest_url")] + [before["daemon"]["base_url"]]
+
+    with contextlib.ExitStack() as stack:
+        for url in urls:
+            listening = stack.enter_context(socket.socket())
+            if sys.platform != "win32":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+            listening.listen()
+        after = await place.up()
+
+    now = [after["upstream"][name] for name in ("api_url", "issuer_url", "rest_url")] + [after["daemon"]["base_url"]]
+    assert set() == set(urls) & set(now)
+    assert before["database"] == after["database"]
+    assert ("moved again", "moved again") == write_and_read(after, "moved again")
+
+
+async def test_programs_of_ours_are_named_when_they_have_a_port(place: Place) -> None:
+    """
+    If the sandbox or a daemon is in the way, the message says which, and of which profile, instead of "python".
+    """
+    up = await place.up()
+    ports = {name: url.rpartition(":")[2] for name, url in up["env"].items() if name != "UPSTASH_REDIS_REST_TOKEN"}
+    daemon_port = up["daemon"]["base_url"].rpartition(":")[2]
+    daemon = f"another upstash-helper (profile sandbox, process {up['daemon']['pid']})"
+    sandbox = f"the sandbox (upstash-helper sandbox, process {up['upstream']['pid']})"
+
+    ran = {
+        "run": await place.run("run", "--port", daemon_port),
+        "start": await place.run("start", "--port", daemon_port),
+        "run on the sandbox": await place.run("run", "--port", ports["UPSTASH_REDIS_REST_URL"]),
+        "sandbox": await place.run("sandbox", "--data", str(place.home / "other"), "--port", daemon_port),
+    }
+    if sys.platform != "win32":  # there, databases are not processes
+        ran["run on a database"] = await place.run("run", "--port", ports["REDIS_URL"])
+    doctor = await run_cli("doctor", environment=place.environment | {"UPSTASH_HELPER_PORT": daemon_port})
+
+    for name, holder in {
+        "run": daemon,
+        "start": daemon,
+        "sandbox": daemon,
+        "run on the sandbox": sandbox,
+        "run on a database": "a database of the sandbox (upstash-helper sandbox, process",
+    }.items():
+        if name in ran:
+            assert f"in use by {holder}" in ran[name].err
+            assert 0 != ran[name].code
+    assert f"in use by {daemon}" in doctor.out
+    # As where the system hides which process has the socket of a daemon.
+    assert ("sandbox", up["daemon"]["pid"]) == daemon_on(int(daemon_port), environ=place.environment)
+
+
+async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
+    """
+    The default profile, one with other files, and one whose daemon was started for something else are refused.
+    """
+    with tempfile.TemporaryDirectory(prefix="uh-") as folder:
+        home = Path(folder) / "home"
+        environment = place.environment | {"UPSTASH_HELPER_HOME": str(home)}
+        settings = home / "config" / "profiles" / "work" / "config.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text('log_level = "info"\n', encoding="utf-8")
+        default, work = [
+            await run_cli("--profile", name, "sandbox", "up", environment=environment) for name in ("default", "work")
+        ]
+        with DaemonProcess.running(home, api_url="http://127.0.0.1:9", profile="sandbox") as daemon:
+            by_hand = await run_cli("sandbox", "up", environment=environment)
+            still_runs = daemon.client.status().pid
+
+    assert exit_codes.USAGE == default.code
+    assert "is for your Upstash account" in default.err
+    assert exit_codes.FAILURE == work.code
+    assert f"that this command did not write, such as {settings}" in work.err
+    assert exit_codes.FAILURE == by_hand.code
+    assert f"A daemon of the profile sandbox is running (process {still_runs})" in by_hand.err
+
+
+async def test_own_settings_are_kept_unless_they_contradict(place: Place) -> None:
+    """
+    Other lines in the profile's config.toml stay. One that would point the daemon elsewhere is an error with its place.
+    """
+    await place.up()
+    written = place.config.read_text(encoding="utf-8")
+    try:
+        place.config.write_text(f'{written}log_level = "debug"\n', encoding="utf-8")
+        kept = await place.run("sandbox", "up")
+        after = place.config.read_text(encoding="utf-8")
+        await place.run("sandbox", "down")
+        place.config.write_text('api_url = "https://api.upstash.com"\n', encoding="utf-8")
+        contradicting = await place.run("sandbox", "up")
+    finally:
+        await place.run("sandbox", "down")
+        place.config.write_text(written, encoding="utf-8")
+
+    assert (0, True) == (kept.code, after.endswith('log_level = "debug"\n'))
+    assert exit_codes.USAGE == contradicting.code
+    assert "line 1, sets api_url" in contradicting.err
+
+
+async def test_settings_of_the_real_helper_in_the_environment_have_no_effect(place: Place) -> None:
+    """
+    Variables that configure the user's own helper do not reach the sandbox's daemon.
+    """
+    await place.run("sandbox", "down")
+    own = {"API_URL": "https://api.upstash.com", "PORT": "3000", "CREDENTIAL_STORE": "keyring", "CLIENT_ID": "mine"}
+    other = Place(place.home, place.environment | {f"UPSTASH_HELPER_{name}": value for name, value in own.items()})
+
+    up = await other.up()
+
+    assert "3000" != up["daemon"]["base_url"].rpartition(":")[2]
+    assert ("hello", "hello") == write_and_read(up, "hello")
+
+
+async def _up_on_a_read_only_system(folder: Path) -> list[Any]:
+    inherited = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    ran = [await run_cli("sandbox", word, environment=inherited) for word in ("up", "status", "down")]
+    return [(one.code, one.out, one.err) for one in ran]
+
+
+def test_read_only_home(tmp_path: Path) -> None:
+    """
+    Where nothing can be written, `up` says what cannot be created and what to set, and `status` and `down` work.
+    """
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && ! touch "$1/file" 2>/dev/null'
+    up, status, down = run_with_mounts(script, _up_on_a_read_only_system, tmp_path)
+
+    assert exit_codes.USAGE == up[0]
+    assert "Read-only file system" in up[2]
+    assert "UPSTASH_HELPER_HOME" in up[2]
+    assert (exit_codes.NOT_RUNNING, 0) == (status[0], down[0])
+
+
+# --- in the foreground ------------------------------------------------------------------------------------------------
+
+
+@posix_only
+async def test_foreground_stops_everything_with_ctrl_c(place: Place) -> None:
+    """
+    With --foreground, Ctrl-C stops both processes, and the exit code is 0.
+    """
+    await place.run("sandbox", "down")
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "sandbox", "up", "--json", "--foreground"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.environment, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        up = json.loads(await asyncio.to_thread(process.stdout.readline))
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.to_thread(process.communicate, None, END_SECONDS)
+
+    assert (0, False, False) == (process.returncode, runs(up["upstream"]["pid"]), runs(up["daemon"]["pid"]))
+    assert "The sandbox was stopped." in err
+
+
+async def test_foreground_ends_when_a_process_ends(place: Place) -> None:
+    """
+    With --foreground, the end of one process stops the other one, and is an error that names it.
+    """
+    await place.run("sandbox", "down")
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "sandbox", "up", "--json", "--foreground"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.environment, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        up = json.loads(await asyncio.to_thread(process.stdout.readline))
+        psutil.Process(up["upstream"]["pid"]).kill()
+        _, err = await asyncio.to_thread(process.communicate, None, END_SECONDS)
+
+    assert (exit_codes.FAILURE, False) == (process.returncode, runs(up["daemon"]["pid"]))
+    assert "The sandbox has ended" in err
