@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["start", "idle", "requests", "list", "tray", "activation", "floods"])
+@pytest.mark.parametrize("which", ["start", "idle", "requests", "list", "tray", "activation", "floods", "sandbox"])
 def test_measurement_prints_its_figures(which: str) -> None:
     """A measurement can be run, and prints its figures."""
     done = subprocess.run(
