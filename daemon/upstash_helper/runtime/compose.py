@@ -225,6 +225,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
             connection=broker.connection,
             pages_origin=guard.pages_origin,
             redirect_path="/callback" if settings.flow == "open" else "/",
+            is_sandbox=functools.partial(_is_sandbox, sandbox),
         ),
         FilesResource(),
         ProofResource(tokens=tokens, pairings=broker.pairings, listeners=machine.listeners),
@@ -461,10 +462,14 @@ def _sandbox_check(settings: Settings, clock: Clock) -> SandboxCheck | None:
     return SandboxCheck(urls=settings.upstream_urls, clock=clock)
 
 
+async def _is_sandbox(sandbox: SandboxCheck | None) -> bool:
+    return sandbox is not None and await sandbox.is_sandbox()
+
+
 async def _upstream(settings: Settings, sandbox: SandboxCheck | None) -> literals.Upstream:
     if settings.uses_upstash:
         return "upstash"
-    return "sandbox" if sandbox is not None and await sandbox.is_sandbox() else "custom"
+    return "sandbox" if await _is_sandbox(sandbox) else "custom"
 
 
 def _daemon_resource(

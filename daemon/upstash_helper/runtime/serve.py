@@ -266,6 +266,7 @@ def _announced(profile: Profile, daemon: Daemon, port: int, *, activated: bool) 
             api_version=API_VERSION,
             network=network_stack(),
             proves=True,
+            may_use_sandbox=profile.settings.may_use_sandbox,
         ),
     )
     try:

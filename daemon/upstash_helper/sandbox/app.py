@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import hdrs, web
 
+from upstash_helper.sandbox import identity
 from upstash_helper.sandbox.accounts import Accounts
 from upstash_helper.sandbox.admin import AdminApi
 from upstash_helper.sandbox.audit import AuditLog
@@ -23,7 +24,6 @@ from upstash_helper.sandbox.developer_api.teams_api import TeamsApi
 from upstash_helper.sandbox.developer_api.vector_api import VectorApi
 from upstash_helper.sandbox.faults import FaultInjector, Listener
 from upstash_helper.sandbox.folder import Folder
-from upstash_helper.sandbox.identity import Identity, IdentityEndpoint
 from upstash_helper.sandbox.indexes import Indexes, IndexRecord, VectorRecord
 from upstash_helper.sandbox.oauth import endpoints, open_endpoints
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
@@ -122,7 +122,7 @@ class _Services:
         return TokenEndpoints(server=server, accounts=self.accounts, signer=self.signer, settings=self.settings)
 
     def application(
-        self, listener: Listener, cross_origin: Collection[str], *endpoints: Endpoints, ignore: str | None = None
+        self, listener: Listener, cross_origin: Collection[str], *endpoints: Endpoints, ignore: tuple[str, ...] = ()
     ) -> web.Application:
         """
         Return the application of one listener.
@@ -131,7 +131,7 @@ class _Services:
             listener: The listener, for faults and the request log.
             cross_origin: The paths that pages of every origin may use.
             endpoints: The endpoints.
-            ignore: Requests below this path are neither logged nor affected by faults.
+            ignore: Requests below these paths are neither logged nor affected by faults.
         """
         middlewares = [self.faults.middleware(listener, ignore=ignore), allow_any_origin(cross_origin), errors_as_json]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
@@ -218,10 +218,11 @@ def _api(
         RedisApi(host=host, auth=auth, databases=databases, backups=backups, teams=s.teams, audit_log=s.audit_log),
         VectorApi(auth=auth, indexes=s.vector_indexes, teams=s.teams, audit_log=s.audit_log),
         SearchApi(auth=auth, indexes=s.search_indexes, teams=s.teams, audit_log=s.audit_log),
-        IdentityEndpoint(
-            Identity(
+        identity.IdentityEndpoint(
+            identity.Identity(
                 auth_url=s.origins.api, api_url=s.origins.api, issuer_url=s.origins.issuer, rest_url=s.origins.rest
-            )
+            ),
+            s.settings,
         ),
         AdminApi(
             path=admin.path,
@@ -235,7 +236,7 @@ def _api(
             audit_log=s.audit_log,
             stop=stop,
         ),
-        ignore=admin.path,
+        ignore=(admin.path, identity.PATH),
     )
 
 

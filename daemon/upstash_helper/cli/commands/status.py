@@ -94,6 +94,7 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
         ),
         ("Profile", found.profile),
         *_listening(found.listeners),
+        *_upstream(found),
         ("Connection", connection_summary(found.connection, with_method=False)),
         *_account_rows(found.connection),
     ]
@@ -112,6 +113,14 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     if found.log_file:
         rows.append(("Log", found.log_file))
     return rows
+
+
+def _upstream(found: DaemonStatus) -> list[tuple[str, str]]:
+    """Return what the daemon manages, unless it is Upstash."""
+    if found.upstream == "upstash":
+        return []
+    what = "sandbox, a local Upstash" if found.upstream == "sandbox" else "not Upstash"
+    return [("Upstream", f"{what} ({found.api_url})")]
 
 
 def _started_by(found: DaemonStatus) -> str:

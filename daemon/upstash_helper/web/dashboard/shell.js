@@ -18,6 +18,7 @@ import { button, copy, noticeBoard } from "./ui.js";
  */
 
 const OPEN = "upstash-helper open";
+const SANDBOX = ": everything on this page is in a local Upstash on this computer";
 const LOGO = "/web/pages/icon.svg";
 
 /** @param {number} size */
@@ -89,10 +90,11 @@ export function frame(root, views) {
     banner: h("div", { class: "banner", role: "alert" }),
     approvals: h("div", { class: "approvals" }),
     section: h("div", { class: "section" }),
+    sandbox: h("span", { class: "sandbox", hidden: true }, "Sandbox", h("span", { class: "unseen" }, SANDBOX)),
     links,
   };
   const navigation = h("nav", { "aria-label": "Sections" }, h("ul", {}, ...links.map((link) => h("li", {}, link))));
-  const brand = h("span", { class: "brand" }, logo(28), h("span", {}, "upstash-helper"));
+  const brand = h("span", { class: "brand" }, logo(28), h("span", { class: "name" }, "upstash-helper"), parts.sandbox);
   fill(
     root,
     h("a", { class: "skip", href: "#main", onclick: skip }, "Skip to the content"),
