@@ -44,6 +44,13 @@ from upstash_helper.system import console
     is_flag=True,
     help="Accept a partner sign-in without PKCE, as in the integration guideline.",
 )
+@click.option(
+    "--rest-tls-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Also serve the databases' REST API over TLS, on this port; 0 picks a free one. With 443, https://ENDPOINT "
+    "works as at Upstash.",
+)
 @click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.version_option(__version__, prog_name="upstash-helper sandbox")
 def main(
@@ -54,6 +61,7 @@ def main(
     client_id: str | None,
     *,
     no_pkce: bool,
+    rest_tls_port: int | None,
     stop_with_parent: bool,
 ) -> None:
     """
@@ -75,6 +83,7 @@ def main(
         redirect_uris=redirect_uris,
         client_id=client_id,
         require_pkce=not no_pkce,
+        rest_tls_port=rest_tls_port,
     )
     sys.exit(run(options))
 

@@ -19,6 +19,8 @@ class RequestError(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers: dict[str, str] = {}
+        """Headers of the response."""
 
 
 class ServerError(Exception):

@@ -51,6 +51,8 @@ NON_WRITING_COMMANDS = frozenset(
         *("subscribe", "psubscribe", "unsubscribe", "punsubscribe"),
     }
 )
+READ_ONLY_DENIED = frozenset({"keys", "scan"})
+"""Commands that only read, but that Upstash does not run with the read-only token."""
 
 
 class FakeredisServer:
@@ -398,7 +400,9 @@ class AuthenticatingSocket(FakeSocket):
         command = name.partition(" ")[0]
         if command in FORBIDDEN_COMMANDS or command in commands_in("admin"):
             return True
-        return self.role == "default_ro" and command not in commands_in("read") | NON_WRITING_COMMANDS
+        if self.role != "default_ro":
+            return False
+        return command in READ_ONLY_DENIED or command not in commands_in("read") | NON_WRITING_COMMANDS
 
 
 def _no_permission(role: Role | None, name: str) -> SimpleError:

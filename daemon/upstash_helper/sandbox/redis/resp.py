@@ -136,6 +136,22 @@ class Connection:
             raise ServerError("the database's server closed the connection") from error
         return replies
 
+    async def receive(self) -> Reply:
+        """
+        Return the next reply, for commands that are answered more than once, such as SUBSCRIBE.
+
+        Raises:
+            ServerError: If the connection breaks.
+        """
+        try:
+            return await self._read(MAX_NESTING)
+        except (OSError, EOFError, ValueError) as error:
+            raise ServerError("the database's server closed the connection") from error
+
+    def hang_up(self) -> None:
+        """Close the connection without waiting. A pending ``receive`` raises ``ServerError``."""
+        self._writer.close()
+
     async def close(self) -> None:
         """Close the connection."""
         self._writer.close()

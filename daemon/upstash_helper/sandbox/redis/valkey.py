@@ -36,7 +36,7 @@ ACL_RULES: dict[Role, str] = {
     " -script|debug",
     "default_ro": "~* &* +@read +@connection +@transaction +subscribe +psubscribe +ssubscribe +unsubscribe"
     " +punsubscribe +sunsubscribe +eval_ro +evalsha_ro +fcall_ro +script|load +script|exists +command +info +time +echo"
-    " -@admin",
+    " -@admin -keys -scan",
 }
 
 
@@ -180,6 +180,7 @@ class ValkeyServer:
             "shutdown-on-sigterm save",
             "appendonly no",
             f'notify-keyspace-events "{self._read_notifications()}"',
+            f"proto-max-bulk-len {MAX_RECORD_BYTES}",  # of what APPEND and SETRANGE can make, too
             f"maxmemory {config.memory_limit}",
             f"maxmemory-policy {_eviction_policy(enabled=config.eviction)}",
             f"user {ADMIN_USER} on {_hashed(self._admin_password)} ~* &* +@all",
