@@ -27,5 +27,9 @@ class ServerError(Exception):
     """A database's server did not start, or stopped responding."""
 
 
+class WrongPassword(ServerError):
+    """A database's server did not accept a user's password."""
+
+
 class PortInUse(ServerError):
     """The server could not listen because another program uses its port."""

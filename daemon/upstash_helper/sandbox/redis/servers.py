@@ -109,6 +109,9 @@ class DatabaseServer(Protocol):
     async def connect(self, role: Role) -> Connection:
         """Return a new connection, authenticated as one of the users."""
 
+    async def connect_as(self, user: User) -> Connection:
+        """Return a new connection, authenticated as any user."""
+
     async def run(self, user: Role | User, commands: list[list[bytes]], source: bytes = NO_ADDRESS) -> list[Reply]:
         """
         Run commands as clients send them, and return their replies in order.

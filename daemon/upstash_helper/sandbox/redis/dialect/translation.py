@@ -47,6 +47,12 @@ class Dialect:
         self.addresses: dict[int, tuple[bytes, bytes]] = {}
         """The two ends of each TCP connection, by the server's client ID. The server sees only a Unix socket."""
 
+        self.database_id = ""
+        """Part of the tokens of the database's own users."""
+        self.rest_token_of: Callable[[bytes], bytes | None] = lambda _: None
+        """Returns the REST token of a built-in user."""
+        self.users_changed: Callable[[], None] = lambda: None
+        """Keeps the database's own users for the next start of the server."""
         self.keep_notifications: Callable[[bytes], None] = lambda _: None
         """Keeps the value of ``notify-keyspace-events`` for the next start of the server."""
 

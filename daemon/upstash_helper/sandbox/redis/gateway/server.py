@@ -37,15 +37,20 @@ class GatewayServer:
     kind: ClassVar[Literal["valkey", "fakeredis"]] = "valkey"
     capabilities: ClassVar[frozenset[Capability]] = ValkeyServer.capabilities
 
-    def __init__(self, *, server: ValkeyServer, authority: CertificateAuthority, starts: asyncio.Semaphore) -> None:
+    def __init__(
+        self, *, database_id: str, server: ValkeyServer, authority: CertificateAuthority, starts: asyncio.Semaphore
+    ) -> None:
         """
         Args:
+            database_id: The database.
             server: The server, which listens on its Unix socket only.
             authority: The certificate authority for a database with TLS.
             starts: Limits how many servers start at the same time.
         """
         self.dialect = Dialect()
+        self.dialect.database_id = database_id
         self.dialect.keep_notifications = server.keep_notifications
+        self.dialect.users_changed = self._users_changed
         self._server = server
         self._authority = authority
         self._starts = starts
@@ -58,6 +63,8 @@ class GatewayServer:
         self._starting: asyncio.Task[None] | None = None
         self.monitors = Monitors()
         self._admin = AdminConnection(server.connect_as_admin)
+        self._keeping: asyncio.Task[None] | None = None
+        self._keep_again = False
         self._runner = CommandRunner(self)
 
     # --- the server ---
@@ -106,6 +113,8 @@ class GatewayServer:
     async def stop(self) -> None:
         """See ``DatabaseServer``."""
         await self._close()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping])
         async with self._change:
             await self._server.stop()
 
@@ -274,6 +283,23 @@ class GatewayServer:
         await self._stop_listening()
         await self._drop_clients()
         await self._admin.close()
+
+    def _users_changed(self) -> None:
+        """Keep the users, and let idle connections authenticate again: a password may no longer be valid."""
+        self._keep_again = True
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep_users())
+
+    async def _keep_users(self) -> None:
+        try:
+            while self._keep_again:
+                self._keep_again = False
+                await self._runner.close()
+                await self._server.keep_users()
+        except ServerError:
+            return  # the server has stopped
+        finally:
+            self._keeping = None
 
 
 async def _restricted_commands(admin: Connection) -> frozenset[bytes]:

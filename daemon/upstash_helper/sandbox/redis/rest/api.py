@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from upstash_helper.sandbox.errors import RequestError
+from upstash_helper.sandbox.errors import RequestError, WrongPassword
 from upstash_helper.sandbox.redis.databases import Databases
 from upstash_helper.sandbox.redis.resp import ErrorReply
 from upstash_helper.sandbox.redis.rest import commands
-from upstash_helper.sandbox.redis.rest.access import Access, authenticate
+from upstash_helper.sandbox.redis.rest.access import Access, authenticate, unauthorized
 from upstash_helper.sandbox.redis.rest.execution import Execution
 from upstash_helper.sandbox.redis.rest.formats import requested_format
 from upstash_helper.sandbox.redis.rest.limits import read_body
 from upstash_helper.sandbox.redis.rest.restrictions import STREAMS, refusal
 from upstash_helper.sandbox.redis.rest.streams import MEDIA_TYPE, Streams
 from upstash_helper.sandbox.redis.rest.sync_tokens import HEADER, SyncTokens
+from upstash_helper.sandbox.redis.servers import User
 from upstash_helper.sandbox.responses import errors_as_json
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class RestApi:
         headers = self._sync_tokens.headers()
         try:
             return await self._respond(request, access, headers)
+        except WrongPassword:
+            if isinstance(access.user, User):
+                raise unauthorized() from None
+            raise  # the sandbox's own password
         except RequestError as error:
             error.headers.update(headers)
             raise

@@ -42,7 +42,7 @@ class Streams:
             RequestError: If the database's server refuses the command.
             ServerError: If it does not respond.
         """
-        async with await self._databases.connect(access.database, access.role) as connection:
+        async with await self._databases.connect(access.database, access.user) as connection:
             self._connections.add(connection)
             try:
                 first = await connection.call(*command)
