@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as LostConnection
 
 from tests.sandbox.callers import Caller, bearer
@@ -18,6 +19,8 @@ from tests.support.until import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no Valkey, and so no users")
 
 
 @pytest.fixture
@@ -61,6 +64,11 @@ def connected(database: dict[str, Any], user: str, password: str, **options: Any
     return Redis(**address, username=user, password=password, decode_responses=True, **options)
 
 
+async def execute(client: Redis, *command: str) -> Any:
+    """Run a command over TCP, and return its reply."""
+    return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
 async def test_token_is_the_password_over_tcp_and_the_token_over_rest(caller: Caller, database: dict[str, Any]) -> None:
     """
     What `ACL GENTOKEN` returns, and `ACL SETUSER` adds, gives the user's rights, and no others, over both.
@@ -90,11 +98,11 @@ async def test_rest_token_of_a_user(caller: Caller, database: dict[str, Any], ow
     it returns the tokens that the Developer API shows.
     """
     password = "correct horse battery"
-    token = await owner.execute_command("ACL", "GENTOKEN", "app", password)
-    await owner.execute_command("ACL", "SETUSER", "app", "on", f">{token}", "+ping")
+    token = await execute(owner, "ACL", "GENTOKEN", "app", password)
+    await execute(owner, "ACL", "SETUSER", "app", "on", f">{token}", "+ping")
 
     tokens = [
-        await owner.execute_command("ACL", "RESTTOKEN", name, secret)
+        await execute(owner, "ACL", "RESTTOKEN", name, secret)
         for name, secret in (
             ("app", token),
             ("app", password),
@@ -197,9 +205,9 @@ async def test_no_rule_gives_administrative_commands(caller: Caller, database: d
             ("REPLICAOF", "localhost", "1"),
         ):
             with pytest.raises(RedisError, match=r"no permissions|not available"):
-                await client.execute_command(*command)
+                await execute(client, *command)
             assert (await run_as(caller, token, *command))[0] == 400
-        assert await client.execute_command("ACL", "WHOAMI") == "app"
+        assert await execute(client, "ACL", "WHOAMI") == "app"
         assert await client.set("a", "1")
     assert await owner.get("a") == "1"
 
@@ -210,9 +218,9 @@ async def test_users_of_the_sandbox_are_hidden(caller: Caller, database: dict[st
     """
     await make(caller, database, "app", "+get")
 
-    names = await owner.execute_command("ACL", "USERS")
-    lines = await owner.execute_command("ACL", "LIST")
-    hidden = [await owner.execute_command("ACL", "GETUSER", name) for name in ("sandbox", "default_ro", "nobody")]
+    names = await execute(owner, "ACL", "USERS")
+    lines = await execute(owner, "ACL", "LIST")
+    hidden = [await execute(owner, "ACL", "GETUSER", name) for name in ("sandbox", "default_ro", "nobody")]
     errors = [
         await error_of(caller, database, "ACL", *arguments)
         for name in ("default", "default_ro", "sandbox")
@@ -224,7 +232,7 @@ async def test_users_of_the_sandbox_are_hidden(caller: Caller, database: dict[st
     assert [None, None, None] == hidden
     assert all("cannot be" in error for error in errors)
     assert "ERR User 'sandbox' not found" == await error_of(caller, database, "ACL", "DRYRUN", "sandbox", "GET", "a")
-    assert ["app", "default"] == sorted(await owner.execute_command("ACL", "USERS"))
+    assert ["app", "default"] == sorted(await execute(owner, "ACL", "USERS"))
 
 
 async def test_getuser_has_the_fields_of_upstash(caller: Caller, database: dict[str, Any]) -> None:
@@ -249,7 +257,7 @@ async def test_other_subcommands(caller: Caller, database: dict[str, Any], owner
     """
     await make(caller, database, "app", "~a", "+get")
 
-    assert await owner.execute_command("ACL", "WHOAMI") == "default"
+    assert await execute(owner, "ACL", "WHOAMI") == "default"
     assert await caller.run(database, "ACL", "WHOAMI") == "default"
     assert "read" in await caller.run(database, "ACL", "CAT")
     assert len(await caller.run(database, "ACL", "GENPASS")) == 64
@@ -272,7 +280,7 @@ async def test_acl_in_a_transaction_and_in_resp3(caller: Caller, database: dict[
         decode_responses=True,
     )
     async with client, client.pipeline(transaction=True) as transaction:
-        token = await client.execute_command("ACL", "GENTOKEN", "app")
+        token = await execute(client, "ACL", "GENTOKEN", "app")
         transaction.execute_command("ACL", "SETUSER", "app", "on", f">{token}", "+ping")
         transaction.execute_command("ACL", "USERS")
         transaction.execute_command("ACL", "RESTTOKEN", "app", token)
@@ -280,7 +288,7 @@ async def test_acl_in_a_transaction_and_in_resp3(caller: Caller, database: dict[
         over_rest = await caller.rest(
             database["rest_token"], "/multi-exec", method="POST", json=[["ACL", "USERS"], ["ACL", "GETUSER", "sandbox"]]
         )
-        fields = await client.execute_command("ACL", "GETUSER", "app")
+        fields = await execute(client, "ACL", "GETUSER", "app")
 
     assert ["OK", token] == [results[0], results[2]]
     assert ["app", "default"] == sorted(results[1])
