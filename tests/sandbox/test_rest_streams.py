@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.asyncio import Redis
 from yarl import URL
 
 from tests.sandbox.callers import Caller, bearer, send
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+no_valkey = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no Valkey, and so no MONITOR")
 orderly_stop = pytest.mark.skipif(
     sys.platform == "win32", reason="platform: Windows can only kill a program that has no console"
 )
@@ -156,7 +159,65 @@ async def test_read_only_token_can_subscribe(caller: Caller, database: dict[str,
         assert await events.next() == ["subscribe,chat,1"]
 
 
-@pytest.mark.parametrize("path", ["/subscribe/chat", "/psubscribe/*", "/subscribe"])
+@no_valkey
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_monitor_shows_the_commands_of_all_clients(caller: Caller, database: dict[str, Any], method: str) -> None:
+    """
+    After OK, there is a line for each command over REST and TCP, in Redis's format, without passwords.
+    """
+    async with opened(caller, database["rest_token"], "/monitor", method=method) as events:
+        confirmed = await events.next()
+        await caller.run(database, "SET", "name", 'Ad"a\né')
+        await caller.rest(database["read_only_rest_token"], "/get/name")
+        client = Redis(host=database["endpoint"], port=database["port"], password=database["password"])
+        async with client:
+            await client.ping()
+        (first,), (second,) = await events.next(), await events.next()
+        rest = [await events.next()]
+        while "PING" not in rest[-1][0].upper():
+            rest.append(await events.next())
+
+    assert ['"OK"'] == confirmed
+    assert re.fullmatch(r'\d+\.\d{6} \[0 0\.0\.0\.0:0\] "SET" "name" "Ad\\"a\\n\\xc3\\xa9"', first)
+    assert second.endswith('] "get" "name"')
+    assert re.fullmatch(r'\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] "PING"', rest[-1][0])
+    assert database["password"] not in str(rest)
+
+
+async def test_monitor_is_for_those_who_may(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    The read-only token cannot monitor, and arguments are an error.
+    """
+    denied = await caller.rest(database["read_only_rest_token"], "/monitor", headers=ACCEPT)
+    arguments = await caller.rest(database["rest_token"], "/monitor/x", headers=ACCEPT)
+
+    assert denied.status == 400
+    assert denied.json == {"error": "NOPERM this user has no permissions to run the 'monitor' command"}
+    assert arguments.json == {"error": "ERR wrong number of arguments for 'monitor' command"}
+
+
+@no_valkey
+async def test_client_that_leaves_no_longer_monitors(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    When the client closes its connection, nothing is left of it.
+    """
+
+    async def monitors() -> int:
+        stats = await caller.call("GET", f"stats/{database['database_id']}")
+        return int(stats.json["monitor_count"]["y"])
+
+    async with opened(caller, database["rest_token"], "/monitor") as events:
+        await events.next()
+        during = await monitors()
+        events.response.close()
+
+    async with asyncio.timeout(SECONDS):
+        while await monitors():  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.01)
+    assert during == 1
+
+
+@pytest.mark.parametrize("path", ["/subscribe/chat", "/psubscribe/*", "/subscribe", "/monitor"])
 async def test_stream_requires_its_media_type(caller: Caller, database: dict[str, Any], path: str) -> None:
     """
     Without `Accept: text/event-stream`, the response is 400, and says what is missing.
@@ -209,13 +270,17 @@ async def test_stream_ends_with_the_right_to_read_it(
     async with (
         opened(caller, database["rest_token"], "/subscribe/chat") as events,
         opened(caller, database["read_only_rest_token"], "/psubscribe/*") as others,
+        AsyncExitStack() as stack,
     ):
-        await asyncio.gather(events.next(), others.next())
+        streams = [events, others]
+        if sys.platform != "win32":
+            streams.append(await stack.enter_async_context(opened(caller, database["rest_token"], "/monitor")))
+        for stream in streams:
+            await stream.next()
         await caller.call(method, path.format(id=database["database_id"]))
 
-        assert [[], []] == [await events.next(), await others.next()]
-        assert events.response.content.at_eof()
-        assert others.response.content.at_eof()
+        assert [[]] * len(streams) == [await stream.next() for stream in streams]
+        assert all(stream.response.content.at_eof() for stream in streams)
 
 
 @orderly_stop

@@ -140,6 +140,10 @@ class FakeredisServer:
         passwords = self._running_server.passwords
         return User(role, passwords.default if role == "default" else passwords.read_only)
 
+    async def may_monitor(self, user: bytes) -> bool:  # noqa: ARG002
+        """See ``DatabaseServer``. Not supported: nobody sees the commands that come over TCP."""
+        return False
+
     async def set_passwords(self, passwords: Passwords) -> None:
         """See ``DatabaseServer``."""
         self._running_server.passwords = passwords

@@ -125,6 +125,9 @@ class DatabaseServer(Protocol):
             source: The client's address and port, for MONITOR.
         """
 
+    async def may_monitor(self, user: bytes) -> bool:
+        """Return whether a user may use MONITOR."""
+
     async def set_passwords(self, passwords: Passwords) -> None:
         """Replace the passwords and disconnect all clients."""
 

@@ -207,7 +207,7 @@ class GatewayServer:
             self._admin.wake()
 
     async def may_monitor(self, user: bytes) -> bool:
-        """Return whether a user may use MONITOR."""
+        """See ``DatabaseServer``."""
         return await self._admin.call("ACL", "DRYRUN", user, "MONITOR") == SimpleString(b"OK")
 
     # --- internal ---

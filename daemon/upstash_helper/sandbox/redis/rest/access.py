@@ -27,6 +27,11 @@ class Access(msgspec.Struct, frozen=True):
     database: Database
     user: Role | User
 
+    @property
+    def user_name(self) -> bytes:
+        """The name of the user."""
+        return (self.user.name if isinstance(self.user, User) else self.user).encode()
+
 
 def authenticate(request: web.Request, databases: Databases) -> Access:
     """

@@ -97,7 +97,10 @@ class RestApi:
             raise web.HTTPMethodNotAllowed(request.method, STREAM_METHODS)
         if MEDIA_TYPE not in request.headers.get(hdrs.ACCEPT, "").lower():
             raise RequestError(400, f"{refusal(command)}: the request needs the header Accept: {MEDIA_TYPE}")
-        return await self._streams.subscribe(request, access, command, {**CORS, **headers})
+        headers = {**CORS, **headers}
+        if command[0].lower() == b"monitor":
+            return await self._streams.monitor(request, access, command, headers)
+        return await self._streams.subscribe(request, access, command, headers)
 
 
 @web.middleware

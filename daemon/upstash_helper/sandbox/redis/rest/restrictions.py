@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from upstash_helper.sandbox.redis.rest.commands import Command, name_of
 
-STREAMS = frozenset({"subscribe", "psubscribe"})
+STREAMS = frozenset({"monitor", "psubscribe", "subscribe"})
 """The commands that have a path of their own, for streams of events."""
 
 # They read or change the state of a connection, which several requests can share. Upstash has only PING and ECHO.
