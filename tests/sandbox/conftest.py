@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -53,3 +53,10 @@ async def open_client(sandbox: Sandbox, session: aiohttp.ClientSession) -> OpenC
 async def caller(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
     """A new account with an API key."""
     return await Caller.new(sandbox, session)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_database(shared_sandbox: Sandbox) -> dict[str, Any]:
+    """A database for all tests of a file."""
+    async with aiohttp.ClientSession() as session:
+        return await (await Caller.new(shared_sandbox, session)).create()

@@ -63,3 +63,27 @@ async def install(folder: Path, package: str) -> None:
         reason = out.decode(errors="replace").strip()[-200:]
         _failures[package] = f"npm could not install {package}: {reason}"
         pytest.skip(_failures[package])
+
+
+async def run_with_client(source: str, folder: Path, **environment: str) -> str:
+    """
+    Run an ES module that imports `@upstash/redis`, and return what it prints.
+
+    Args:
+        source: The module.
+        folder: An empty folder for it.
+        environment: Variables added to this process's environment.
+    """
+    (folder / "node_modules").symlink_to(await installed_package())
+    (folder / "job.mjs").write_text(source)
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        "job.mjs",
+        cwd=folder,
+        env={**os.environ, "UPSTASH_DISABLE_TELEMETRY": "1", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()

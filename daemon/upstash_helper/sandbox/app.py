@@ -43,14 +43,11 @@ from upstash_helper.sandbox.qstash import QStashUsers
 from upstash_helper.sandbox.redis.backend import Backend
 from upstash_helper.sandbox.redis.backups import Backups
 from upstash_helper.sandbox.redis.databases import Databases
-from upstash_helper.sandbox.redis.records import DatabaseRecords
-from upstash_helper.sandbox.redis.rest import RestApi, errors_as_rest
+from upstash_helper.sandbox.redis.records import MAX_REQUEST_BYTES, DatabaseRecords
+from upstash_helper.sandbox.redis.rest.api import RestApi, errors_as_rest
 from upstash_helper.sandbox.responses import MAX_BODY_BYTES, errors_as_json
 from upstash_helper.sandbox.store import KeyValues
 from upstash_helper.sandbox.teams import Teams
-
-MAX_COMMAND_BYTES = 10 * 1024 * 1024
-"""Of one request to the REST API: ``db_max_request_size`` of the Developer API."""
 
 
 class Endpoints(Protocol):
@@ -173,9 +170,11 @@ def compose(
     api = _api(services, databases, backups, host=host, admin=admin, stop=stop)
     api.middlewares.append(name_what_is_missing)
     rest = web.Application(
-        middlewares=[services.faults.middleware("rest"), errors_as_rest], client_max_size=MAX_COMMAND_BYTES
+        middlewares=[services.faults.middleware("rest"), errors_as_rest], client_max_size=MAX_REQUEST_BYTES
     )
-    rest.add_routes(RestApi(databases).routes())
+    rest_api = RestApi(databases)
+    rest.add_routes(rest_api.routes())
+    rest.on_shutdown.append(rest_api.close)
     issuer = _issuer(services)
     for app in (api, rest, issuer):
         app.on_response_prepare.append(_hide_versions)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from upstash_helper.sandbox.redis.dialect import clients, config, limits, permissions, scripts
+from upstash_helper.sandbox.redis.dialect import clients, config, limits, permissions, scripts, users
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Translation
 from upstash_helper.sandbox.redis.resp import Connection
 
 Translator = Callable[[Sequence[bytes], Dialect], Translation | None]
 
 TRANSLATORS: dict[bytes, Translator] = {
+    b"acl": users.translate_acl,
     b"client": clients.translate_client,
     b"config": config.translate_config,
     b"eval": scripts.translate_eval,

@@ -49,6 +49,12 @@ class Dialect:
 
         self.after_start: list[Callable[[Connection], Awaitable[None]]] = []
         """Called like ``AFTER_START`` of ``commands``, and after those, for this database only."""
+        self.database_id = ""
+        """Part of the tokens of the database's own users."""
+        self.rest_token_of: Callable[[bytes], bytes | None] = lambda _: None
+        """Returns the REST token of a built-in user."""
+        self.users_changed: Callable[[], None] = lambda: None
+        """Keeps the database's own users for the next start of the server."""
         self.keep_notifications: Callable[[bytes], None] = lambda _: None
         """Keeps the value of ``notify-keyspace-events`` for the next start of the server."""
 
