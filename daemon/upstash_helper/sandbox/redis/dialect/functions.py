@@ -6,6 +6,7 @@ Clients have functions of their own. For them, this library does not exist: they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -21,6 +22,7 @@ DEFINITIONS = ("values.lua", "paths.lua", "commands.lua")
 SUBCOMMANDS = frozenset(b"delete flush help kill list load stats".split())
 """The subcommands of FUNCTION at Upstash. DUMP and RESTORE would show and remove the sandbox's library."""
 
+_REGISTERED = re.compile(rb"'(?:json_[a-z_]+|scan|type)'")
 _RDB_VERSION = (11).to_bytes(2, "little")  # of Redis 7.2, which every version of Valkey reads
 _RDB_FUNCTION = b"\xf5"
 _RDB_LONG_STRING = b"\x80"
@@ -40,10 +42,18 @@ async def load_functions(admin: Connection) -> None:
 @cache
 def library_code() -> bytes:
     """Return the source of the library."""
-    folder = resources.files(__package__) / "lua"
-    definitions = b"\n".join((folder / name).read_bytes() for name in DEFINITIONS)
-    registration = (folder / "register.lua").read_bytes()
-    return b"#!lua name=%b\nlocal function define()\n%b\nend\n%b" % (LIBRARY, definitions, registration)
+    definitions = b"\n".join(_source(name) for name in DEFINITIONS)
+    return b"#!lua name=%b\nlocal function define()\n%b\nend\n%b" % (LIBRARY, definitions, _registration())
+
+
+def _source(name: str) -> bytes:
+    # The server counts lines by LF.
+    return (resources.files(__package__) / "lua" / name).read_bytes().replace(b"\r\n", b"\n")
+
+
+@cache
+def _registration() -> bytes:
+    return _source("register.lua")
 
 
 def translate_function(command: Sequence[bytes]) -> Translation | None:
@@ -85,7 +95,7 @@ def translate_fcall(command: Sequence[bytes]) -> Translation | None:
 
 
 def _printable(text: bytes) -> bytes:
-    return bytes(byte if 32 <= byte < 127 else 32 for byte in text[:128])  # noqa: PLR2004 - ASCII
+    return bytes(byte if 32 <= byte < 127 else 32 for byte in text[:128])
 
 
 def _names_library(code: bytes) -> bool:
@@ -105,7 +115,7 @@ def _without_counts(reply: Reply) -> Reply:
     engines = _value(reply, b"engines")
     counts = _value(engines, b"LUA")
     if isinstance(counts, list):
-        own = {b"libraries_count": 1, b"functions_count": library_code().count(b"\nlocal_function")}
+        own = {b"libraries_count": 1, b"functions_count": len(_REGISTERED.findall(_registration()))}
         for name, number in own.items():
             position = counts.index(name) + 1
             found = counts[position]

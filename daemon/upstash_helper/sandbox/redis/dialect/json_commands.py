@@ -88,16 +88,18 @@ def translate_json(command: Sequence[bytes]) -> Translation:
         raise _wrong_number(name) from None
     except (_InvalidArgument, InvalidJson, InvalidPath) as error:
         call = Call((arguments[0],), [b"ERR " + _one_line(str(error)).encode()], b"json_fail")
+    function = FUNCTION_PREFIX + (call.function or name.replace(b".", b"_"))
     caller = b"FCALL" if definition.writes else b"FCALL_RO"
     return Translation(
-        (caller, FUNCTION_PREFIX + (call.function or name.replace(b".", b"_")), b"%d" % len(call.keys), *call.keys, *call.arguments),
-        _named(caller, name),
+        (caller, function, b"%d" % len(call.keys), *call.keys, *call.arguments),
+        # Both of a database's users may call functions that only read, whose replies can be large.
+        _named(caller, name) if definition.writes else None,
     )
 
 
 def translate_type(command: Sequence[bytes]) -> Translation | None:
     """Translate TYPE, which answers ``json`` for a document, as at Upstash."""
-    if len(command) != 2:  # noqa: PLR2004 - the server says what is wrong
+    if len(command) != 2:
         return None
     return Translation((b"FCALL_RO", FUNCTION_PREFIX + b"type", b"1", command[1]))
 

@@ -34,7 +34,7 @@ _COMPARISON = re.compile(r"==|!=|<=|>=|=~|<|>")
 _WORD = re.compile(r"true|false|null")
 
 
-class InvalidPath(ValueError):  # noqa: N818 - named like the reply
+class InvalidPath(ValueError):
     """The path is not valid, or uses something that the sandbox does not have."""
 
 

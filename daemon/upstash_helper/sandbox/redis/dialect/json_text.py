@@ -1,8 +1,8 @@
-"""
+r"""
 JSON text in the form in which the server stores it.
 
 The functions on the server never parse a document: they find values in its text. For that, a string must not contain
-a character with a meaning in JSON, so quotation marks, backslashes, braces, and brackets are written as ``\\u00xx``.
+a character with a meaning in JSON, so quotation marks, backslashes, braces, and brackets are written as ``\u00xx``.
 Then ``%b{}``, Lua's pattern for balanced braces, matches exactly one object, at the speed of C.
 
 The text is compact and each object has a key only once. Integers of any size keep their digits.
@@ -20,10 +20,11 @@ MAX_DEPTH = 128
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 _BRACKETS = re.compile(r"[\[\]{}]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_BRACES_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "[]{}"})
 
 
-class InvalidJson(ValueError):  # noqa: N818 - named like the reply
+class InvalidJson(ValueError):
     """The text is not JSON, or a number or its nesting is too large."""
 
 
@@ -72,9 +73,9 @@ def _escape(encoded: str) -> str:
 
 
 def _is_too_deep(stored: bytes) -> bool:
-    brackets = stored.translate(None, _NOT_BRACKETS)
+    brackets = stored.translate(_BRACES_TO_BRACKETS, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # the innermost level
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")  # removes at least the innermost ones
-    return bool(brackets)
+    return True
