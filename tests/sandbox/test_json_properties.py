@@ -80,14 +80,15 @@ def render(step: Step) -> str:
         return f"..{content}" if deep else f".{content}"
     if kind == "all" and content:
         return "..*" if deep else ".*"
-    inside = {
+    texts: dict[str, Callable[[], str]] = {
         "names": lambda: bracketed(content)[1:-1],
         "indexes": lambda: ",".join(map(str, content)),
         "slice": lambda: ":".join("" if bound is None else str(bound) for bound in content),
         "all": lambda: "*",
         "greater": lambda: f"?(@.{content[0]}>{content[1]})",
         "has": lambda: f"?(@.{content})",
-    }[kind]()
+    }
+    inside = texts[kind]()
     return f"..[{inside}]" if deep else f"[{inside}]"
 
 
@@ -115,7 +116,7 @@ def picked(value: Any, kind: str, content: Any) -> list[Any]:
     """Return the keys or indexes that one step selects in a value."""
     size = len(value) if isinstance(value, list) else 0
     members = value if isinstance(value, dict) else {}
-    return {
+    keys: dict[str, Callable[[], list[Any]]] = {
         "name": lambda: [content] if content in members else [],
         "names": lambda: [name for name in content if name in members],
         "indexes": lambda: [index % size for index in content if -size <= index < size],
@@ -125,7 +126,8 @@ def picked(value: Any, kind: str, content: Any) -> list[Any]:
         "has": lambda: [
             child for child in children(value) if isinstance(value[child], dict) and content in value[child]
         ],
-    }[kind]()
+    }
+    return keys[kind]()
 
 
 def select(document: Any, steps: list[Step]) -> list[Place]:
