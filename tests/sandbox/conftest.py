@@ -9,12 +9,12 @@ import pytest
 import pytest_asyncio
 
 from tests.sandbox.callers import Caller, OAuthClient, OpenClient
+from tests.support.json_commands import server_config
 from tests.support.sandbox import Sandbox
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.backend import choose_backend, find_valkey
-from upstash_helper.sandbox.redis.servers import Passwords, ServerConfig, free_ports
+from upstash_helper.sandbox.redis.servers import DatabaseServer
 from upstash_helper.sandbox.redis.tls import CertificateAuthority
-from upstash_helper.sandbox.redis.valkey import ValkeyServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def sandbox(shared_sandbox: Sandbox) -> AsyncIterator[Sandbox]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def json_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ValkeyServer]:
+async def json_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DatabaseServer]:
     """A Valkey server with the sandbox's functions, without a sandbox."""
     folder = Folder(tmp_path_factory.mktemp("json"))
     try:
@@ -44,17 +44,7 @@ async def json_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     except LookupError as reason:
         pytest.skip(f"platform: {reason}")
     server = choose_backend(folder, CertificateAuthority(folder, "127.0.0.1")).new_server("0123456789abcdef")
-    assert isinstance(server, ValkeyServer)
-    await server.start(
-        ServerConfig(
-            host="127.0.0.1",
-            port=next(free_ports("127.0.0.1")),
-            passwords=Passwords(default="pw-default", read_only="pw-read-only"),
-            memory_limit=64 * 1024 * 1024,
-            eviction=False,
-            tls=False,
-        )
-    )
+    await server.start(server_config())
     yield server
     await server.kill()
 

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.json_commands import Error, JsonClient
+from tests.support.json_commands import Error, JsonClient, server_config
+from upstash_helper.sandbox.folder import Folder
+from upstash_helper.sandbox.redis.backend import choose_backend, find_valkey
+from upstash_helper.sandbox.redis.resp import ErrorReply, SimpleString
+from upstash_helper.sandbox.redis.tls import CertificateAuthority, TlsProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from upstash_helper.sandbox.redis.valkey import ValkeyServer
+    from upstash_helper.sandbox.redis.servers import DatabaseServer
 
 NO_KEY = Error("ERR could not perform this operation on a key that doesn't exist")
 WRONG_TYPE = Error("WRONGTYPE Operation against a key holding the wrong kind of value")
@@ -35,7 +40,7 @@ def arity(name: str) -> Error:
 
 
 @pytest.fixture
-async def json(json_server: ValkeyServer) -> AsyncIterator[JsonClient]:
+async def json(json_server: DatabaseServer) -> AsyncIterator[JsonClient]:
     """A client of an empty database."""
     async with await JsonClient.connect(json_server) as client:
         await client.run("FLUSHALL")
@@ -525,7 +530,7 @@ async def test_mset_creates_and_changes_several_documents(json: JsonClient) -> N
 # --- permissions ------------------------------------------------------------------------------------------------------
 
 
-async def test_read_only_user_can_read_but_not_write(json: JsonClient, json_server: ValkeyServer) -> None:
+async def test_read_only_user_can_read_but_not_write(json: JsonClient, json_server: DatabaseServer) -> None:
     """
     With the read-only password, every reading command works, and every other is refused by its own name.
     """
@@ -606,3 +611,62 @@ async def test_clients_cannot_reach_the_sandboxs_functions(
     """
     assert reply == await json.run(*command)
     assert "OK" == await json.run("JSON.SET", "d", "$", "1")
+
+
+# --- servers ----------------------------------------------------------------------------------------------------------
+
+
+async def test_documents_and_functions_survive_a_restart(tmp_path: Path) -> None:
+    """
+    After a clean stop and a start, documents are there, and so are the client's own functions.
+    """
+    folder = Folder(tmp_path / "data")
+    try:
+        find_valkey()
+    except LookupError as reason:
+        pytest.skip(f"platform: {reason}")
+    server = choose_backend(folder, CertificateAuthority(folder, "127.0.0.1")).new_server("0123456789abcdef")
+    config = server_config()
+    try:
+        await server.start(config)
+        async with await JsonClient.connect(server) as client:
+            await client.run("JSON.SET", "d", "$", '{"a":1}')
+            await client.run("FUNCTION", "LOAD", LIBRARY)
+        await server.stop()
+        await server.start(config)
+        async with await JsonClient.connect(server) as client:
+            increased = await client.run("JSON.NUMINCRBY", "d", "$.a", "1")
+            listed = await client.run("FUNCTION", "LIST")
+    finally:
+        await server.kill()
+
+    assert "[2]" == increased
+    assert ["mine"] == [library[1] for library in listed]
+
+
+async def test_fakeredis_refuses_the_commands_by_name(tmp_path: Path) -> None:
+    """
+    Where there is no Valkey, JSON commands are refused with one sentence, and TYPE and SCAN work.
+    """
+    from upstash_helper.sandbox.redis.fakeredis import FakeredisServer
+
+    folder = Folder(tmp_path / "data")
+    server = FakeredisServer(
+        folder=folder.database("fake"), tls_proxy=TlsProxy(CertificateAuthority(folder, "127.0.0.1"))
+    )
+    try:
+        await server.start(server_config())
+        over_rest = await server.run(
+            "default",
+            [[b"JSON.SET", b"d", b"$", b"1"], [b"SET", b"t", b"1"], [b"TYPE", b"t"], [b"SCAN", b"0", b"TYPE", b"json"]],
+        )
+        async with await server.connect("default") as connection:
+            over_tcp = await connection.call("json.get", "d")
+    finally:
+        await server.kill()
+
+    refused, _, kind, scanned = over_rest
+    assert ErrorReply(b"ERR The sandbox does not have 'json.set' without Valkey") == refused
+    assert ErrorReply(b"ERR The sandbox does not have 'json.get' without Valkey") == over_tcp
+    assert SimpleString(b"string") == kind
+    assert [b"0", []] == scanned

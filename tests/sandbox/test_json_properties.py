@@ -17,7 +17,7 @@ from upstash_helper.sandbox.redis.dialect.json_text import MAX_DEPTH, InvalidJso
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from upstash_helper.sandbox.redis.valkey import ValkeyServer
+    from upstash_helper.sandbox.redis.servers import DatabaseServer
 
     Run = Callable[..., Any]
 
@@ -159,7 +159,7 @@ def outermost(places: list[Place]) -> list[Place]:
 
 
 @pytest.fixture(scope="module")
-def run(json_server: ValkeyServer) -> Iterator[Run]:
+def run(json_server: DatabaseServer) -> Iterator[Run]:
     """Runs a command."""
     with asyncio.Runner() as runner:
         client = runner.run(JsonClient.connect(json_server))

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from upstash_helper.sandbox.redis.dialect.functions import load_functions, translate_fcall, translate_function
-from upstash_helper.sandbox.redis.dialect.json_commands import translate_json, translate_scan, translate_type
-from upstash_helper.sandbox.redis.dialect.translation import Refused
+from upstash_helper.sandbox.redis.dialect.commands import translate
+from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused
 from upstash_helper.sandbox.redis.resp import Connection, ErrorReply, Reply, SimpleString
+from upstash_helper.sandbox.redis.servers import Passwords, ServerConfig, free_ports
 
 if TYPE_CHECKING:
-    from upstash_helper.sandbox.redis.servers import Role
-    from upstash_helper.sandbox.redis.valkey import ValkeyServer
+    from upstash_helper.sandbox.redis.servers import DatabaseServer, Role
 
 
 class Error(msgspec.Struct, frozen=True):
@@ -27,9 +26,10 @@ class JsonClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._dialect = Dialect()
 
     @classmethod
-    async def connect(cls, server: ValkeyServer, role: Role = "default") -> Self:
+    async def connect(cls, server: DatabaseServer, role: Role = "default") -> Self:
         """Connect with the password of a role."""
         return cls(await server.connect(role))
 
@@ -46,19 +46,25 @@ class JsonClient:
             for argument in arguments
         ]
         try:
-            translation = {
-                b"function": translate_function,
-                b"fcall": translate_fcall,
-                b"fcall_ro": translate_fcall,
-                b"type": translate_type,
-                b"scan": translate_scan,
-            }.get(command[0].lower(), translate_json)(command)
+            translation = translate(command, self._dialect)
         except Refused as refused:
             return _plain(ErrorReply(refused.text))
         if translation is None:
             return _plain(await self._connection.call(*command))
         reply = await self._connection.call(*translation.command)
         return _plain(translation.convert(reply) if translation.convert else reply)
+
+
+def server_config() -> ServerConfig:
+    """Return a configuration with a free port."""
+    return ServerConfig(
+        host="127.0.0.1",
+        port=next(free_ports("127.0.0.1")),
+        passwords=Passwords(default="pw-default", read_only="pw-read-only"),
+        memory_limit=64 * 1024 * 1024,
+        eviction=False,
+        tls=False,
+    )
 
 
 def _plain(reply: Reply) -> Any:
@@ -73,6 +79,3 @@ def _plain(reply: Reply) -> Any:
             return reply.decode("utf-8", "surrogateescape")
         case _:
             return reply
-
-
-__all__ = ["Error", "JsonClient", "load_functions"]

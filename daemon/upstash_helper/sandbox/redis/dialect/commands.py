@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from upstash_helper.sandbox.redis.dialect import config, permissions, scripts
+from upstash_helper.sandbox.redis.dialect import config, functions, json_commands, permissions, scripts
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Translation
 from upstash_helper.sandbox.redis.resp import Connection
 
@@ -16,11 +16,17 @@ TRANSLATORS: dict[bytes, Translator] = {
     b"eval_ro": scripts.translate_eval,
     b"evalsha": scripts.translate_evalsha,
     b"evalsha_ro": scripts.translate_evalsha,
+    b"fcall": functions.translate_fcall,
+    b"fcall_ro": functions.translate_fcall,
+    b"function": functions.translate_function,
+    **dict.fromkeys(json_commands.COMMANDS, json_commands.translate_json),
+    b"scan": json_commands.translate_scan,
     b"script": scripts.translate_script,
+    b"type": json_commands.translate_type,
 }
 """By the command's name in lower case. None: the command is sent unchanged."""
 
-AFTER_START: list[Callable[[Connection], Awaitable[None]]] = []
+AFTER_START: list[Callable[[Connection], Awaitable[None]]] = [functions.load_functions]
 """Called in this order after each start of a server, with an administrator's connection, before clients' commands."""
 
 

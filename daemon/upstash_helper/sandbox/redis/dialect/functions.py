@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 
 from upstash_helper.sandbox.redis.dialect.json_commands import FUNCTION_PREFIX
-from upstash_helper.sandbox.redis.dialect.translation import Refused, Translation
+from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
 from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 LIBRARY = b"upstash_helper"
@@ -56,14 +56,14 @@ def _registration() -> bytes:
     return _source("register.lua")
 
 
-def translate_function(command: Sequence[bytes]) -> Translation | None:
+def translate_function(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
     """
     Translate FUNCTION, so that clients neither see nor change the library.
 
     Raises:
         Refused: If the subcommand is not one of Upstash's, or names the library.
     """
-    if len(command) == 1:
+    if len(command) == 1 or not dialect.functions:
         return None
     subcommand = command[1].lower()
     if subcommand not in SUBCOMMANDS:
@@ -82,14 +82,14 @@ def translate_function(command: Sequence[bytes]) -> Translation | None:
     return None
 
 
-def translate_fcall(command: Sequence[bytes]) -> Translation | None:
+def translate_fcall(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
     """
     Check that FCALL or FCALL_RO calls one of the client's own functions.
 
     Raises:
         Refused: If it does not.
     """
-    if len(command) > 1 and command[1].lower().startswith(FUNCTION_PREFIX):
+    if dialect.functions and len(command) > 1 and command[1].lower().startswith(FUNCTION_PREFIX):
         raise Refused(b"ERR Function not found")
     return None
 

@@ -16,7 +16,7 @@ import msgspec
 from upstash_helper.sandbox.redis.dialect import json_path
 from upstash_helper.sandbox.redis.dialect.json_path import ROOT, InvalidPath
 from upstash_helper.sandbox.redis.dialect.json_text import InvalidJson, string_to_stored, to_stored
-from upstash_helper.sandbox.redis.dialect.translation import Refused, Translation
+from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
 from upstash_helper.sandbox.redis.resp import ErrorReply, Reply
 
 FUNCTION_PREFIX = b"upstash_helper_"
@@ -68,9 +68,9 @@ class Definition(msgspec.Struct, frozen=True):
     """The largest number of arguments, or None if there is no limit."""
 
 
-def translate_json(command: Sequence[bytes]) -> Translation:
+def translate_json(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
     """
-    Return the call of a function that does what the command does. Unknown commands are returned unchanged.
+    Return the call of a function that does what the command does.
 
     Raises:
         Refused: If the command has the wrong number of arguments.
@@ -78,8 +78,8 @@ def translate_json(command: Sequence[bytes]) -> Translation:
     name, *arguments = command
     name = name.lower()
     definition = COMMANDS.get(name)
-    if definition is None:
-        return Translation(tuple(command))
+    if definition is None or not dialect.functions:
+        return None
     if len(arguments) < definition.minimum or (definition.maximum or len(arguments)) < len(arguments):
         raise _wrong_number(name)
     try:
@@ -97,15 +97,17 @@ def translate_json(command: Sequence[bytes]) -> Translation:
     )
 
 
-def translate_type(command: Sequence[bytes]) -> Translation | None:
+def translate_type(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
     """Translate TYPE, which answers ``json`` for a document, as at Upstash."""
-    if len(command) != 2:
+    if len(command) != 2 or not dialect.functions:  # the server says what is wrong
         return None
     return Translation((b"FCALL_RO", FUNCTION_PREFIX + b"type", b"1", command[1]))
 
 
-def translate_scan(command: Sequence[bytes]) -> Translation | None:
+def translate_scan(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
     """Translate SCAN if it is limited to documents or to streams: for the server, both are streams."""
+    if not dialect.functions:
+        return None
     for position in range(2, len(command) - 1, 2):
         kind = DOCUMENT_TYPES.get(command[position + 1].lower())
         if command[position].upper() == b"TYPE" and kind is not None:
