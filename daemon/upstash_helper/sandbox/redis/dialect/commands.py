@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from upstash_helper.sandbox.redis.dialect import config, functions, json_commands, permissions, scripts
+from upstash_helper.sandbox.redis.dialect import config, functions, json_commands, newer_commands, permissions, scripts
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Translation
 from upstash_helper.sandbox.redis.resp import Connection
 
 Translator = Callable[[Sequence[bytes], Dialect], Translation | None]
 
 TRANSLATORS: dict[bytes, Translator] = {
+    b"bitop": newer_commands.translate_bitop,
     b"config": config.translate_config,
+    b"delex": newer_commands.translate_delex,
     b"eval": scripts.translate_eval,
     b"eval_ro": scripts.translate_eval,
     b"evalsha": scripts.translate_evalsha,
@@ -22,7 +24,11 @@ TRANSLATORS: dict[bytes, Translator] = {
     **dict.fromkeys(json_commands.COMMANDS, json_commands.translate_json),
     b"scan": json_commands.translate_scan,
     b"script": scripts.translate_script,
+    b"sdiffcard": newer_commands.translate_setcard,
+    b"sunioncard": newer_commands.translate_setcard,
     b"type": json_commands.translate_type,
+    b"xackdel": newer_commands.translate_xackdel,
+    b"xdelex": newer_commands.translate_xdelex,
 }
 """By the command's name in lower case. None: the command is sent unchanged."""
 

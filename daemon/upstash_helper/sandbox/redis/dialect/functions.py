@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from upstash_helper.sandbox.redis.dialect.json_commands import FUNCTION_PREFIX
+from upstash_helper.sandbox.redis.dialect.calls import FUNCTION_PREFIX
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
 from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 LIBRARY = b"upstash_helper"
-DEFINITIONS = ("values.lua", "paths.lua", "commands.lua")
+DEFINITIONS = ("values.lua", "paths.lua", "documents.lua", "newer.lua", "callbacks.lua")
 """In this order: each file uses what the ones before it define."""
 
 SUBCOMMANDS = frozenset(b"delete flush help kill list load stats".split())
 """The subcommands of FUNCTION at Upstash. DUMP and RESTORE would show and remove the sandbox's library."""
 
-_REGISTERED = re.compile(rb"'(?:json_[a-z_]+|scan|type)'")
+_REGISTERED = re.compile(rb"^  '[a-z_]+',$", re.MULTILINE)
 _RDB_VERSION = (11).to_bytes(2, "little")  # of Redis 7.2, which every version of Valkey reads
 _RDB_FUNCTION = b"\xf5"
 _RDB_LONG_STRING = b"\x80"

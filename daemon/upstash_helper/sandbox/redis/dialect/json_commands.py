@@ -14,12 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from upstash_helper.sandbox.redis.dialect import json_path
+from upstash_helper.sandbox.redis.dialect.calls import (
+    Call,
+    InvalidArgument,
+    failure,
+    one_line,
+    translation_to,
+    wrong_number,
+)
 from upstash_helper.sandbox.redis.dialect.json_path import ROOT, InvalidPath
 from upstash_helper.sandbox.redis.dialect.json_text import InvalidJson, string_to_stored, to_stored
-from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
-from upstash_helper.sandbox.redis.resp import ErrorReply, Reply
-
-FUNCTION_PREFIX = b"upstash_helper_"
+from upstash_helper.sandbox.redis.dialect.translation import Dialect, Translation
 
 Arguments = Sequence[bytes]
 
@@ -39,28 +44,15 @@ HELP = (
 )
 
 
-class _InvalidArgument(ValueError):
-    """The reply is an error, but only when the command is run."""
-
-
 class _SyntaxError(ValueError):
     """The command has the wrong number of arguments."""
-
-
-class Call(msgspec.Struct, frozen=True):
-    """A call of a function on the server."""
-
-    keys: Arguments
-    arguments: list[bytes]
-    function: bytes | None = None
-    """The function's name, if it differs from that of the command."""
 
 
 class Definition(msgspec.Struct, frozen=True):
     """One command."""
 
-    compile: Callable[[Arguments], Call]
-    """Compiles the command's arguments. They are as many as the numbers below allow."""
+    compile: Callable[[bytes, Arguments], Call]
+    """Returns the call of a function with this name. The arguments are as many as the numbers below allow."""
     writes: bool
     minimum: int
     """The smallest number of arguments."""
@@ -81,27 +73,21 @@ def translate_json(command: Sequence[bytes], dialect: Dialect) -> Translation | 
     if definition is None or not dialect.functions:
         return None
     if len(arguments) < definition.minimum or (definition.maximum or len(arguments)) < len(arguments):
-        raise _wrong_number(name)
+        raise wrong_number(name)
     try:
-        call = definition.compile(arguments)
+        call = definition.compile(name.replace(b".", b"_"), arguments)
     except _SyntaxError:
-        raise _wrong_number(name) from None
-    except (_InvalidArgument, InvalidJson, InvalidPath) as error:
-        call = Call((arguments[0],), [b"ERR " + _one_line(str(error)).encode()], b"json_fail")
-    function = FUNCTION_PREFIX + (call.function or name.replace(b".", b"_"))
-    caller = b"FCALL" if definition.writes else b"FCALL_RO"
-    return Translation(
-        (caller, function, b"%d" % len(call.keys), *call.keys, *call.arguments),
-        # Both of a database's users may call functions that only read, whose replies can be large.
-        _named(caller, name) if definition.writes else None,
-    )
+        raise wrong_number(name) from None
+    except (InvalidArgument, InvalidJson, InvalidPath) as error:
+        call = failure(arguments[0], error)
+    return translation_to(call, name, writes=definition.writes)
 
 
 def translate_type(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
     """Translate TYPE, which answers ``json`` for a document, as at Upstash."""
     if len(command) != 2 or not dialect.functions:  # the server says what is wrong
         return None
-    return Translation((b"FCALL_RO", FUNCTION_PREFIX + b"type", b"1", command[1]))
+    return translation_to(Call(b"type", (command[1],), ()), b"type", writes=False)
 
 
 def translate_scan(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
@@ -112,28 +98,8 @@ def translate_scan(command: Sequence[bytes], dialect: Dialect) -> Translation | 
         kind = DOCUMENT_TYPES.get(command[position + 1].lower())
         if command[position].upper() == b"TYPE" and kind is not None:
             rest = (*command[1 : position + 1], b"stream", *command[position + 2 :])
-            return Translation((b"FCALL_RO", FUNCTION_PREFIX + b"scan", b"0", kind, *rest))
+            return translation_to(Call(b"scan", (), (kind, *rest)), b"scan", writes=False)
     return None
-
-
-def _wrong_number(name: bytes) -> Refused:
-    return Refused(b"ERR wrong number of arguments for '%b' command" % name)
-
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _named(caller: bytes, name: bytes) -> Callable[[Reply], Reply]:
-    """Return a function that replaces the name of the server's command in a refusal by the ACL."""
-    server_name = b"'%b'" % caller.lower()
-
-    def convert(reply: Reply) -> Reply:
-        if isinstance(reply, ErrorReply) and reply.text.startswith(b"NOPERM "):
-            return ErrorReply(reply.text.replace(server_name, b"'%b'" % name))
-        return reply
-
-    return convert
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -144,7 +110,7 @@ def _path(text: bytes | None) -> bytes:
     static = all(not deep and step in ("key", "index") and len(items) == 1 for step, deep, items in path.steps)
     return msgspec.json.encode(
         {
-            "text": _one_line(path.text),
+            "text": one_line(path.text),
             "name": string_to_stored(path.text),
             "legacy": path.legacy,
             "steps": path.steps,
@@ -155,7 +121,7 @@ def _path(text: bytes | None) -> bytes:
 
 def _integer(text: bytes) -> bytes:
     if not _INTEGER.fullmatch(text):
-        raise _InvalidArgument("value is not an integer or out of range")
+        raise InvalidArgument("value is not an integer or out of range")
     return b"%d" % max(-MAX_INDEX, min(MAX_INDEX, int(text)))
 
 
@@ -163,7 +129,7 @@ def _text(argument: bytes) -> str:
     try:
         return argument.decode()
     except UnicodeError:
-        raise _InvalidArgument("an argument is not valid UTF-8") from None
+        raise InvalidArgument("an argument is not valid UTF-8") from None
 
 
 def _values(texts: Arguments) -> list[bytes]:
@@ -173,40 +139,40 @@ def _values(texts: Arguments) -> list[bytes]:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-def _optional_path(arguments: Arguments) -> Call:
+def _optional_path(function: bytes, arguments: Arguments) -> Call:
     key, *rest = arguments
-    return Call((key,), [_path(rest[0] if rest else None)])
+    return Call(function, (key,), [_path(rest[0] if rest else None)])
 
 
-def _path_and_values(arguments: Arguments) -> Call:
+def _path_and_values(function: bytes, arguments: Arguments) -> Call:
     key, path, *values = arguments
-    return Call((key,), [_path(path), *_values(values)])
+    return Call(function, (key,), [_path(path), *_values(values)])
 
 
-def _arrindex(arguments: Arguments) -> Call:
+def _arrindex(function: bytes, arguments: Arguments) -> Call:
     key, path, value, *bounds = arguments
     start, stop = [_integer(bound) for bound in (*bounds, b"0", b"0")][:2]
-    return Call((key,), [_path(path), to_stored(value), start, stop])
+    return Call(function, (key,), [_path(path), to_stored(value), start, stop])
 
 
-def _arrinsert(arguments: Arguments) -> Call:
+def _arrinsert(function: bytes, arguments: Arguments) -> Call:
     key, path, index, *values = arguments
-    return Call((key,), [_path(path), _integer(index), *_values(values)])
+    return Call(function, (key,), [_path(path), _integer(index), *_values(values)])
 
 
-def _arrpop(arguments: Arguments) -> Call:
+def _arrpop(function: bytes, arguments: Arguments) -> Call:
     key, *rest = arguments
     path = rest[0] if rest else None
     index = rest[1] if rest[1:] else b"-1"
-    return Call((key,), [_path(path), _integer(index)])
+    return Call(function, (key,), [_path(path), _integer(index)])
 
 
-def _arrtrim(arguments: Arguments) -> Call:
+def _arrtrim(function: bytes, arguments: Arguments) -> Call:
     key, path, start, stop = arguments
-    return Call((key,), [_path(path), _integer(start), _integer(stop)])
+    return Call(function, (key,), [_path(path), _integer(start), _integer(stop)])
 
 
-def _get(arguments: Arguments) -> Call:
+def _get(function: bytes, arguments: Arguments) -> Call:
     key, *rest = arguments
     formatting = dict.fromkeys(_FORMATTING.values(), "")
     formatted = False
@@ -219,7 +185,9 @@ def _get(arguments: Arguments) -> Call:
             formatting[option] = _text(_next(remaining))
         elif argument.upper() != b"NOESCAPE":  # of RedisJSON 1; it has no effect there either
             paths.append(_path(argument))
-    return Call((key,), [msgspec.json.encode({"formatted": formatted, **formatting}), *(paths or [_path(None)])])
+    return Call(
+        function, (key,), [msgspec.json.encode({"formatted": formatted, **formatting}), *(paths or [_path(None)])]
+    )
 
 
 def _next(remaining: Iterator[bytes]) -> bytes:
@@ -228,55 +196,55 @@ def _next(remaining: Iterator[bytes]) -> bytes:
     raise _SyntaxError
 
 
-def _set(arguments: Arguments) -> Call:
+def _set(function: bytes, arguments: Arguments) -> Call:
     key, path, value, *options = arguments
     option = b"".join(options).upper()
     if option not in (b"", b"NX", b"XX"):
-        raise _InvalidArgument("syntax error")
-    return Call((key,), [_path(path), to_stored(value), option])
+        raise InvalidArgument("syntax error")
+    return Call(function, (key,), [_path(path), to_stored(value), option])
 
 
-def _mget(arguments: Arguments) -> Call:
+def _mget(function: bytes, arguments: Arguments) -> Call:
     *keys, path = arguments
-    return Call(keys, [_path(path)])
+    return Call(function, keys, [_path(path)])
 
 
-def _mset(arguments: Arguments) -> Call:
+def _mset(function: bytes, arguments: Arguments) -> Call:
     if len(arguments) % 3:
         raise _SyntaxError
     keys, paths, values = arguments[::3], arguments[1::3], arguments[2::3]
     compiled = [(_path(path), to_stored(value)) for path, value in zip(paths, values, strict=True)]
-    return Call(keys, [argument for pair in compiled for argument in pair])
+    return Call(function, keys, [argument for pair in compiled for argument in pair])
 
 
-def _number(arguments: Arguments) -> Call:
+def _number(function: bytes, arguments: Arguments) -> Call:
     key, path, number = arguments
     if not _NUMBER.fullmatch(number):
-        raise _InvalidArgument("value is not a number")
-    return Call((key,), [_path(path), to_stored(number)])
+        raise InvalidArgument("value is not a number")
+    return Call(function, (key,), [_path(path), to_stored(number)])
 
 
-def _strappend(arguments: Arguments) -> Call:
+def _strappend(function: bytes, arguments: Arguments) -> Call:
     key, *path, value = arguments
     stored = to_stored(value)
     if not stored.startswith(b'"'):
-        raise _InvalidArgument("the value is not a JSON string")
-    return Call((key,), [_path(path[0] if path else None), stored])
+        raise InvalidArgument("the value is not a JSON string")
+    return Call(function, (key,), [_path(path[0] if path else None), stored])
 
 
-def _debug(arguments: Arguments) -> Call:
+def _debug(_: bytes, arguments: Arguments) -> Call:
     subcommand, *rest = arguments
     if subcommand.upper() == b"HELP":
-        return Call((), list(HELP), b"json_debug_help")
+        return Call(b"json_debug_help", (), HELP)
     if subcommand.upper() != b"MEMORY":
-        raise _InvalidArgument("unknown subcommand - try `JSON.DEBUG HELP`")
+        raise InvalidArgument("unknown subcommand - try `JSON.DEBUG HELP`")
     if not rest:
         raise _SyntaxError
-    return msgspec.structs.replace(_optional_path(rest), function=b"json_debug_memory")
+    return _optional_path(b"json_debug_memory", rest)
 
 
-def _forget(arguments: Arguments) -> Call:
-    return msgspec.structs.replace(_optional_path(arguments), function=b"json_del")
+def _forget(_: bytes, arguments: Arguments) -> Call:
+    return _optional_path(b"json_del", arguments)
 
 
 COMMANDS: dict[bytes, Definition] = {

@@ -23,13 +23,44 @@ local function register(names, flag)
 end
 
 register({
-  'json_arrindex', 'json_arrlen', 'json_debug_help', 'json_debug_memory', 'json_fail', 'json_get', 'json_mget',
-  'json_objkeys', 'json_objlen', 'json_resp', 'json_strlen', 'json_type', 'scan', 'type',
+  'fail',
+  'json_arrindex',
+  'json_arrlen',
+  'json_debug_help',
+  'json_debug_memory',
+  'json_get',
+  'json_mget',
+  'json_objkeys',
+  'json_objlen',
+  'json_resp',
+  'json_strlen',
+  'json_type',
+  'scan',
+  'sdiffcard',
+  'sunioncard',
+  'type',
 }, 'no-writes')
 
 register({
-  'json_arrappend', 'json_arrinsert', 'json_merge', 'json_mset', 'json_numincrby', 'json_nummultby', 'json_set',
-  'json_strappend', 'json_toggle',
+  'bitop',
+  'json_arrappend',
+  'json_arrinsert',
+  'json_merge',
+  'json_mset',
+  'json_numincrby',
+  'json_nummultby',
+  'json_set',
+  'json_strappend',
+  'json_toggle',
 })
 
-register({ 'json_arrpop', 'json_arrtrim', 'json_clear', 'json_del' }, 'allow-oom') -- they free memory
+-- They free memory.
+register({
+  'delex',
+  'json_arrpop',
+  'json_arrtrim',
+  'json_clear',
+  'json_del',
+  'xackdel',
+  'xdelex',
+}, 'allow-oom')

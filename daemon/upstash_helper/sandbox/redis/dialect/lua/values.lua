@@ -11,6 +11,13 @@ local function refuse(text)
   error({ refused = text })
 end
 
+-- Runs a command of the server. Its error is that of the command which called the function.
+local function call(...)
+  local reply = server.pcall(...)
+  if type(reply) == 'table' and reply.err then refuse(reply.err) end
+  return reply
+end
+
 local function value_end(text, first)
   local character = byte(text, first)
   local last

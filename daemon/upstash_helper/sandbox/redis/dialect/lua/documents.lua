@@ -1,4 +1,4 @@
--- The commands. json_commands.py checks their arguments: paths arrive compiled, values in the form in which they are
+-- The commands for documents, JSON.*. json_commands.py checks their arguments: paths arrive compiled, values in the form in which they are
 -- stored.
 --
 -- A document is a stream with a single entry, whose ID is the largest possible one. So commands for other types answer
@@ -14,11 +14,9 @@ local NEW_AT_ROOT = 'ERR new objects must be created at the root'
 
 -- The document's text, or nil if the key does not exist.
 local function read(key)
-  local entries = server.pcall('XRANGE', key, ENTRY_ID, ENTRY_ID)
-  if entries.err then refuse(entries.err) end
-  local entry = entries[1]
+  local entry = call('XRANGE', key, ENTRY_ID, ENTRY_ID)[1]
   if entry and entry[2][1] == FIELD then return entry[2][2] end
-  if entry or server.call('EXISTS', key) == 1 then refuse(WRONG_TYPE) end
+  if entry or call('EXISTS', key) == 1 then refuse(WRONG_TYPE) end
   return nil
 end
 
@@ -29,12 +27,12 @@ local function read_existing(key)
 end
 
 local function write(key, text)
-  if server.call('EXISTS', key) == 1 then
+  if call('EXISTS', key) == 1 then
     -- Not DEL, so that the key's expiration stays.
-    server.call('XTRIM', key, 'MAXLEN', 0)
-    server.call('XSETID', key, '0-0')
+    call('XTRIM', key, 'MAXLEN', 0)
+    call('XSETID', key, '0-0')
   end
-  server.call('XADD', key, ENTRY_ID, FIELD, text)
+  call('XADD', key, ENTRY_ID, FIELD, text)
 end
 
 local function unpack_path(argument)
@@ -325,7 +323,7 @@ local function delete(keys, args)
   local path = unpack_path(args[1])
   local text = read(keys[1])
   if not text then return 0 end
-  if #path.steps == 0 then return server.call('DEL', keys[1]) end
+  if #path.steps == 0 then return call('DEL', keys[1]) end
   local edits = {}
   for index, match in ipairs(find_all(text, path.steps)) do
     edits[index] = { match[3] or match[1], match[2] }
@@ -433,59 +431,23 @@ local function mset(keys, args)
   return { ok = 'OK' }
 end
 
--- --- other commands ---------------------------------------------------------------------------------------------------
+-- --- documents among other keys ---------------------------------------------------------------------------------------------------
 
 local JSON_TYPE = 'json'
 
 -- TYPE
 local function key_type(keys)
-  local reply = server.call('TYPE', keys[1])
+  local reply = call('TYPE', keys[1])
   if reply.ok == 'stream' and pcall(read, keys[1]) then return { ok = JSON_TYPE } end
   return reply
 end
 
 -- SCAN with TYPE json or TYPE stream. The first argument is which of the two; the others are those of SCAN.
 local function scan(_, args)
-  local reply = server.pcall('SCAN', unpack(args, 2))
-  if reply.err then return reply end
+  local reply = call('SCAN', unpack(args, 2))
   local found = {}
   for _, key in ipairs(reply[2]) do
     if pcall(read, key) == (args[1] == JSON_TYPE) then found[#found + 1] = key end
   end
   return { reply[1], found }
 end
-
--- A command whose arguments are invalid. Also in a transaction, it fails when it is run, not when it is queued.
-local function fail(_, args)
-  return { err = args[1] }
-end
-
-return {
-  json_arrappend = arrappend,
-  json_arrindex = arrindex,
-  json_arrinsert = arrinsert,
-  json_arrlen = report(array_length, 'array', refuse_key_unless_legacy, refuse_path),
-  json_arrpop = arrpop,
-  json_arrtrim = arrtrim,
-  json_clear = clear,
-  json_debug_help = debug_help,
-  json_debug_memory = report(memory, 'value', no_memory, refuse_path),
-  json_del = delete,
-  json_fail = fail,
-  json_get = get,
-  json_merge = merge_into,
-  json_mget = mget,
-  json_mset = mset,
-  json_numincrby = change_number(add_numbers),
-  json_nummultby = change_number(multiply_numbers),
-  json_objkeys = report(object_keys, 'object', null, null),
-  json_objlen = report(object_length, 'object', refuse_key_unless_legacy, null),
-  json_resp = report(to_resp, 'value', null, refuse_path),
-  json_set = set,
-  json_strappend = strappend,
-  json_strlen = report(string_length, 'string', refuse_key_unless_legacy, refuse_path),
-  json_toggle = toggle,
-  json_type = report(value_type, 'value', null, null),
-  scan = scan,
-  type = key_type,
-}
