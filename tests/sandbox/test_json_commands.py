@@ -405,6 +405,36 @@ async def test_deepest_value_is_stored(json: JsonClient) -> None:
     assert "OK" == await json.run("JSON.SET", "d", "$", "[" * 128 + "]" * 128)
 
 
+async def test_large_document_can_be_changed_in_parts(json: JsonClient) -> None:
+    """
+    Parts of a document of a megabyte are read, changed, and deleted like those of a small one.
+    """
+    items = ",".join(f'{{"id":{number},"tags":["a","{{b}}"],"in":{{"price":{number}.5}}}}' for number in range(25_000))
+    await json.run("JSON.SET", "d", "$", f'{{"items":[{items}],"meta":{{"n":1}}}}')
+
+    replies = [
+        await json.run("JSON.NUMINCRBY", "d", "$.items[24999].in.price", "1"),
+        await json.run("JSON.SET", "d", "$.meta.n", "2"),
+        await json.run("JSON.GET", "d", "$.items[-1]", "$..n"),
+        await json.run("JSON.GET", "d", "$.items[?(@.in.price>24997)].id"),
+        await json.run("JSON.DEL", "d", "$.items[*].tags"),
+        await json.run("JSON.ARRLEN", "d", "$.items"),
+        await json.run("JSON.ARRTRIM", "d", "$.items", "-1", "-1"),
+        await json.run("JSON.GET", "d"),
+    ]
+
+    assert [
+        "[25000.5]",
+        "OK",
+        '{"$.items[-1]":[{"id":24999,"tags":["a","{b}"],"in":{"price":25000.5}}],"$..n":[2]}',
+        "[24997,24998,24999]",
+        25_000,
+        [25_000],
+        [1],
+        '{"items":[{"id":24999,"in":{"price":25000.5}}],"meta":{"n":2}}',
+    ] == replies
+
+
 # --- keys -------------------------------------------------------------------------------------------------------------
 
 
@@ -596,6 +626,10 @@ async def test_clients_have_functions_of_their_own(json: JsonClient) -> None:
         (
             ("FUNCTION", "LOAD", "REPLACE", "#!lua name=upstash_helper\n"),
             Error("ERR Library 'upstash_helper' already exists"),
+        ),
+        (
+            ("FUNCTION", "LOAD", LIBRARY.replace("twice", "upstash_helper_json_next")),
+            Error("ERR Names of functions that begin with 'upstash_helper_' are reserved"),
         ),
         (("FUNCTION", "DUMP"), Error("ERR unknown subcommand 'DUMP'. Try FUNCTION HELP.")),
         (("FUNCTION", "RESTORE", "x", "FLUSH"), Error("ERR unknown subcommand 'RESTORE'. Try FUNCTION HELP.")),

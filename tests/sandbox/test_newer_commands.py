@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.json_commands import Error, JsonClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from upstash_helper.sandbox.redis.servers import DatabaseServer
 
@@ -96,7 +96,7 @@ async def test_cardinality_of_differences_and_unions(client: JsonClient, command
     assert reply == await client.run(*command)
 
 
-BIT_OPERATIONS = {
+BIT_OPERATIONS: dict[str, Callable[[int, list[int]], int]] = {
     "DIFF": lambda first, others: first & ~union(others),
     "DIFF1": lambda first, others: union(others) & ~first,
     "ANDOR": lambda first, others: first & union(others),

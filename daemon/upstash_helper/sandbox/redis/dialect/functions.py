@@ -79,6 +79,9 @@ def translate_function(command: Sequence[bytes], dialect: Dialect) -> Translatio
         raise Refused(b"ERR Library not found")
     if subcommand == b"load" and _names_library(command[-1]):
         raise Refused(b"ERR Library '%b' already exists" % LIBRARY)
+    if subcommand == b"load" and FUNCTION_PREFIX in command[-1].lower():
+        # The server would not load a later version of the library if it had a function with the same name.
+        raise Refused(b"ERR Names of functions that begin with '%b' are reserved" % FUNCTION_PREFIX)
     return None
 
 
