@@ -37,9 +37,17 @@ class Refused(Exception):
 class Dialect:
     """What is known about one database, for the translation of its clients' commands."""
 
-    def __init__(self, *, max_request_bytes: int = MAX_REQUEST_BYTES, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+        functions: bool = True,
+    ) -> None:
         self.max_request_bytes = max_request_bytes
         self.max_record_bytes = max_record_bytes
+        self.functions = functions
+        """Whether the sandbox's functions are loaded into the server (``dialect/functions.py``)."""
         self.restricted: frozenset[bytes] = frozenset()
         """The commands in the server's categories @admin and @dangerous, subcommands as ``config|get``."""
         self.scripts: OrderedDict[bytes, bytes] = OrderedDict()
