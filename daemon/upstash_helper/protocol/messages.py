@@ -456,6 +456,9 @@ PROBLEMS: Final[dict[str, Message]] = {
     "pairing_expired": Message(
         "Access request expired", "The request was not decided in time.", (REQUEST_AGAIN,)
     ),
+    "pairing_replaced": Message(
+        "Access request replaced", "The app has sent a new request, which has replaced this one."
+    ),
     "token_already_delivered": Message(
         "Token already delivered",
         "The token of this request was delivered before, and a token is delivered only once.",

@@ -382,6 +382,7 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         rate_limiter=rate_limiter,
         notifier=notifier,
         is_sign_in_needed=connection.is_sign_in_needed,
+        is_running=machine.peers.is_running,
         background=background,
         clock=clock,
     )
