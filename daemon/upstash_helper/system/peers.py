@@ -158,7 +158,7 @@ class SystemPeers:
 
     def is_running(self, pid: int) -> bool:
         """Return whether a process exists and has not ended. Takes microseconds on Linux, else about a millisecond."""
-        return proc_programs.is_running(pid) if _HAS_PROC else _is_running_by_psutil(pid)
+        return proc_programs.is_running(pid) if _HAS_PROC else is_running_by_psutil(pid)
 
     async def program(self, local: Address, remote: Address) -> Program | None:
         """
@@ -240,7 +240,8 @@ def process_connections(process: psutil.Process) -> Iterator[tuple[int, Address,
         return
 
 
-def _is_running_by_psutil(pid: int) -> bool:
+def is_running_by_psutil(pid: int) -> bool:
+    """Return whether a process exists and has not ended. True if it may not be inspected."""
     import psutil
 
     try:

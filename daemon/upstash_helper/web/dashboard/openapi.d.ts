@@ -306,6 +306,9 @@ export interface Pairing {
   created_at: string;
   expires_at: string;
   via_bridge?: boolean;
+  replaces?: string | null;
+  repeated?: boolean;
+  replaced_by?: string | null;
 }
 
 export interface PairingList {
@@ -324,6 +327,7 @@ export interface PairingStatus {
   state: "approved" | "denied" | "expired" | "pending";
   user_code: string;
   expires_at: string;
+  replaced?: boolean;
 }
 
 export interface PastedAddress {
