@@ -69,6 +69,7 @@ class Pairings:
         notifier: Notifier,
         is_sign_in_needed: Callable[[], Awaitable[bool]],
         is_running: Callable[[int], bool],
+        is_automatic: Callable[[], Awaitable[bool]] | None = None,
         background: Background,
         clock: Clock,
     ) -> None:
@@ -82,6 +83,8 @@ class Pairings:
             notifier: Notifies the user of requests.
             is_sign_in_needed: Returns whether no account is connected, so that an app needs to start a sign-in.
             is_running: Returns whether a process has not ended.
+            is_automatic: Returns whether requests are approved without the user, because nothing that they can reach is
+                real. None: never.
             background: Finishes what was started, even if the app disconnects.
             clock: The clock.
         """
@@ -93,6 +96,7 @@ class Pairings:
         self._notifier = notifier
         self._is_sign_in_needed = is_sign_in_needed
         self._is_running = is_running
+        self._is_automatic = is_automatic
         self._background = background
         self._clock = clock
 
@@ -111,6 +115,8 @@ class Pairings:
             LedgerUnavailable: If the ledger cannot be read.
         """
         await self._apps.ready()
+        if await self._needs_nobody():
+            return
         async with self._queue.lock:
             await self._queue.load()
             if identity is None:
@@ -126,7 +132,7 @@ class Pairings:
 
     async def begin(self, request: PairingRequest) -> tuple[Pairing, Secret]:
         """
-        Create an access request. Return the pairing and the poll secret that authenticates its app. It replaces a
+        Create an access request, or one that is approved already, if that needs nobody (see ``is_automatic``). Return the pairing and the poll secret that authenticates its app. It replaces a
         pending request of the same app, if it comes from the same sender (see ``_is_same_sender``).
 
         Raises:
@@ -158,8 +164,26 @@ class Pairings:
             expires_at=now + LIFETIME,
             decision=Waiting(via_bridge=request.via_bridge),
         )
-        await self._background.finish(self._begin(pairing, connect_if_needed=request.connect_if_needed))
+        begin = self._begin_approved if await self._needs_nobody() else self._begin
+        await self._background.finish(begin(pairing, connect_if_needed=request.connect_if_needed))
         return pairing, secret
+
+    async def _needs_nobody(self) -> bool:
+        return self._is_automatic is not None and await self._is_automatic()
+
+    async def _begin_approved(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
+        """Approve a request with the requested scopes. No limit applies: nobody sees a prompt."""
+        await self._apps.ready()
+        async with self._queue.lock:
+            await self._queue.load()
+            self._refuse_blocked(self._asker(pairing.identity, pairing.name))
+            scopes = pairing.scopes
+            if connect_if_needed and await self._is_sign_in_needed():
+                scopes = ordered((*scopes, "connection:write"))
+            decision = Approved(grant=Grant(scopes=scopes))
+            pairing = msgspec.structs.replace(pairing, scopes=scopes, decision=decision)
+            await self._audit.note_request(pairing.identity, pairing.name, pairing.id, automatic=True)
+            await self._queue.put(pairing, before=None, lasts=LIFETIME)
 
     async def _begin(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
         await self._apps.ready()
