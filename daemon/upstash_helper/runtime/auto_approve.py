@@ -19,8 +19,8 @@ async def require_sandbox(profile: Profile) -> None:
     """
     Check that all URLs of the settings are those of one sandbox, which answers now.
 
-    A URL on the loopback interface proves nothing: it may be a tunnel to Upstash, or another server. A sandbox says what
-    it is at a path that nothing else has, and names its own URLs.
+    A URL on the loopback interface proves nothing: it may be a tunnel to Upstash, or another server. A sandbox says
+    what it is at a path that nothing else has, and names its own URLs.
 
     Raises:
         SettingsError: If they are not.
@@ -35,8 +35,9 @@ async def require_sandbox(profile: Profile) -> None:
         logger.error("auto_approve_refused", extra={"api_url": settings.api_url})
         urls = ", ".join(f"{name} {url}" for name, url in settings.upstream_urls.items())
         message = (
-            f"{profile.sources['auto_approve']}: setting 'auto_approve': it is only for a sandbox, and no sandbox answers"
-            f" at all of these URLs: {urls}. Start it first (upstash-helper sandbox), or remove auto_approve."
+            f"{profile.sources['auto_approve']}: setting 'auto_approve': it is only for a sandbox, and these URLs are"
+            f" not those of one that is running: {urls}. Start it first (upstash-helper sandbox), or remove"
+            " auto_approve."
         )
         raise SettingsError(message)
     logger.warning("auto_approve", extra={"api_url": settings.api_url})

@@ -201,8 +201,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         path = self.folders.state / _CREDENTIAL_FILE
         if self.settings.auto_approve and os.path.lexists(path):
             message = (
-                f"{self.sources['auto_approve']}: setting 'auto_approve': the profile {self.name} has the credential of a"
-                f" real account ({path}). Use another profile for the sandbox, such as --profile sandbox."
+                f"{self.sources['auto_approve']}: setting 'auto_approve': the profile {self.name} has the credential of"
+                f" a real account ({path}). Use another profile for the sandbox, such as --profile sandbox."
             )
             raise SettingsError(message)
 

@@ -132,8 +132,9 @@ class Pairings:
 
     async def begin(self, request: PairingRequest) -> tuple[Pairing, Secret]:
         """
-        Create an access request, or one that is approved already, if that needs nobody (see ``is_automatic``). Return the pairing and the poll secret that authenticates its app. It replaces a
-        pending request of the same app, if it comes from the same sender (see ``_is_same_sender``).
+        Create an access request. Return the pairing and the poll secret that authenticates its app. It replaces a
+        pending request of the same app, if it comes from the same sender (see ``_is_same_sender``). With
+        ``is_automatic``, it is approved already.
 
         Raises:
             InvalidRequest: If the name has no visible character, or no scope is requested.

@@ -78,10 +78,23 @@ def sandbox() -> None:
     "--env-file", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH",
     help="Write the variables to a .env file, and keep its other lines.",
 )  # fmt: skip
+@click.option(
+    "--auto-approve/--no-auto-approve", default=None,
+    help="Whether to give every app the access that it requests, without asking you. Default: no.",
+)  # fmt: skip
 @click.option("--reset", "fresh", is_flag=True, help="Delete the sandbox's data first. Asks for confirmation.")
 @yes_option
 @pass_session
-def up(session: Session, *, foreground: bool, shell: str | None, env_file: Path | None, fresh: bool, yes: bool) -> None:
+def up(
+    session: Session,
+    *,
+    foreground: bool,
+    shell: str | None,
+    env_file: Path | None,
+    auto_approve: bool | None,
+    fresh: bool,
+    yes: bool,
+) -> None:
     """
     Start a sandbox with a daemon, an account, and a database, and print how to connect.
 
@@ -101,10 +114,10 @@ def up(session: Session, *, foreground: bool, shell: str | None, env_file: Path 
         from upstash_helper.cli.sandbox.foreground import until_interrupted
 
         show = partial(_show, session, profile, shell=shell, env_file=env_file)
-        until_interrupted(profile, show=show)
+        until_interrupted(profile, show=show, auto_approve=auto_approve)
         return
     with session.progress("Starting the sandbox"):
-        running = environment.up(profile)
+        running = environment.up(profile, auto_approve=auto_approve)
     _show(session, profile, running, shell=shell, env_file=env_file)
 
 

@@ -152,8 +152,10 @@ export interface DaemonStatus {
   console_url?: string | null;
   auth_url?: string | null;
   api_url?: string | null;
+  upstream?: "custom" | "sandbox" | "upstash";
   started_by?: "service" | "socket" | "user";
   open_browser?: boolean;
+  auto_approve?: boolean;
   network?: Network | null;
 }
 
