@@ -176,7 +176,7 @@ def _start_upstream(profile: SandboxProfile, kept: Kept) -> subprocess.Popen[byt
     if kept.addresses is None:
         api, issuer, rest = ports.for_sandbox()
         kept.addresses = Addresses(
-            port=ports.for_daemon(),
+            port=ports.for_daemon(auto_approve=kept.auto_approve),
             auth_url=_url(api),
             api_url=_url(api),
             issuer_url=_url(issuer),
@@ -199,7 +199,9 @@ def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
             tried.add(addresses.port)
             if failure.exit_code != exit_codes.PORT_BUSY or len(tried) > _PORT_TRIES:
                 raise
-        addresses = msgspec.structs.replace(addresses, port=ports.for_daemon(avoid=tried))
+        addresses = msgspec.structs.replace(
+            addresses, port=ports.for_daemon(avoid=tried, auto_approve=kept.auto_approve)
+        )
 
 
 def _actual(kept: Kept, found: Upstream) -> Addresses:
