@@ -12,7 +12,7 @@ from upstash_helper.cli.command import command
 from upstash_helper.cli.commands.replacement import show_question
 from upstash_helper.cli.output import key_values, local_time, note, print_json
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.protocol.messages import CONNECTION, METHODS, how_to_connect
+from upstash_helper.protocol.messages import AUTO_APPROVE, CONNECTION, METHODS, how_to_connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +95,7 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
         ("Profile", found.profile),
         *_listening(found.listeners),
         *_upstream(found),
+        *((("Requests", AUTO_APPROVE),) if found.auto_approve else ()),
         ("Connection", connection_summary(found.connection, with_method=False)),
         *_account_rows(found.connection),
     ]

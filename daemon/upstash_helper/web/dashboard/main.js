@@ -19,7 +19,7 @@ import { overview } from "./overview.js";
 import { ReplacementQuestion } from "./replacement.js";
 import { settings } from "./settings.js";
 import { SharedStream } from "./shared_stream.js";
-import { banner, frame, markCurrent, opening, welcome } from "./shell.js";
+import { banner, frame, markCurrent, modeBanner, opening, welcome } from "./shell.js";
 import { askToSignIn, useKey } from "./sign_in.js";
 import { Store } from "./store.js";
 import { notice } from "./ui.js";
@@ -70,6 +70,8 @@ class Dashboard {
     this.#route(false);
     this.#store.watch(["pairings"], () => this.#showCount(), signal);
     this.#store.watch(["daemon"], () => this.#showUpstream(), signal);
+    const showMode = () => modeBanner(this.#parts.mode, this.#store.get("daemon").data?.auto_approve === true);
+    this.#store.watch(["daemon"], showMode, signal);
     this.#stream.start();
   }
 
