@@ -7,14 +7,13 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from tests.support.npm import installed_package
+from tests.support.npm import installed_packages
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.world import App, World
 
-PACKAGE = "@upstash/cli@1"
 # Its address is fixed, so requests are redirected below its code.
 REDIRECT = """\
 const send = globalThis.fetch;
@@ -51,7 +50,7 @@ class UpstashCli:
 
 async def test_upstash_cli_manages_databases_through_the_helper(world: World, tmp_path: Path) -> None:
     """It needs no API key of its own: an app's token does."""
-    modules = await installed_package(PACKAGE)
+    modules = await installed_packages()
     await world.connect()
     cli = UpstashCli(world, modules, tmp_path, await world.pair("upstash:read", "upstash:write"))
 
@@ -73,7 +72,7 @@ async def test_upstash_cli_manages_databases_through_the_helper(world: World, tm
 
 async def test_upstash_cli_shows_refusals_in_words(world: World, tmp_path: Path) -> None:
     """It prints the member ``error``, and would print a whole document without it."""
-    modules = await installed_package(PACKAGE)
+    modules = await installed_packages()
     await world.connect()
     reader = UpstashCli(world, modules, tmp_path, await world.pair("upstash:read"))
 
