@@ -8,4 +8,5 @@ import { variable } from "./environment.js";
 const address = variable("DEVELOPER_API_URL");
 const send = globalThis.fetch;
 
+/** @type {typeof fetch} */
 globalThis.fetch = (url, init) => send(String(url).replace("https://api.upstash.com", address), init);

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 QUEUES = ("default", "letters")
 
@@ -24,25 +27,31 @@ app.conf.update(
 )
 
 
-@app.task(name="add")
+def task(name: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Make a task of a function."""
+    decorate: Callable[[Callable[..., Any]], Any] = app.task(name=name, **options)
+    return decorate
+
+
+@task("add")
 def add(x: int, y: int) -> int:
     """Return a sum."""
     return x + y
 
 
-@app.task(name="total")
+@task("total")
 def total(numbers: list[int]) -> int:
     """Return the sum of what other tasks returned."""
     return sum(numbers)
 
 
-@app.task(name="fail")
+@task("fail")
 def fail(reason: str) -> None:
     """Fail."""
     raise ValueError(reason)
 
 
-@app.task(name="flaky", bind=True, max_retries=3)
+@task("flaky", bind=True, max_retries=3)
 def flaky(self: Task, fails: int) -> int:
     """Fail some times, then return the number of retries."""
     if self.request.retries < fails:
@@ -50,7 +59,7 @@ def flaky(self: Task, fails: int) -> int:
     return int(self.request.retries)
 
 
-@app.task(name="progress", bind=True)
+@task("progress", bind=True)
 def progress(self: Task) -> str:
     """Report a state of its own, and wait until it is read."""
     self.update_state(state="HALF", meta={"done": 50})
@@ -60,19 +69,19 @@ def progress(self: Task) -> str:
     return "done"
 
 
-@app.task(name="when")
+@task("when")
 def when() -> float:
     """Return the time."""
     return time.time()
 
 
-@app.task(name="letters.queue", bind=True)
+@task("letters.queue", bind=True)
 def queue(self: Task) -> Any:
     """Return the queue that the task came from."""
     return self.request.delivery_info["routing_key"]
 
 
-@app.task(name="remember")
+@task("remember")
 def remember(name: str) -> None:
     """Append to a list."""
     app.backend.client.rpush("remembered", name)

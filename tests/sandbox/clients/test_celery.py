@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -15,14 +15,15 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from celery import chain, chord, group
-from celery.exceptions import ChordError, TaskRevokedError, TimeoutError
+from celery.exceptions import ChordError, TaskRevokedError
+from celery.exceptions import TimeoutError as CeleryTimeout
 
 from install.environment import ROOT
 from tests.sandbox.callers import Caller
 from tests.sandbox.clients import celery_tasks as tasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from celery.result import AsyncResult
 
@@ -100,7 +101,7 @@ def test_failures_and_retries() -> None:
         result_of(failed)
     assert ("FAILURE", True) == (failed.state, "no ink" in failed.traceback)
     assert 2 == result_of(tasks.flaky.delay(2))
-    with pytest.raises(TimeoutError):
+    with pytest.raises(CeleryTimeout):
         tasks.app.AsyncResult(str(uuid.uuid4())).get(timeout=0.05)
 
 
@@ -123,14 +124,14 @@ def test_time_of_execution() -> None:
     """
     A task runs no earlier than its ETA, and not after it has expired or was revoked.
     """
-    eta = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=0.3)
+    eta = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.3)
     revoked = str(uuid.uuid4())
     tasks.app.control.revoke(revoked, reply=True, timeout=SECONDS, limit=1)
 
     assert result_of(tasks.when.apply_async(eta=eta)) >= eta.timestamp()
     assert result_of(tasks.when.apply_async(countdown=0.1)) >= time.time() - SECONDS
     with pytest.raises(TaskRevokedError, match="expired"):
-        result_of(tasks.when.apply_async(expires=eta - datetime.timedelta(hours=1)))
+        result_of(tasks.when.apply_async(expires=eta - dt.timedelta(hours=1)))
     with pytest.raises(TaskRevokedError, match="revoked"):
         result_of(tasks.when.apply_async(task_id=revoked))
 

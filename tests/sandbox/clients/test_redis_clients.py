@@ -26,9 +26,11 @@ async def test_redis_py(redis_url: str, protocol: int) -> None:
         client.lock("lock", timeout=60) as lock,
     ):
         assert await client.set("name", "Ada")
-        async with client.pipeline(transaction=True) as pipeline:
+        pipeline: Any = client.pipeline(transaction=True)
+        async with pipeline:
             replies = await pipeline.incr("n").incrby("n", 41).execute()
-        async with client.pipeline() as watching:
+        watching: Any = client.pipeline()
+        async with watching:
             await watching.watch("n")
             await client.set("n", "changed")
             watching.multi()
@@ -69,7 +71,7 @@ async def test_wrong_password_is_refused(redis_url: str, database: dict[str, Any
 
 async def test_ioredis(variables: dict[str, str]) -> None:
     """
-    ioredis can pipeline, watch keys, run scripts, scan, subscribe, block, and read streams.
+    The client can pipeline, watch keys, run scripts, scan, subscribe, block, and read streams.
     """
     results = await run_program("ioredis", **variables)
 

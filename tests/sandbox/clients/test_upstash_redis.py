@@ -15,6 +15,7 @@ from tests.support.npm import run_program
 if TYPE_CHECKING:
     from tests.sandbox.callers import Caller
 
+
 async def test_upstash_redis_for_python(caller: Caller) -> None:
     """
     `upstash-redis` from PyPI can set, read, pipeline, and run transactions, with typed results.
