@@ -95,8 +95,7 @@ await realtime.channel("elsewhere").emit("order.shipped", { by: "plane" });
 const [arrived] = await next(1);
 leaving.abort();
 
-console.log(
-  JSON.stringify({
+const results = {
     heard: data(heard),
     replayed: data(replayed),
     following: data(following),
@@ -113,5 +112,6 @@ console.log(
       .sort(),
     acknowledged: opening.filter(({ event }) => event).map(({ data }) => data.total),
     arrived: [arrived.channel, arrived.event, arrived.data],
-  }),
-);
+};
+// The client sends a ping each minute, also when it is no longer subscribed, so the program would not end.
+process.stdout.write(JSON.stringify(results), () => process.exit());

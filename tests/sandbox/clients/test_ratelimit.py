@@ -36,7 +36,7 @@ USED = {
 
 @pytest.fixture
 async def results(caller: Caller, variables: dict[str, str]) -> Any:
-    """What the program for JavaScript prints. The second database stands for one in another region."""
+    """What the program for JavaScript prints. The second database takes the place of another region."""
     other = await caller.create()
     return await run_program("ratelimit", **variables, OTHER_TOKEN=other["rest_token"])
 
