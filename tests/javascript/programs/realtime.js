@@ -96,22 +96,22 @@ const [arrived] = await next(1);
 leaving.abort();
 
 const results = {
-    heard: data(heard),
-    replayed: data(replayed),
-    following: data(following),
-    missed: data(missed),
-    stale: stale.startsWith("Cursor"),
-    invalid: invalid.includes("expected number"),
-    history: history.map(({ event, data, channel }) => [channel, event, data]),
-    expires: expires > 0 && expires <= 600,
-    denied,
-    type: response.headers.get("content-type"),
-    connected: opening
-      .filter(({ type }) => type === "connected")
-      .map(({ channel }) => channel)
-      .sort(),
-    acknowledged: opening.filter(({ event }) => event).map(({ data }) => data.total),
-    arrived: [arrived.channel, arrived.event, arrived.data],
+  heard: data(heard),
+  replayed: data(replayed),
+  following: data(following),
+  missed: data(missed),
+  stale: stale.startsWith("Cursor"),
+  invalid: invalid.includes("expected number"),
+  history: history.map(({ event, data, channel }) => [channel, event, data]),
+  expires: expires > 0 && expires <= 600,
+  denied,
+  type: response.headers.get("content-type"),
+  connected: opening
+    .filter(({ type }) => type === "connected")
+    .map(({ channel }) => channel)
+    .sort(),
+  acknowledged: opening.filter(({ event }) => event).map(({ data }) => data.total),
+  arrived: [arrived.channel, arrived.event, arrived.data],
 };
 // The client sends a ping each minute, also when it is no longer subscribed, so the program would not end.
 process.stdout.write(JSON.stringify(results), () => process.exit());
