@@ -70,5 +70,6 @@ async def run_program(name: str, **variables: str) -> Any:
         process.kill()
         _, err = await process.communicate()
         pytest.fail(f"{name}.js did not end within {PROGRAM_SECONDS} seconds: {err.decode(errors='replace')}")
-    assert 0 == process.returncode, err.decode(errors="replace")
+    if process.returncode != 0:
+        pytest.fail(f"{name}.js ended with {process.returncode}: {err.decode(errors='replace')}")
     return json.loads(out)

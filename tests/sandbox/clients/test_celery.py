@@ -44,21 +44,29 @@ async def broker_url(shared_sandbox: Sandbox) -> str:
 
 
 @pytest.fixture(scope="module")
-def worker(broker_url: str) -> Iterator[None]:
+def worker(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A worker, in a process of its own, that runs one task at a time."""
     tasks.app.conf.update(broker_url=broker_url, result_backend=broker_url)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "--app", tasks.__name__, *WORKER, "--queues", ",".join(tasks.QUEUES)],
-        cwd=ROOT,
-        env={**os.environ, "REDIS_URL": broker_url},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield
-    process.terminate()
-    process.wait(SECONDS)
-    tasks.app.close()
+    log = tmp_path_factory.mktemp("celery") / "worker.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "--app", tasks.__name__, *WORKER, "--queues", ",".join(tasks.QUEUES)],
+            cwd=ROOT,
+            env={**os.environ, "REDIS_URL": broker_url},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + SECONDS
+        while not tasks.app.control.ping(timeout=0.5, limit=1):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the worker did not start: {log.read_text(errors='replace')}")
+        yield
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+        tasks.app.close()
 
 
 def result_of(result: AsyncResult[Any]) -> Any:
