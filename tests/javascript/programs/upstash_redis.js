@@ -7,6 +7,11 @@ const redis = new Redis({ ...rest(), enableAutoPipelining: false });
 /** @type {Record<string, unknown>} */
 const results = {};
 
+/** @param {ReturnType<typeof redis.subscribe>} subscription @param {string} name @returns {Promise<any>} The next. */
+function event(subscription, name) {
+  return new Promise((resolve) => subscription.on(/** @type {any} */ (name), resolve));
+}
+
 results.set = await redis.set("name", "Ada", { ex: 100 });
 results.get = await redis.get("name");
 await redis.set("object", { born: 1815, tags: ["é", "math"] });
@@ -37,6 +42,14 @@ results.autoPipelining = [
 ];
 const plain = new Redis({ ...rest(), automaticDeserialization: false, responseEncoding: false });
 results.plain = await plain.get("object");
+
+const news = redis.subscribe("news");
+const all = redis.psubscribe("new*");
+await Promise.all([event(news, "subscribe"), event(all, "psubscribe")]);
+const messages = Promise.all([event(news, "message"), event(all, "pmessage")]);
+results.receivers = await redis.publish("news", { title: "Emma" });
+results.messages = await messages;
+await Promise.all([news.unsubscribe(), all.unsubscribe()]);
 
 const reader = new Redis({ url: variable("REST_URL"), token: variable("READ_ONLY_TOKEN") });
 results.reads = await reader.get("name");

@@ -60,7 +60,7 @@ async def test_upstash_redis_for_python_without_asyncio(caller: Caller) -> None:
 
 async def test_upstash_redis_for_javascript(variables: dict[str, str]) -> None:
     """
-    `@upstash/redis` from npm can read and write, pipeline, and run scripts and transactions, also with objects.
+    `@upstash/redis` from npm can read and write, pipeline, run scripts and transactions, and subscribe, with objects.
     """
     results = await run_program("upstash_redis", **variables)
 
@@ -79,6 +79,11 @@ async def test_upstash_redis_for_javascript(variables: dict[str, str]) -> None:
         "error": "WRONGTYPE",
         "autoPipelining": [[1, 2, 3], 1],
         "plain": '{"born":1815,"tags":["é","math"]}',
+        "receivers": 2,
+        "messages": [
+            {"channel": "news", "message": {"title": "Emma"}},
+            {"channel": "news", "message": {"title": "Emma"}, "pattern": "new*"},
+        ],
         "reads": "Ada",
         "denied": True,
     } == results
