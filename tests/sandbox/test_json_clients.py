@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +12,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from upstash_redis.asyncio import Redis as UpstashRedis
 from upstash_redis.errors import UpstashError
 
-from tests.support.npm import installed_package
+from tests.support.npm import run_with_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,27 +160,15 @@ async def test_upstash_redis_for_javascript_has_json(caller: Caller, database: d
     """
     Each method of `redis.json` in `@upstash/redis` works, also in pipelines and transactions.
     """
-    (tmp_path / "node_modules").symlink_to(await installed_package())
-    (tmp_path / "job.mjs").write_text(SCRIPT)
-
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        "job.mjs",
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "URL": caller.sandbox.rest_url,
-            "TOKEN": database["rest_token"],
-            "READ_ONLY": database["read_only_rest_token"],
-            "DOCUMENT": json.dumps(DOCUMENT),
-            "UPSTASH_DISABLE_TELEMETRY": "1",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    out = await run_with_client(
+        SCRIPT,
+        tmp_path,
+        URL=caller.sandbox.rest_url,
+        TOKEN=database["rest_token"],
+        READ_ONLY=database["read_only_rest_token"],
+        DOCUMENT=json.dumps(DOCUMENT),
     )
-    out, err = await process.communicate()
 
-    assert process.returncode == 0, err.decode()
     *results, denied = json.loads(out)
     assert [
         "OK",
