@@ -31,6 +31,7 @@ CHECKS: Mapping[str, Sequence[Sequence[str]]] = {
         ("node_modules/typescript/bin/tsc", "--project", "tsconfig.connect.json", "--noEmit"),
         ("node_modules/typescript/bin/tsc", "--project", "tsconfig.json"),
         ("node_modules/typescript/bin/tsc", "--project", "tsconfig.tests.json"),
+        ("node_modules/typescript/bin/tsc", "--project", "tsconfig.programs.json"),
     ),
     "style": (
         ("node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", *("../../daemon", "../clients", ".")),

@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 import upstash_redis.asyncio
 
-from tests.support.npm import installed_package
+from tests.support.npm import installed_packages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +119,7 @@ async def test_credentials_work_over_tcp_and_rest(connected: World) -> None:
 
 async def test_env_map_works_with_the_javascript_client(connected: World, tmp_path: Path) -> None:
     """`Redis.fromEnv()` of `@upstash/redis` accepts the variables."""
-    modules = await installed_package()
+    modules = await installed_packages()
     made = await connected.create("from-env")
     env = (await connected.get(f"/v1/databases/{made['id']}/credentials")).json["env"]
     (tmp_path / "node_modules").symlink_to(modules)

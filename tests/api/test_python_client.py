@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.another_process import another_process
 from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Reset, Step, answer, faulty
 from tests.support.other_programs import HttpServer
@@ -26,11 +27,12 @@ from upstash_helper.client import (
     PairingExpired,
     PairingPending,
     PairingRefused,
+    PairingReplaced,
     TooManyPairings,
     UnexpectedAnswer,
     WaitTimedOut,
 )
-from upstash_helper.client.app_session import print_code
+from upstash_helper.client.app_session import AppClient, print_code
 from upstash_helper.client.helper import print_url
 
 if TYPE_CHECKING:
@@ -152,12 +154,26 @@ async def test_timeout_withdraws_the_request(world: World, user: User) -> None:
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
 
-async def test_pending_request_of_the_same_program_is_explained(world: World, user: User) -> None:
-    """The error says when that one expires."""
-    await world.ask("connection:read")
+async def test_request_replaces_an_earlier_one_of_the_same_program(world: World, user: User) -> None:
+    """Such as that of a run that was interrupted. The earlier one ends with an error that says so."""
+    first = await world.ask("connection:read", name="Orders tool")
+    client = AppClient(f"http://127.0.0.1:{world.settings.port}", first.json["poll_secret"])
 
-    with pytest.raises(PairingPending, match=r"Another request from this program.*try again in \d+ seconds") as caught:
-        await pair(world, user.approves(), timeout=1)
+    helper = await pair(world, user.approves(), timeout=60)
+
+    status = await asyncio.to_thread(client.pairing, first.json["id"])
+    assert ("expired", True) == (status.state, status.replaced)
+    with pytest.raises(PairingReplaced, match="has sent a new request"):
+        await asyncio.to_thread(client.fetch_token, first.json["id"])
+    assert helper.scopes
+
+
+async def test_pending_request_that_may_not_be_replaced_is_explained(world: World, user: User) -> None:
+    """The error says when that one expires."""
+    async with another_process(world.settings.port, name="Orders tool") as asked:
+        assert 202 == asked["status"]
+        with pytest.raises(PairingPending, match=r"Another request with this name.*try again in \d+ seconds") as caught:
+            await pair(world, user.approves(), timeout=1)
 
     assert [] == user.codes
     assert caught.value.code == "pairing_pending"

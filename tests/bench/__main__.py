@@ -235,6 +235,18 @@ def bench_databases(*, quick: bool) -> None:
             report(f"SET over REST, {depth} at once, over a plain Valkey", rate.rest, rate.plain, "/s")
 
 
+def bench_sandbox(*, quick: bool) -> None:
+    """Measure ``sandbox up`` until its variables work, over the start of the sandbox alone."""
+    from tests.bench import sandbox_up
+
+    # The first run compiles modules and fills caches, so it does not count.
+    runs = [sandbox_up.measure(home) for home in homes(2 if quick else 8)][1:]
+    first, again, running_already, alone = (statistics.median(column) for column in zip(*runs, strict=True))
+    report("sandbox up, empty, to a working .env, median", first, alone, "s")
+    report("sandbox up, after down, median", again, alone, "s")
+    report("sandbox up, running already, median", running_already, alone, "s")
+
+
 BENCHES: dict[str, Callable[..., None]] = {
     "start": bench_start,
     "idle": bench_idle,
@@ -244,6 +256,7 @@ BENCHES: dict[str, Callable[..., None]] = {
     "activation": bench_activation,
     "floods": bench_floods,
     "databases": bench_databases,
+    "sandbox": bench_sandbox,
 }
 
 

@@ -9,7 +9,9 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["start", "idle", "requests", "list", "tray", "activation", "floods", "databases"])
+@pytest.mark.parametrize(
+    "which", ["start", "idle", "requests", "list", "tray", "activation", "floods", "databases", "sandbox"]
+)
 def test_measurement_prints_its_figures(which: str) -> None:
     """A measurement can be run, and prints its figures."""
     done = subprocess.run(

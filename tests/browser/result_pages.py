@@ -7,6 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+import msgspec
+
 from tests.support.browser import Site
 from upstash_helper.api.pages import outcome
 from upstash_helper.api.pages.static import CSP
@@ -80,6 +82,7 @@ def pages() -> dict[str, Page]:
         "connected": page_of(succeeded, CONNECTED, APP),
         "connected-by-owner": page_of(succeeded, CONNECTED, OWNER),
         "connected-by-programs": page_of(succeeded, CONNECTED, PROGRAM, APP, OWNER),
+        "connected-in-a-sandbox": msgspec.structs.replace(page_of(succeeded, CONNECTED, APP), is_sandbox=True),
         "connecting": page_of(exchanging, DISCONNECTED, APP),
         "undecided": page_of(undecided, CONNECTED, APP),
         "waiting": page_of(pending, DISCONNECTED, APP),

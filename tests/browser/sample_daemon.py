@@ -95,13 +95,20 @@ async def _show(page: Page, *, name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def sample_daemon(folder: Path) -> AsyncIterator[SampleDaemon]:
-    """Run the daemon and its sandbox with their data in ``folder``."""
+async def sample_daemon(folder: Path, *, shows_sandbox: bool = True) -> AsyncIterator[SampleDaemon]:
+    """
+    Run the daemon and its sandbox with their data in ``folder``.
+
+    Args:
+        folder: The folder.
+        shows_sandbox: Whether the dashboard shows that it is one.
+    """
     port = free_port()
     async with (
         Sandbox.running(folder / "sandbox", redirect_uris=(f"http://localhost:{port}",)) as sandbox,
         World.running(folder, sandbox, port) as world,
     ):
+        await sandbox.settings(identity=shows_sandbox)
         world.email = EMAIL
         await world.connect()
         for wanted in DATABASES:

@@ -126,8 +126,8 @@ async def questions(page: Page, out: Path, scheme: str) -> None:
 
 
 async def readme_pictures(browser: Browser, out: Path) -> None:
-    """Take the pictures of the README."""
-    async with temporary_daemon() as daemon, serve_pages() as site:
+    """Take the pictures of the README, as with a real account."""
+    async with temporary_daemon(shows_sandbox=False) as daemon, serve_pages() as site:
         for scheme in SCHEMES:
             async with context_for(browser, scheme) as context:
                 page = await daemon.dashboard(context)
@@ -147,10 +147,10 @@ async def readme_pictures(browser: Browser, out: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def temporary_daemon() -> AsyncIterator[SampleDaemon]:
+async def temporary_daemon(*, shows_sandbox: bool = True) -> AsyncIterator[SampleDaemon]:
     """Run the sample daemon in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        async with sample_daemon(Path(folder)) as daemon:
+        async with sample_daemon(Path(folder), shows_sandbox=shows_sandbox) as daemon:
             yield daemon
 
 

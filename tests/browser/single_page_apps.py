@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.support.npm import installed_package
+from tests.support.npm import installed_packages
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
     from tests.support.browser import Site
-
-OIDC_CLIENT: Final = "oidc-client-ts@3"
-AUTH0: Final = "@auth0/auth0-spa-js@2"
 
 PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Book shop</title><link rel="icon" href="data:,">
@@ -24,14 +21,14 @@ PAGE: Final = """<!doctype html>
 
 async def serve_oidc_client(site: Site) -> None:
     """Serve a page with `oidc-client-ts`, as the global ``oidc``."""
-    modules = await installed_package(OIDC_CLIENT)
+    modules = await installed_packages()
     library = modules / "oidc-client-ts" / "dist" / "browser" / "oidc-client-ts.min.js"
     serve(site, library.read_text("utf-8"))
 
 
 async def serve_auth0(site: Site) -> None:
     """Serve a page with Auth0's own library, as the global ``auth0``."""
-    modules = await installed_package(AUTH0)
+    modules = await installed_packages()
     library = modules / "@auth0" / "auth0-spa-js" / "dist" / "auth0-spa-js.production.js"
     serve(site, library.read_text("utf-8"))
 

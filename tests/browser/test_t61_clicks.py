@@ -126,6 +126,33 @@ async def test_t61_withdrawn_request_leaves_its_place_empty(world: World, page: 
     assert "approved" == await state_of(world, OTHER, second)
 
 
+async def test_t61_request_that_replaces_another_one_is_not_under_the_pointer(world: World, page: Page) -> None:
+    """
+    An app asks for more when the user is about to click. The new request comes last, in a place of its own, and can be
+    decided once the user has moved there. The click decides nothing.
+    """
+    await open_dashboard(world, page)
+    sent = decisions(page)
+    first = (await world.ask("databases:read", origin=APP)).json
+    card = access_request(page, APP)
+    allow = card.get_by_role("button", name="Allow")
+    await settled(allow)
+    place = await box(allow)
+
+    second = (await world.ask("databases:write", origin=APP)).json
+    await expect(page.get_by_text(second["user_code"], exact=True)).to_be_visible()
+    await click_at(page, place)
+    await expect(page.get_by_text(first["user_code"], exact=True)).to_have_count(0)
+
+    assert [] == sent
+    assert await page.get_by_text(f"{APP} has asked again").first.is_visible()
+    assert 1 == await card.count()
+    await page.mouse.move(5, 5)
+    await press(card.get_by_role("button", name="Allow"))
+    await expect(card).to_have_count(0)
+    assert "approved" == await state_of(world, APP, second)
+
+
 async def test_t61_decided_request_leaves_its_place_empty(world: World, page: Page) -> None:
     """A double click on Deny, or a second Enter, denies one request and not the next."""
     await open_dashboard(world, page)

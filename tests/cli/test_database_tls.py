@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.support.npm import installed_package
+from tests.support.npm import installed_packages
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ PROGRAMS = {
         client.destroy();
     """,
 }
-PACKAGES = {"ioredis": "ioredis@5", "node-redis": "redis@5"}
+OF_NODE = ("ioredis", "node-redis")
 
 every_client = pytest.mark.parametrize("client", AS_GIVEN)
 
@@ -78,7 +78,7 @@ async def connect(client: str, code: str, folder: Path, variables: Mapping[str, 
 
 async def write_app(client: str, code: str, folder: Path) -> None:
     """Write a program for Node.js that connects with a line of code."""
-    modules = await installed_package(PACKAGES[client])
+    modules = await installed_packages()
     if not (folder / "node_modules").exists():
         (folder / "node_modules").symlink_to(modules)
     (folder / "package.json").write_text('{"type": "module"}')
@@ -124,7 +124,7 @@ async def test_url_with_tls_works_with_the_line_for_the_client(shell: Shell, tmp
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: the line is for a POSIX shell")
-@pytest.mark.parametrize("client", PACKAGES)
+@pytest.mark.parametrize("client", OF_NODE)
 async def test_node_programs_need_no_change(shell: Shell, tmp_path: Path, client: str) -> None:
     """
     With the line for Node.js, a program that passes only the URL to its client connects with TLS.

@@ -329,6 +329,25 @@ async def test_reset_deletes_the_data_after_a_confirmation(place: Place) -> None
     assert 3 == len(ids)
 
 
+async def test_commands_show_that_it_is_a_sandbox(place: Place) -> None:
+    """
+    `status`, `doctor`, and lists of databases show it; lists on stderr, so that the output can be processed.
+    """
+    await place.up()
+
+    status = await place.run("--profile", "sandbox", "status")
+    answer = await place.run("--profile", "sandbox", "status", "--json")
+    listed = await place.run("--profile", "sandbox", "databases", "list")
+    as_json = await place.run("--profile", "sandbox", "databases", "list", "--json")
+    doctor = await place.run("--profile", "sandbox", "doctor")
+
+    assert "Upstream:        sandbox, a local Upstash (http://127.0.0.1:" in status.out
+    assert "sandbox" == answer.json["upstream"]
+    assert "This is a sandbox (profile sandbox), and not your Upstash account.\n" == listed.err
+    assert (listed.code, as_json.code, "") == (0, 0, as_json.err)
+    assert "Upstream: a sandbox, a local Upstash, at http://127.0.0.1:" in doctor.out
+
+
 # --- something is wrong or in the way ---------------------------------------------------------------------------------
 
 

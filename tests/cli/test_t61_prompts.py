@@ -55,6 +55,22 @@ async def test_t61_pasted_text_is_no_answer(running: DaemonProcess) -> None:
     assert (0, "pending", "approved") == (ran.code, state, app.state)
 
 
+async def test_t61_answer_about_a_replaced_request_decides_nothing(running: DaemonProcess) -> None:
+    """The new request is shown, with the code and the scopes that it has, and the command that approves it."""
+    SampleApp.requesting(running, "databases:read", origin=PAGE)
+
+    async with terminal("approvals", "approve", environment=running.environment) as screen:
+        await screen.shows(ASKED)
+        new = SampleApp.requesting(running, "upstash:write", origin=PAGE)
+        screen.type("y\n")
+        ran = await screen.ended()
+
+    assert (exit_codes.FAILURE, "pending") == (ran.code, new.state)
+    assert "(upstash:write)" in ran.err
+    assert "Nothing was decided" in " ".join(ran.err.split())
+    assert f"approvals approve {new.code}" in " ".join(ran.err.split())
+
+
 async def test_t61_strong_scope_takes_the_code(running: DaemonProcess) -> None:
     """After yes, the code of the request must be typed. Anything else, such as another yes, decides nothing."""
     app = SampleApp.requesting(running, "databases:read", "upstash:write", origin=PAGE)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from tests.sandbox.callers import Caller, OAuthClient, OpenClient
+from tests.support.json_commands import server_config
 from tests.support.sandbox import Sandbox
+from upstash_helper.sandbox.folder import Folder
+from upstash_helper.sandbox.redis.backend import choose_backend, find_valkey
+from upstash_helper.sandbox.redis.servers import DatabaseServer
+from upstash_helper.sandbox.redis.tls import CertificateAuthority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +33,20 @@ async def sandbox(shared_sandbox: Sandbox) -> AsyncIterator[Sandbox]:
     yield shared_sandbox
     await shared_sandbox.clear_faults()
     await shared_sandbox.settings()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def json_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DatabaseServer]:
+    """A Valkey server with the sandbox's functions, without a sandbox."""
+    folder = Folder(tmp_path_factory.mktemp("json"))
+    try:
+        find_valkey()
+    except LookupError as reason:
+        pytest.skip(f"platform: {reason}")
+    server = choose_backend(folder, CertificateAuthority(folder, "127.0.0.1")).new_server("0123456789abcdef")
+    await server.start(server_config())
+    yield server
+    await server.kill()
 
 
 @pytest.fixture
@@ -53,3 +72,10 @@ async def open_client(sandbox: Sandbox, session: aiohttp.ClientSession) -> OpenC
 async def caller(sandbox: Sandbox, session: aiohttp.ClientSession) -> Caller:
     """A new account with an API key."""
     return await Caller.new(sandbox, session)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_database(shared_sandbox: Sandbox) -> dict[str, Any]:
+    """A database for all tests of a file."""
+    async with aiohttp.ClientSession() as session:
+        return await (await Caller.new(shared_sandbox, session)).create()

@@ -44,7 +44,7 @@ async def test_help_describes_every_option() -> None:
     code, out, _ = await run("--help")
 
     assert code == 0
-    options = ("--data", "--host", "--port", "--redirect-uri", "--client-id", "--no-pkce")
+    options = ("--data", "--host", "--port", "--redirect-uri", "--client-id", "--no-pkce", "--rest-tls-port")
     for part in (*options, "one line of JSON", "Exit codes"):
         assert part in out
 
@@ -115,6 +115,7 @@ async def test_standard_output_is_one_line_of_json(tmp_path: Path) -> None:
         "auth_url",
         "api_url",
         "rest_url",
+        "rest_tls_url",
         "issuer_url",
         "client_id",
         "redirect_uris",

@@ -12,6 +12,8 @@ import pytest
 from tests.sandbox.callers import Caller, send
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.support.sandbox import Sandbox
 
 
@@ -41,13 +43,13 @@ async def test_command_in_the_path(caller: Caller, token: str, method: str) -> N
 
 async def test_path_segments_are_percent_decoded(caller: Caller, token: str) -> None:
     """
-    A slash, a space, a plus, UTF-8, and an empty argument are decoded correctly.
+    A slash, a space, a plus, UTF-8, a line break, and an empty argument are decoded correctly.
     """
-    await caller.rest(token, "/mset/a%2Fb/1/c%20d/2/e+f/3/%C3%A9/4/g/")
+    await caller.rest(token, "/mset/a%2Fb/1/c%20d/2/e+f/3/%C3%A9/4/%0D%0A/5/g/")
 
-    values = await caller.rest(token, method="POST", json=["MGET", "a/b", "c d", "e+f", "é", "g"])
+    values = await caller.rest(token, method="POST", json=["MGET", "a/b", "c d", "e+f", "é", "\r\n", "g"])
 
-    assert values.json == {"result": ["1", "2", "3", "4", ""]}
+    assert values.json == {"result": ["1", "2", "3", "4", "5", ""]}
 
 
 async def test_command_in_the_body(caller: Caller, token: str) -> None:
@@ -259,16 +261,50 @@ async def test_malformed_pipeline_is_rejected(caller: Caller, token: str, path: 
 
 
 @pytest.mark.parametrize(
-    "command", [["SUBSCRIBE", "c"], ["MONITOR"], ["MULTI"], ["CLIENT", "REPLY", "OFF"], ["HELLO", "3"], ["auth", "x"]]
+    "command",
+    [
+        ["SUBSCRIBE", "c"],
+        ["MONITOR"],
+        ["MULTI"],
+        ["CLIENT", "REPLY", "OFF"],
+        ["HELLO", "3"],
+        ["auth", "x"],
+        ["SELECT", "0"],
+        ["BLPOP", "list", "0"],
+        ["bzmpop", "0", "1", "set", "MIN"],
+        ["XREAD", "COUNT", "2", "BLOCK", "0", "STREAMS", "s", "$"],
+        ["XREADGROUP", "GROUP", "block", "c", "NOACK", "block", "0", "STREAMS", "s", ">"],
+    ],
 )
-async def test_connection_commands_are_rejected(caller: Caller, token: str, command: list[str]) -> None:
+async def test_commands_that_need_a_lasting_connection_are_rejected(
+    caller: Caller, token: str, command: list[str]
+) -> None:
     """
-    Commands that need a lasting connection are rejected.
+    Commands that change the state of a connection, and those that wait, are rejected in Upstash's words.
     """
     response = await caller.rest(token, method="POST", json=command)
 
-    assert response.status == 400
-    assert "not available over REST" in response.json["error"]
+    text = f'ERR Command "{command[0].upper()}" is not allowed in REST or it has a special context path'
+    assert (400, {"error": text}) == (response.status, response.json)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["XREAD", "STREAMS", "block", "0"],
+        ["XREAD", "COUNT", "1", "STREAMS", "s", "0"],
+        ["XREADGROUP", "GROUP", "block", "block", "STREAMS", "s", ">"],
+    ],
+)
+async def test_reading_a_stream_without_block_is_not_rejected(caller: Caller, token: str, command: list[str]) -> None:
+    """
+    Only the option BLOCK is rejected: a key, a group, or a consumer can have this name.
+    """
+    await caller.rest(token, method="POST", json=["XGROUP", "CREATE", "s", "block", "$", "MKSTREAM"])
+
+    response = await caller.rest(token, method="POST", json=command)
+
+    assert (200, {"result": None}) == (response.status, response.json)
 
 
 # --- authorization ----------------------------------------------------------------------------------------------------
@@ -276,36 +312,43 @@ async def test_connection_commands_are_rejected(caller: Caller, token: str, comm
 
 async def test_read_only_token_cannot_write(caller: Caller, database: dict[str, Any]) -> None:
     """
-    The read-only token can read. The server rejects every write with NOPERM.
+    The read-only token can read. The server rejects every write with NOPERM, and, as at Upstash, KEYS and SCAN.
     """
     reader = database["read_only_rest_token"]
     await caller.run(database, "SET", "name", "Ada")
 
     assert (await caller.rest(reader, "/get/name")).json == {"result": "Ada"}
-    assert (await caller.rest(reader, "/keys/*")).json == {"result": ["name"]}
-    for command in (
+    assert (await caller.rest(reader, "/exists/name")).json == {"result": 1}
+    commands: tuple[list[str | int], ...] = (
         ["SET", "name", "Eve"],
         ["DEL", "name"],
         ["FLUSHALL"],
+        ["KEYS", "*"],
+        ["SCAN", "0"],
         ["EVAL", "return 1", 0],
         ["PUBLISH", "c", "m"],
-    ):
+    )
+    for command in commands:
         denied = await caller.rest(reader, method="POST", json=command)
         assert denied.status == 400
-        assert denied.json["error"].startswith("NOPERM ")
+        assert (
+            denied.json["error"]
+            == f"NOPERM this user has no permissions to run the '{str(command[0]).lower()}' command"
+        )
     assert await caller.run(database, "GET", "name") == "Ada"
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer wrong", "Bearer ä", "Basic eDp5", "wrong"])
 async def test_wrong_token_is_401(caller: Caller, database: dict[str, Any], authorization: str) -> None:
     """
-    Without a valid token, the response is 401 and no command is run.
+    Without a valid token, the response is 401 in Upstash's words, and no command is run.
     """
     headers = {"Authorization": authorization}
 
     response = await send(caller.session, "GET", f"{caller.sandbox.rest_url}/set/name/Eve", headers=headers)
 
-    assert (401, {"error": "Unauthorized"}) == (response.status, response.json)
+    assert response.status == 401
+    assert response.json["error"].startswith("WRONGPASS invalid or missing auth token. See https://docs.upstash.com/")
     assert await caller.run(database, "GET", "name") is None
 
 
@@ -349,16 +392,41 @@ async def test_token_is_valid_for_its_own_database_only(sandbox: Sandbox, caller
     assert await other.run(theirs, "GET", "name") is None
 
 
-async def test_oversized_request_is_413(caller: Caller, token: str) -> None:
+@pytest.mark.parametrize("has_length", [True, False])
+async def test_oversized_request_is_rejected(caller: Caller, token: str, *, has_length: bool) -> None:
     """
-    A body larger than the documented maximum request size is 413.
+    A body larger than the documented maximum request size is 400 in Upstash's words, with its size if it is known.
     """
-    body = io.BytesIO(b"x" * (10 * 1024 * 1024 + 1))
+    size = 10 * 1024 * 1024 + 1
+    data = io.BytesIO(b"x" * size)
 
-    response = await caller.rest(token, "/set/name", method="POST", data=body)
+    async def chunks() -> AsyncIterator[bytes]:
+        while chunk := data.read(1024 * 1024):
+            yield chunk
 
-    assert response.status == 413
+    response = await caller.rest(token, "/set/name", method="POST", data=data if has_length else chunks())
+
+    actual = f", Actual: {size} bytes" if has_length else ""
+    start = f"ERR max request size exceeded. Limit: 10485760 bytes{actual}. See https://upstash.com/docs/"
+    assert response.status == 400
+    assert response.json["error"].startswith(start)
     assert (await caller.rest(token, "/get/name")).json == {"result": None}
+
+
+async def test_oversized_reply_is_an_error(caller: Caller, token: str) -> None:
+    """
+    The maximum size applies to replies, too: several large values must be read one by one.
+    """
+    for name in "ab":
+        await caller.rest(token, f"/setrange/{name}/{6 * 1024 * 1024 - 1}/x")
+
+    both = await caller.rest(token, "/mget/a/b")
+    pipeline = await caller.rest(token, "/pipeline", method="POST", json=[["STRLEN", "a"], ["MGET", "a", "b"]])
+
+    text = both.json["error"]
+    assert both.status == 400
+    assert text.startswith("ERR max request size exceeded. Limit: 10485760 bytes, Actual: 12582912 bytes. See https://")
+    assert [{"result": 6 * 1024 * 1024}, {"error": text}] == pipeline.json
 
 
 async def test_large_value_round_trips(caller: Caller, token: str) -> None:

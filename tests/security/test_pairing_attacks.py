@@ -228,39 +228,36 @@ async def test_t25_reason_is_truncated(world: World) -> None:
 
 
 async def test_t26_sixth_request_within_a_minute_is_refused(timed: Timed) -> None:
-    """The second to fifth refer to the first. The sixth gets 429 with the exact wait."""
-    said_so, links = [], []
-    first = (await timed.ask()).json["id"]
+    """The second to fifth replace the first. The sixth gets 429 with the exact wait."""
+    replies = [await timed.ask()]
     for _ in range(4):
         timed.clock.advance(5)
-        reply = await timed.ask()
-        said_so.append(outcome_of(reply))
-        links.append(reply.json["links"])
+        replies.append(await timed.ask())
     timed.clock.advance(5)
     before = await state(timed.world)
     sixth = await timed.ask()
     timed.clock.advance(34.5)
     early = await timed.ask()
     timed.clock.advance(0.5)
-    again = await timed.ask()
     after = await state(timed.world)
+    again = await timed.ask()
+    [waiting] = (await timed.world.get("/v1/pairings")).json["pairings"]
 
-    pending = [(409, "pairing_pending", str(seconds)) for seconds in (115, 110, 105, 100)]
-    assert pending == said_so
-    assert [{"pairing": f"/v1/pairings/{first}"}] * 4 == links
+    assert [202] * 5 == [reply.status for reply in replies]
     assert (429, "too_many_pairings", "35") == outcome_of(sixth)
     assert (429, "too_many_pairings", "1") == outcome_of(early)
     assert 35 == sixth.json["retry_after"]
-    assert (409, "pairing_pending", "60") == outcome_of(again)
+    assert (202, again.json["id"]) == (again.status, waiting["id"])
     assert before == after
 
 
 async def test_t26_retry_after_is_rounded_up(timed: Timed) -> None:
     """A client that waits for the given whole seconds is not refused for a fraction of a second."""
-    await timed.ask()
+    for _ in range(5):
+        await timed.ask()
     timed.clock.advance(0.25)
 
-    assert (409, "pairing_pending", "120") == outcome_of(await timed.ask())
+    assert (429, "too_many_pairings", "60") == outcome_of(await timed.ask())
 
 
 async def test_t26_at_most_three_requests_are_pending(timed: Timed) -> None:
@@ -286,13 +283,14 @@ async def test_t26_at_most_three_requests_are_pending(timed: Timed) -> None:
 
 
 async def test_t26_concurrent_requests_are_counted(timed: Timed) -> None:
-    """Twenty from twenty origins and twenty from one result in three prompts."""
+    """Twenty from twenty origins and twenty from one result in three prompts. One of them may have been replaced."""
     many = await asyncio.gather(*(timed.ask(number) for number in range(20)))
     one = await asyncio.gather(*(timed.ask(0) for _ in range(20)))
 
     waiting = (await timed.world.get("/v1/pairings")).json["pairings"]
     assert [202] * 3 + [429] * 17 == sorted(reply.status for reply in many)
-    assert all(reply.status in (409, 429) for reply in one)
+    assert {202, 429} >= {reply.status for reply in one}
+    assert 4 >= sum(reply.status == 202 for reply in one)
     assert 3 == len(waiting)
 
 

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from aiohttp import web
 
-from tests.support.npm import installed_package
+from tests.support.npm import installed_packages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Playwright
 
-AXE: Final = "axe-core@4"
 
 ARGUMENTS: Final = (
     "--no-sandbox",  # tests may run as root, where Chromium has none
@@ -114,7 +113,7 @@ async def violations(page: Page) -> list[str]:
 
     Skips the test if axe-core cannot be installed.
     """
-    script = await installed_package(AXE) / "axe-core" / "axe.min.js"
+    script = await installed_packages() / "axe-core" / "axe.min.js"
     # Evaluated by the debugger: the page's Content-Security-Policy forbids a script element.
     await page.evaluate(f"{script.read_text(encoding='utf-8')}; 0")
     await page.evaluate(_TRANSITIONS_ARE_OVER)

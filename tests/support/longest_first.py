@@ -37,6 +37,8 @@ LONGEST: Final = (
     "tests/browser/test_firefox.py",
     "tests/browser/test_connect_js.py",
     "tests/security/test_matrix.py",
+    "tests/api/test_upstash_cli.py",
+    "tests/sandbox/clients/test_upstash_cli.py",
     "tests/browser/test_result_pages.py",
     "tests/browser/test_bridge.py",
     "tests/unit/runtime/test_socket_activated.py",

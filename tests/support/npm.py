@@ -1,65 +1,99 @@
-"""Packages from npm for tests: Upstash's JavaScript client, the accessibility checker, and OAuth clients."""
+"""
+Packages from npm for tests: clients of Redis and Upstash, OAuth clients, and the accessibility checker.
+
+`tests/javascript/package-lock.json` pins them, beside the tools of the static checks. All are installed at once, into
+`node_modules` there, by the first test or check that needs one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import functools
+import json
 import os
-import shutil
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-CLIENT = "@upstash/redis@1"
-INSTALL_SECONDS = 120
+from install.javascript import FOLDER, Missing, Tools
 
-# npm's own defaults retry an unreachable registry for 70 seconds. One quick retry covers a dropped connection.
-_NETWORK = ("--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=500", "--prefer-offline")
+if TYPE_CHECKING:
+    from pathlib import Path
 
-_failures: dict[str, str] = {}
-"""Why a package could not be installed, so that later tests of this process are skipped at once."""
+MODULES = FOLDER / "node_modules"
+PROGRAMS = FOLDER / "programs"
+PROGRAM_SECONDS = 120
 
 
-async def installed_package(package: str = CLIENT) -> Path:
+async def installed_packages() -> Path:
     """
-    Return a `node_modules` folder that has ``package``. It is outside the checkout and is kept for later runs.
+    Return the `node_modules` folder with the pinned packages.
 
-    The test is skipped if npm is missing or cannot install the package.
+    The test is skipped if Node is missing or the packages cannot be downloaded.
+    """
+    missing = await asyncio.to_thread(_provide)
+    if missing is not None:
+        pytest.skip(missing)
+    return MODULES
+
+
+@functools.cache
+def _provide() -> str | None:
+    try:
+        Tools().provide()
+    except Missing as reason:
+        return str(reason)
+    return None
+
+
+async def run_program(name: str, **variables: str) -> Any:
+    """
+    Run a program of `tests/javascript/programs` with Node, and return the JSON that it prints.
 
     Args:
-        package: Name and version, in npm's notation: ``name@version``.
+        name: The file's name, without `.js`.
+        variables: Added to the environment.
     """
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not installed")
-    user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    key = hashlib.sha256(f"{package} {user}".encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"upstash-helper-tests-npm-{key}"
-    modules = folder / "node_modules"
-    name = package.rpartition("@")[0]
-    if not (modules / name / "package.json").exists():
-        await install(folder, package)
-    return modules
-
-
-async def install(folder: Path, package: str) -> None:
-    """Install ``package`` into ``folder``, or skip the test if that is not possible."""
-    if package in _failures:
-        pytest.skip(_failures[package])
-    folder.mkdir(mode=0o700, exist_ok=True)
-    options = ["--prefix", str(folder), "--no-save", "--no-package-lock", "--no-audit", "--no-fund", *_NETWORK]
+    await installed_packages()
     process = await asyncio.create_subprocess_exec(
-        "npm", "install", *options, package, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        "node",
+        str(PROGRAMS / f"{name}.js"),
+        env={**os.environ, "UPSTASH_DISABLE_TELEMETRY": "1", **variables},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(INSTALL_SECONDS):
-            out, _ = await process.communicate()
+        async with asyncio.timeout(PROGRAM_SECONDS):
+            out, err = await process.communicate()
     except TimeoutError:
         process.kill()
-        await process.wait()
-        _failures[package] = f"npm did not install {package} within {INSTALL_SECONDS} seconds"
-        pytest.skip(_failures[package])
+        _, err = await process.communicate()
+        pytest.fail(f"{name}.js did not end within {PROGRAM_SECONDS} seconds: {err.decode(errors='replace')}")
     if process.returncode != 0:
-        reason = out.decode(errors="replace").strip()[-200:]
-        _failures[package] = f"npm could not install {package}: {reason}"
-        pytest.skip(_failures[package])
+        pytest.fail(f"{name}.js ended with {process.returncode}: {err.decode(errors='replace')}")
+    return json.loads(out)
+
+
+async def run_with_client(source: str, folder: Path, **variables: str) -> str:
+    """
+    Run an ES module that imports the pinned packages, and return what it prints.
+
+    Args:
+        source: The module.
+        folder: An empty folder for it.
+        variables: Added to the environment.
+    """
+    (folder / "node_modules").symlink_to(await installed_packages())
+    (folder / "job.mjs").write_text(source)
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        "job.mjs",
+        cwd=folder,
+        env={**os.environ, "UPSTASH_DISABLE_TELEMETRY": "1", **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()

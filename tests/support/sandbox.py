@@ -31,6 +31,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     auth_url: str
     api_url: str
     rest_url: str
+    rest_tls_url: str | None = None
     issuer_url: str
     client_id: str
     redirect_uris: list[str]

@@ -57,6 +57,17 @@ def test_access_request_is_reported_once() -> None:
     assert 2 == len(notifications_of(one, two, two))
 
 
+def test_request_that_replaces_the_same_one_is_not_reported_again() -> None:
+    """Only its code is new. It is reported if it is for something else, or if the earlier one was not reported."""
+    first, other = pairing("p1"), pairing("p0")
+    again = replaced(pairing("p2"), replaces="p1", repeated=True)
+    changed = replaced(pairing("p3"), replaces="p2")
+    states = [replace(CONNECTED, pairings=(one,)) for one in (first, again, changed)]
+
+    assert [1, 1, 2] == [len(notifications_of(*states[:number])) for number in (1, 2, 3)]
+    assert 2 == len(notifications_of(replace(CONNECTED, pairings=(other,)), states[1]))
+
+
 def test_new_account_is_reported() -> None:
     """This applies to the first account and to a different one."""
     (notification,) = notifications_of(DISCONNECTED, CONNECTED)

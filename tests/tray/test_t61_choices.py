@@ -16,6 +16,7 @@ from tests.tray.menus import as_text, chosen, sub
 from tests.tray.states import DELETE, LIST, pairing
 from tests.tray.states import running as state
 from tests.tray.test_tray import PAGE, RecordingScreen, shown
+from upstash_helper_tray.dispatch.account import decide
 from upstash_helper_tray.menu import actions
 from upstash_helper_tray.menu.actions import (
     Action,
@@ -70,6 +71,19 @@ def test_t61_choices_that_do_not_wait() -> None:
         actions.StartDaemon, actions.Quit, actions.Connect, actions.OpenDashboard, actions.CopyCredentials,
         actions.OpenConsole, actions.RefreshDatabases, actions.StartAtLogin, actions.ShowLog, actions.ShowAbout,
     } == immediate  # fmt: skip
+
+
+async def test_t61_choice_about_a_replaced_request_decides_nothing(running: DaemonProcess) -> None:
+    """The notification says that there is a new request, which the menu shows."""
+    first = SampleApp.requesting(running, origin=PAGE)
+    [shown_then] = running.client.pairings()
+    new = SampleApp.requesting(running, "upstash:write", origin=PAGE)
+
+    decided = [await asyncio.to_thread(decide, running.client, it(shown_then.id)) for it in (Approve, Deny)]
+
+    assert [False, False] == [it.was_pending for it in decided]
+    assert all("has sent a new request" in it.notification.body for it in decided if it.notification)
+    assert ("expired", "pending") == (first.state, new.state)
 
 
 def test_t61_harmless_choice_is_immediate() -> None:

@@ -88,17 +88,19 @@ class Audit:
             self._entry(caller, action, target, result), share=_share(caller, action), merge_any=result != OK
         )
 
-    async def note_request(self, identity: Identity, name: str, target: str) -> None:
+    async def note_request(self, identity: Identity, name: str, target: str, *, automatic: bool = False) -> None:
         """
         Record that an app without access has requested it. All of them within a minute are one entry: their number is
-        not limited, and what the user decides about each is recorded anyway.
+        not limited, and what the user decides about each is recorded anyway. One that is approved without the user has
+        an entry that says so.
 
         Raises:
             LedgerUnavailable: The request must not be shown to the user then.
             LedgerFull: Like LedgerUnavailable.
         """
         caller = Caller(kind="app", id="pairing", name=name, identity=identity)
-        await self._add(self._entry(caller, "pairing.ask", target, OK), share=NO_TOKEN_SHARE, merge_any=True)
+        action = "pairing.approve_automatically" if automatic else "pairing.ask"
+        await self._add(self._entry(caller, action, target, OK), share=NO_TOKEN_SHARE, merge_any=not automatic)
 
     def note_later(self, caller: Caller, action: str, target: str = "", result: str = OK) -> None:
         """Record something that has taken effect, as soon as the ledger accepts it. Never fails."""

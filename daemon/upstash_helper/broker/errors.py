@@ -160,7 +160,7 @@ class PairingNotFound(HelperError):
 
 
 class PairingPending(HelperError):
-    """An earlier request from this app is still waiting for the user."""
+    """An earlier request from this app is still waiting for the user, and this one may not replace it."""
 
     code = "pairing_pending"
 
@@ -191,6 +191,12 @@ class PairingExpired(HelperError):
     """The user did not decide in time, or the app did not fetch its token in time."""
 
     code = "pairing_expired"
+
+
+class PairingReplaced(HelperError):
+    """The app has sent a new request, which has replaced this one."""
+
+    code = "pairing_replaced"
 
 
 class TokenDelivered(HelperError):

@@ -94,6 +94,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, tag="waiting"):
 
     via_bridge: bool = False
     """Whether the bridge window forwarded the request, which the prompt shows."""
+    replaces: str = ""
+    """The pending request of the same app that this one has replaced, by its ID; empty if there was none."""
+    is_repeated: bool = False
+    """Whether that one was for the same, so that the user needs no second notification."""
 
 
 class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approved"):
@@ -114,8 +118,11 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered"):
     app_id: str
 
 
-class Withdrawn(msgspec.Struct, frozen=True, tag="withdrawn"):
-    """The app withdrew its request."""
+class Withdrawn(msgspec.Struct, frozen=True, kw_only=True, tag="withdrawn"):
+    """The app withdrew its request, or replaced it."""
+
+    replaced_by: str = ""
+    """The ID of the app's new request; empty if there is none."""
 
 
 Decision = Waiting | Approved | Denied | Delivered | Withdrawn

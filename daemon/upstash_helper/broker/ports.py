@@ -113,6 +113,9 @@ class Peers(Protocol):
     def identifies_users(self) -> bool:
         """Return whether the system reports the users of loopback connections. Takes about a millisecond, once."""
 
+    def is_running(self, pid: int) -> bool:
+        """Return whether a process exists and has not ended. True if the system does not report that."""
+
     async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
         """
         Return the program at the remote end, or None if the system does not report it. Takes about 10 ms in a thread,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
 
-from upstash_helper.cli.output import Progress
+from upstash_helper.cli.output import Progress, note
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, Folders, locate
 
 if TYPE_CHECKING:
@@ -83,6 +84,17 @@ class Session:
             return DaemonClient.discover(folders.runtime, state=folders.state, start_command=self.command("start"))
         except DaemonNotRunning as error:
             raise DaemonNotRunning(explain_missing(str(error), self.profile)) from None
+
+
+def note_if_sandbox(session: Session) -> None:
+    """Print, to stderr, that the databases that follow are those of a sandbox. Not with ``--json``."""
+    from upstash_helper.protocol.errors import ClientError
+
+    if session.json:
+        return
+    with contextlib.suppress(ClientError):
+        if session.client.uses_sandbox():
+            note(f"This is a sandbox (profile {session.profile}), and not your Upstash account.", color="yellow")
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -70,6 +70,7 @@ class DaemonClient:
         verify_server: bool = False,
         proves: bool = True,
         reload_token: Callable[[], str | None] | None = None,
+        may_use_sandbox: bool = False,
     ) -> None:
         """
         Args:
@@ -81,6 +82,7 @@ class DaemonClient:
             verify_server: Without a token, check on each connection that the server is the daemon.
             proves: Whether the server must prove that it knows the token; see ``Transport``.
             reload_token: Returns the token of the daemon that is running now, in case it was restarted.
+            may_use_sandbox: Whether its upstream is on this machine.
 
         Raises:
             ValueError: If ``base_url`` is not a loopback address.
@@ -95,6 +97,7 @@ class DaemonClient:
         )
         self._timeout = timeout
         self._daemon_version = daemon_version
+        self._may_use_sandbox = may_use_sandbox
 
     @classmethod
     def discover(
@@ -136,6 +139,7 @@ class DaemonClient:
             daemon_version=version,
             proves=found.proves,
             reload_token=_NewerToken(found, runtime, restart),
+            may_use_sandbox=found.may_use_sandbox,
         )
 
     @property
@@ -165,6 +169,10 @@ class DaemonClient:
             prompt: Whether the keyring may ask the user for its password, or for access to the account's entry.
         """
         return self._ask("GET", "/v1/daemon" if prompt else "/v1/daemon?prompt=false", wire.DaemonStatus)
+
+    def uses_sandbox(self) -> bool:
+        """Return whether the daemon manages a sandbox, and not Upstash. For Upstash, no request is sent."""
+        return self._may_use_sandbox and self.status(prompt=False).upstream == "sandbox"
 
     def stop(self) -> wire.Recorded:
         """Stop the daemon. It answers before it stops."""

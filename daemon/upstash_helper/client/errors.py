@@ -101,10 +101,14 @@ class PairingExpired(PairingRefused):
     """The user did not decide in time, or the app did not fetch its token in time."""
 
 
+class PairingReplaced(PairingExpired):
+    """This program has sent a new request with the same name, which has replaced this one."""
+
+
 class PairingPending(PairingRefused):
     """
-    Another request of this program is already pending, and the user is shown one at a time. It may be from a run that
-    was interrupted, or from another script: to the system, all scripts of one interpreter are the same program.
+    Another request with this name is already pending, and the user is shown one at a time. It is from another process
+    of the same program, which still runs, or the request was repeated too often.
 
     ``retry_after`` is when that request expires.
     """
@@ -116,7 +120,7 @@ class PairingPending(PairingRefused):
         """
         super().__init__(problem)
         message = (
-            "Another request from this program is still pending, perhaps from a run that was interrupted. Approve or"
+            "Another request with this name is still pending, perhaps from another process of this program. Approve or"
             f" deny it first (upstash-helper approvals list), or try again{_in_seconds(self.retry_after)}."
         )
         self.args = (message,)
@@ -189,6 +193,7 @@ _CLASSES: Final[dict[str, type[ApiProblem]]] = {
     "pairing_denied": PairingDenied,
     "pairing_expired": PairingExpired,
     "pairing_pending": PairingPending,
+    "pairing_replaced": PairingReplaced,
     "rate_limited": RateLimited,
     "read_only_access": ReadOnlyAccess,
     "reconnect_required": ReconnectRequired,

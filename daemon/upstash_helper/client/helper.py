@@ -257,7 +257,8 @@ class Helper:
         Raises:
             PairingDenied: If the user denies the request.
             PairingExpired: If the user does not decide in time.
-            PairingPending: If another request of this program is pending.
+            PairingReplaced: If this program requests access again with the same name, such as in another thread.
+            PairingPending: If a request of another process of this program with the same name is pending.
             TooManyPairings: If there were too many requests, or the user has just denied one.
             AppBlocked: If the user has blocked the app.
             WaitTimedOut: After ``timeout``.

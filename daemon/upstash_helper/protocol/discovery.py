@@ -66,6 +66,8 @@ class Discovery(Sensitive, frozen=True, kw_only=True):
     """The network stack whose loopback address it is; see ``system.network_stack``. Empty: not known."""
     proves: bool = False
     """Whether the daemon can prove that it knows a token (see ``proof``). Those of earlier versions cannot."""
+    may_use_sandbox: bool = False
+    """Whether its upstream is on this machine, so that asking whether it is a sandbox makes sense."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

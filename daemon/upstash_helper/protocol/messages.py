@@ -363,6 +363,9 @@ FORWARDED_PORT: Final = (
 )
 """Parts of the page at a redirect through a forwarded port."""
 
+AUTO_APPROVE: Final = "approved automatically (sandbox)"
+"""What becomes of access requests with the setting ``auto_approve``."""
+
 VIA_BRIDGE: Final = "The request came through the helper's bridge window."
 """Part of every prompt of such a request: the helper's window, and not the browser, has named the page."""
 
@@ -455,6 +458,9 @@ PROBLEMS: Final[dict[str, Message]] = {
     "pairing_denied": Message("Access denied", "The user denied the request."),
     "pairing_expired": Message(
         "Access request expired", "The request was not decided in time.", (REQUEST_AGAIN,)
+    ),
+    "pairing_replaced": Message(
+        "Access request replaced", "The app has sent a new request, which has replaced this one."
     ),
     "token_already_delivered": Message(
         "Token already delivered",

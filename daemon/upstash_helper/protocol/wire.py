@@ -524,6 +524,9 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     open_browser: Annotated[
         bool, Meta(description="Whether connecting opens the user's browser unless the caller says otherwise.")
     ] = True
+    auto_approve: Annotated[
+        bool, Meta(description="Whether access requests are approved at once, without the user: only with a sandbox.")
+    ] = False
     network: Annotated[
         Network | None, Meta(description="How it connects to Upstash; null if the system does not say in time.")
     ] = None

@@ -95,6 +95,10 @@ class PairingStatus(ResponseBody, frozen=True, kw_only=True):
     state: PairingState
     user_code: str
     expires_at: Timestamp
+    replaced: Annotated[
+        bool,
+        Meta(description="Whether a new request of the same app has replaced this one; `state` is `expired` then."),
+    ] = False
 
 
 class Proof(ResponseBody, frozen=True, kw_only=True):
@@ -153,6 +157,16 @@ class Pairing(Recorded, frozen=True, kw_only=True):
     via_bridge: Annotated[
         bool, Meta(description="Whether a pending request came through the helper's bridge window.")
     ] = False
+    replaces: Annotated[
+        str | None,
+        Meta(description="The ID of the request that a pending one has replaced: the same app asked again."),
+    ] = None
+    repeated: Annotated[
+        bool, Meta(description="Whether that request was for the same, so that only the code is new.")
+    ] = False
+    replaced_by: Annotated[
+        str | None, Meta(description="The ID of the request that has replaced this one; `state` is `expired` then.")
+    ] = None
 
 
 class PairingList(ResponseBody, frozen=True, kw_only=True):

@@ -196,7 +196,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     # an app reads slowly, and failures that it provokes, do not affect other apps or the daemon's own requests.
     apps_http = HttpClient(clock=machine.clock, tls=tls, proxies=settings.proxies, breaker="caller")
     sandbox = _sandbox_check(settings, machine.clock)
-    broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts)
+    broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts, sandbox=sandbox)
     tokens = Tokens(broker.apps, broker.sessions)
     guard = _guard(machine, broker, ServerAddress(port=machine.port, pages_name=new_name()), tokens)
     machine.numeric.on_change = guard.serve_pages_at
@@ -225,6 +225,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
             connection=broker.connection,
             pages_origin=guard.pages_origin,
             redirect_path="/callback" if settings.flow == "open" else "/",
+            is_sandbox=functools.partial(_is_sandbox, sandbox),
         ),
         FilesResource(),
         ProofResource(tokens=tokens, pairings=broker.pairings, listeners=machine.listeners),
@@ -311,7 +312,15 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
     )
 
 
-def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http: HttpClient, counts: Counts) -> Broker:
+def _broker(
+    machine: Machine,
+    settings: Settings,
+    *,
+    http: HttpClient,
+    apps_http: HttpClient,
+    counts: Counts,
+    sandbox: SandboxCheck | None,
+) -> Broker:
     from upstash_helper.upstream.api_keys import ApiKeyIssuer
     from upstash_helper.upstream.developer_api import DeveloperApi
     from upstash_helper.upstream.pass_through import DeveloperApiPassThrough
@@ -382,6 +391,9 @@ def _broker(machine: Machine, settings: Settings, *, http: HttpClient, apps_http
         rate_limiter=rate_limiter,
         notifier=notifier,
         is_sign_in_needed=connection.is_sign_in_needed,
+        is_running=machine.peers.is_running,
+        # Asked each time: a program that has taken the sandbox's port in the meantime is not the sandbox.
+        is_automatic=sandbox.answers_now if settings.auto_approve and sandbox is not None else None,
         background=background,
         clock=clock,
     )
@@ -461,10 +473,14 @@ def _sandbox_check(settings: Settings, clock: Clock) -> SandboxCheck | None:
     return SandboxCheck(urls=settings.upstream_urls, clock=clock)
 
 
+async def _is_sandbox(sandbox: SandboxCheck | None) -> bool:
+    return sandbox is not None and await sandbox.is_sandbox()
+
+
 async def _upstream(settings: Settings, sandbox: SandboxCheck | None) -> literals.Upstream:
     if settings.uses_upstash:
         return "upstash"
-    return "sandbox" if sandbox is not None and await sandbox.is_sandbox() else "custom"
+    return "sandbox" if await _is_sandbox(sandbox) else "custom"
 
 
 def _daemon_resource(
@@ -488,6 +504,7 @@ def _daemon_resource(
         api_url=profile.settings.api_url,
         started_by=machine.started_by,
         open_browser=profile.settings.open_browser,
+        auto_approve=profile.settings.auto_approve,
         upstream=functools.partial(_upstream, profile.settings, sandbox),
         network=_network_of(profile.settings),
     )

@@ -72,9 +72,11 @@ def run_daemon(
         AlreadyRunning: If this profile's daemon is already running.
         PortBusy: If another program has the port, and ``on_port_wait`` is None.
         FolderRefused: If the runtime folder cannot be created or trusted (a SettingsError).
+        SettingsError: If requests are to be approved automatically, and the upstream is not a sandbox.
     """
     folders, settings = profile.folders, profile.settings
     activated = bool(passed)
+    profile.require_no_real_credential()
     with contextlib.ExitStack() as stack:
         _secure(folders.runtimes)
         stack.enter_context(single_instance(profile))
@@ -196,6 +198,10 @@ async def _run(profile: Profile, listeners: Listeners, *, activated: bool, descr
     from upstash_helper.api.server.connections import Limits
     from upstash_helper.runtime.compose import compose
 
+    if profile.settings.auto_approve:
+        from upstash_helper.runtime.auto_approve import require_sandbox
+
+        await require_sandbox(profile)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(process.log_loop_failure)
     executor = ThreadPoolExecutor(max_workers=_WORKER_THREADS, thread_name_prefix="worker")
@@ -266,6 +272,7 @@ def _announced(profile: Profile, daemon: Daemon, port: int, *, activated: bool) 
             api_version=API_VERSION,
             network=network_stack(),
             proves=True,
+            may_use_sandbox=profile.settings.may_use_sandbox,
         ),
     )
     try:
@@ -333,6 +340,7 @@ def _callback_port(settings: Settings, listeners: Listeners) -> CallbackPort | N
 def _this_machine(
     profile: Profile, listeners: Listeners, callback_port: CallbackPort | None, *, activated: bool
 ) -> Machine:
+    from upstash_helper.broker.pending_writes import NoTombstones
     from upstash_helper.runtime.compose import Machine
     from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.storage.ledger.sqlite import SqliteLedger
@@ -348,7 +356,7 @@ def _this_machine(
         clock=clock,
         browser=SystemBrowser(folders.runtime),
         store=_store(profile),
-        ledger=SqliteLedger(folders.ledger_file, monotonic=clock.monotonic, wall=clock.time),
+        ledger=SqliteLedger(profile.ledger_file, monotonic=clock.monotonic, wall=clock.time),
         peers=SystemPeers(),
         notifier=DesktopNotifier() if profile.settings.notifications else SilentNotifier(),
         port=listeners.port,
@@ -357,7 +365,8 @@ def _this_machine(
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),
-        tombstones=TombstoneFile(*folders.tombstone_files),
+        # Those of the other ledger must not be taken for this one's, and be forgotten.
+        tombstones=NoTombstones() if profile.settings.auto_approve else TombstoneFile(*folders.tombstone_files),
         registrations=RegistrationFile(folders.registration_file),
         client_name=_client_name(profile.name),
         started_by="socket" if activated else "service" if started_by_manager() else "user",

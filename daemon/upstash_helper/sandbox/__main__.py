@@ -46,6 +46,13 @@ from upstash_helper.system import console
 )
 @click.option("--first-ports", type=(int, int, int), hidden=True, help="Of the API, the issuer, and the REST API.")
 @click.option("--no-announcement", is_flag=True, hidden=True, help="Do not print the JSON, which has a token.")
+@click.option(
+    "--rest-tls-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Also serve the databases' REST API over TLS, on this port; 0 picks a free one. With 443, https://ENDPOINT "
+    "works as at Upstash.",
+)
 @click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.version_option(__version__, prog_name="upstash-helper sandbox")
 def main(
@@ -58,6 +65,7 @@ def main(
     no_pkce: bool,
     first_ports: tuple[int, int, int] | None,
     no_announcement: bool,
+    rest_tls_port: int | None,
     stop_with_parent: bool,
 ) -> None:
     """
@@ -81,6 +89,7 @@ def main(
         require_pkce=not no_pkce,
         first_ports=first_ports,
         announce=not no_announcement,
+        rest_tls_port=rest_tls_port,
     )
     sys.exit(run(options))
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import hdrs, web
 
+from upstash_helper.sandbox import identity
 from upstash_helper.sandbox.accounts import Accounts
 from upstash_helper.sandbox.admin import AdminApi
 from upstash_helper.sandbox.audit import AuditLog
@@ -23,7 +24,6 @@ from upstash_helper.sandbox.developer_api.teams_api import TeamsApi
 from upstash_helper.sandbox.developer_api.vector_api import VectorApi
 from upstash_helper.sandbox.faults import FaultInjector, Listener
 from upstash_helper.sandbox.folder import Folder
-from upstash_helper.sandbox.identity import Identity, IdentityEndpoint
 from upstash_helper.sandbox.indexes import Indexes, IndexRecord, VectorRecord
 from upstash_helper.sandbox.oauth import endpoints, open_endpoints
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
@@ -43,14 +43,11 @@ from upstash_helper.sandbox.qstash import QStashUsers
 from upstash_helper.sandbox.redis.backend import Backend
 from upstash_helper.sandbox.redis.backups import Backups
 from upstash_helper.sandbox.redis.databases import Databases
-from upstash_helper.sandbox.redis.records import DatabaseRecords
-from upstash_helper.sandbox.redis.rest import RestApi, errors_as_rest
+from upstash_helper.sandbox.redis.records import MAX_REQUEST_BYTES, DatabaseRecords
+from upstash_helper.sandbox.redis.rest.api import RestApi, errors_as_rest
 from upstash_helper.sandbox.responses import MAX_BODY_BYTES, errors_as_json
 from upstash_helper.sandbox.store import KeyValues
 from upstash_helper.sandbox.teams import Teams
-
-MAX_COMMAND_BYTES = 10 * 1024 * 1024
-"""Of one request to the REST API: ``db_max_request_size`` of the Developer API."""
 
 
 class Endpoints(Protocol):
@@ -122,7 +119,7 @@ class _Services:
         return TokenEndpoints(server=server, accounts=self.accounts, signer=self.signer, settings=self.settings)
 
     def application(
-        self, listener: Listener, cross_origin: Collection[str], *endpoints: Endpoints, ignore: str | None = None
+        self, listener: Listener, cross_origin: Collection[str], *endpoints: Endpoints, ignore: tuple[str, ...] = ()
     ) -> web.Application:
         """
         Return the application of one listener.
@@ -131,7 +128,7 @@ class _Services:
             listener: The listener, for faults and the request log.
             cross_origin: The paths that pages of every origin may use.
             endpoints: The endpoints.
-            ignore: Requests below this path are neither logged nor affected by faults.
+            ignore: Requests below these paths are neither logged nor affected by faults.
         """
         middlewares = [self.faults.middleware(listener, ignore=ignore), allow_any_origin(cross_origin), errors_as_json]
         app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
@@ -173,9 +170,11 @@ def compose(
     api = _api(services, databases, backups, host=host, admin=admin, stop=stop)
     api.middlewares.append(name_what_is_missing)
     rest = web.Application(
-        middlewares=[services.faults.middleware("rest"), errors_as_rest], client_max_size=MAX_COMMAND_BYTES
+        middlewares=[services.faults.middleware("rest"), errors_as_rest], client_max_size=MAX_REQUEST_BYTES
     )
-    rest.add_routes(RestApi(databases).routes())
+    rest_api = RestApi(databases)
+    rest.add_routes(rest_api.routes())
+    rest.on_shutdown.append(rest_api.close)
     issuer = _issuer(services)
     for app in (api, rest, issuer):
         app.on_response_prepare.append(_hide_versions)
@@ -218,10 +217,11 @@ def _api(
         RedisApi(host=host, auth=auth, databases=databases, backups=backups, teams=s.teams, audit_log=s.audit_log),
         VectorApi(auth=auth, indexes=s.vector_indexes, teams=s.teams, audit_log=s.audit_log),
         SearchApi(auth=auth, indexes=s.search_indexes, teams=s.teams, audit_log=s.audit_log),
-        IdentityEndpoint(
-            Identity(
+        identity.IdentityEndpoint(
+            identity.Identity(
                 auth_url=s.origins.api, api_url=s.origins.api, issuer_url=s.origins.issuer, rest_url=s.origins.rest
-            )
+            ),
+            s.settings,
         ),
         AdminApi(
             path=admin.path,
@@ -235,7 +235,7 @@ def _api(
             audit_log=s.audit_log,
             stop=stop,
         ),
-        ignore=admin.path,
+        ignore=(admin.path, identity.PATH),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,15 @@ MAX_LINE_BYTES = 16_384
 KEEP_ALIVE_SECONDS = 15.0
 
 
-async def serve(stack: AsyncExitStack, app: web.Application, listener: socket.socket, *, cancels: bool) -> None:
+async def serve(
+    stack: AsyncExitStack,
+    app: web.Application,
+    listener: socket.socket,
+    *,
+    cancels: bool,
+    tls_listener: socket.socket | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> None:
     """
     Serve ``app`` until ``stack`` is closed.
 
@@ -36,6 +45,8 @@ async def serve(stack: AsyncExitStack, app: web.Application, listener: socket.so
         app: The application.
         listener: The listening socket.
         cancels: Whether a handler is cancelled when its client disconnects.
+        tls_listener: Another listening socket, whose connections use TLS.
+        tls: The context for it.
     """
     runner = web.AppRunner(
         app, access_log=None, handle_signals=False, shutdown_timeout=0.5, handler_cancellation=cancels
@@ -44,8 +55,11 @@ async def serve(stack: AsyncExitStack, app: web.Application, listener: socket.so
     stack.push_async_callback(runner.cleanup)
     assert runner.server is not None  # noqa: S101 - for the type checker: set up above
     handled = runner.server
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(handled), sock=listener)
-    stack.callback(server.close)
+    loop = asyncio.get_running_loop()
+    for sock, context in ((listener, None), (tls_listener, tls)):
+        if sock is not None:
+            server = await loop.create_server(lambda: Connection(handled), sock=sock, ssl=context)
+            stack.callback(server.close)
 
 
 class Connection(web.RequestHandler):

@@ -19,10 +19,16 @@ class RequestError(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers: dict[str, str] = {}
+        """Headers of the response."""
 
 
 class ServerError(Exception):
     """A database's server did not start, or stopped responding."""
+
+
+class WrongPassword(ServerError):
+    """A database's server did not accept a user's password."""
 
 
 class PortInUse(ServerError):

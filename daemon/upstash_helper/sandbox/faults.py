@@ -100,18 +100,18 @@ class FaultInjector:
         """Empty the request log."""
         self._requests.clear()
 
-    def middleware(self, listener: Listener, *, ignore: str | None = None) -> Middleware:
+    def middleware(self, listener: Listener, *, ignore: tuple[str, ...] = ()) -> Middleware:
         """
         Return the middleware that logs requests and injects faults.
 
         Args:
             listener: The listener that it is installed in.
-            ignore: Requests below this path are neither logged nor affected.
+            ignore: Requests below these paths are neither logged nor affected.
         """
 
         @web.middleware
         async def inject(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if ignore is not None and request.path.startswith(ignore):
+            if request.path.startswith(ignore):
                 return await handler(request)
             # In the REST API the rest of the path is the command's arguments: user data, possibly a password.
             path = request.path if listener != "rest" else "/" + request.path[1:].partition("/")[0]

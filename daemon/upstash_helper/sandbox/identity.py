@@ -6,6 +6,8 @@ import msgspec
 from aiohttp import web
 
 from upstash_helper import __version__
+from upstash_helper.sandbox.errors import RequestError
+from upstash_helper.sandbox.oauth.settings import OAuthSettings
 from upstash_helper.sandbox.responses import json_response
 
 PATH = "/.well-known/upstash-sandbox"
@@ -25,13 +27,16 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class IdentityEndpoint:
     """Returns the identity, to anyone: it has no secrets."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, settings: OAuthSettings) -> None:
         self._identity = identity
+        self._settings = settings
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route."""
         return [web.get(PATH, self.show)]
 
     async def show(self, _request: web.Request) -> web.StreamResponse:
-        """Return the identity."""
+        """Return the identity, unless a test has turned that off."""
+        if not self._settings.identity:
+            raise RequestError(404, "no such path")
         return json_response(self._identity)

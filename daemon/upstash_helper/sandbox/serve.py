@@ -51,6 +51,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The ports of the API, the issuer, and the REST API to prefer at the first start."""
     announce: bool = True
     """Whether to print the JSON. It is in the data folder in any case."""
+    rest_tls_port: int | None = None
+    """The port of the REST API over TLS: 0 for the last one or a free one, None for no TLS."""
 
 
 class Ready(msgspec.Struct, kw_only=True):
@@ -59,6 +61,8 @@ class Ready(msgspec.Struct, kw_only=True):
     auth_url: str
     api_url: str
     rest_url: str
+    rest_tls_url: str | None
+    """The REST API over TLS, if ``--rest-tls-port`` is used."""
     issuer_url: str
     client_id: str
     redirect_uris: list[str]
@@ -102,6 +106,9 @@ async def _serve(options: Options) -> None:
         api_port, issuer_port, rest_port = options.first_ports or (DEFAULT_PORT, None, None)
         api_socket = stack.enter_context(_listen_for_api(options, values, api_port))
         rest_socket = stack.enter_context(_listen_on_last_port(options.host, values, "rest_port", rest_port))
+        rest_tls_socket = _listen_for_rest_tls(options, values)
+        if rest_tls_socket is not None:
+            stack.enter_context(rest_tls_socket)
         issuer_socket = stack.enter_context(_listen_on_last_port(options.host, values, "issuer_port", issuer_port))
         client_id, redirect_uris = _oauth_client(options, values)
 
@@ -130,13 +137,21 @@ async def _serve(options: Options) -> None:
         certificate, _ = await asyncio.gather(asyncio.to_thread(authority.ensure), apps.databases.start())
         # Cancelling an API handler could leave a database half created. A REST command (BLPOP) can block forever.
         await connections.serve(stack, apps.api, api_socket, cancels=False)
-        await connections.serve(stack, apps.rest, rest_socket, cancels=True)
+        await connections.serve(
+            stack,
+            apps.rest,
+            rest_socket,
+            cancels=True,
+            tls_listener=rest_tls_socket,
+            tls=await asyncio.to_thread(authority.context) if rest_tls_socket else None,
+        )
         await connections.serve(stack, apps.issuer, issuer_socket, cancels=False)
 
         ready = Ready(
             auth_url=origin,
             api_url=origin,
             rest_url=rest_url,
+            rest_tls_url=_url(rest_tls_socket, "https") if rest_tls_socket else None,
             issuer_url=issuer_url,
             client_id=client_id,
             redirect_uris=redirect_uris,
@@ -184,16 +199,33 @@ def _listen_for_api(options: Options, values: KeyValues, default: int) -> socket
     """
     if options.port is None:
         return _listen_on_last_port(options.host, values, "port", default)
-    try:
-        listener = _listen(options.host, options.port)
-    except OSError as error:
-        message = (
-            f"Cannot listen on port {options.port} of {options.host}: {_reason(error, options.host, options.port)}."
-            " Choose another one with --port."
-        )
-        raise StartupError(message) from error
+    listener = _listen_on(options.host, options.port, "--port")
     values.put("port", str(listener.getsockname()[1]))
     return listener
+
+
+def _listen_for_rest_tls(options: Options, values: KeyValues) -> socket.socket | None:
+    """
+    Listen on the port for the REST API over TLS that the command line names, or else on the last one used.
+
+    Raises:
+        StartupError: If the named port cannot be used.
+    """
+    if options.rest_tls_port is None:
+        return None
+    if options.rest_tls_port == 0:
+        return _listen_on_last_port(options.host, values, "rest_tls_port")
+    return _listen_on(options.host, options.rest_tls_port, "--rest-tls-port")
+
+
+def _listen_on(host: str, port: int, option: str) -> socket.socket:
+    try:
+        return _listen(host, port)
+    except OSError as error:
+        message = (
+            f"Cannot listen on port {port} of {host}: {_reason(error, host, port)}. Choose another one with {option}."
+        )
+        raise StartupError(message) from error
 
 
 def _listen_on_last_port(host: str, values: KeyValues, name: str, default: int | None = None) -> socket.socket:
@@ -234,9 +266,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str = "http") -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    authority = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{authority}" if (scheme, port) == ("https", 443) else f"{scheme}://{authority}:{port}"
 
 
 def _require_loopback(host: str) -> None:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # Variables with the prefix that select the profile and are not settings.
 _ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
 
+_CREDENTIAL_FILE: Final = "credential.json"
+"""With the credential for Upstash itself."""
+
 MIN_IDLE_EXIT: Final = 5
 """Seconds. systemd treats a service that restarts more often than this as failed."""
 API_PORTS: Final = (26300, 26301, 26302)
@@ -62,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Show a desktop notification when an app requests access."""
     credential_store: Literal["keyring", "file", "memory"] = "keyring"
     """``keyring``; ``file``: plaintext, readable only by this user; ``memory``: lost when the daemon stops."""
+    auto_approve: bool = False
+    """Approve every access request at once, without the user. Only with a sandbox: the daemon refuses to start else."""
     auth_url: Annotated[str, Meta(max_length=512)] = "https://auth.upstash.com"
     """URL of the partner sign-in's authorization server."""
     issuer_url: Annotated[str, Meta(max_length=512)] = "https://clerk.upstash.com"
@@ -179,10 +184,33 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return name
 
     @property
+    def ledger_file(self) -> Path:
+        """
+        The ledger. Apps that were approved automatically are in a file of their own, so that a daemon of the same
+        profile without ``auto_approve`` does not know them.
+        """
+        return self.folders.automatic_ledger_file if self.settings.auto_approve else self.folders.ledger_file
+
+    def require_no_real_credential(self) -> None:
+        """
+        Check that ``auto_approve`` is not used in a profile that has been connected to Upstash.
+
+        Raises:
+            SettingsError: If it has the credential of a real account.
+        """
+        path = self.folders.state / _CREDENTIAL_FILE
+        if self.settings.auto_approve and os.path.lexists(path):
+            message = (
+                f"{self.sources['auto_approve']}: setting 'auto_approve': the profile {self.name} has the credential of"
+                f" a real account ({path}). Use another profile for the sandbox, such as --profile sandbox."
+            )
+            raise SettingsError(message)
+
+    @property
     def credential_file(self) -> Path:
         """The file of ``credential_store = "file"``. One file for each API URL, as in the keyring."""
         if self.settings.api_url == Settings().api_url:
-            return self.folders.state / "credential.json"
+            return self.folders.state / _CREDENTIAL_FILE
         import hashlib
 
         digest = hashlib.sha256(self.settings.api_url.encode()).hexdigest()[:8]
@@ -225,6 +253,8 @@ def load_profile(
 
     settings = msgspec.convert(values, Settings)
     _check_ports(settings, sources)
+    if settings.auto_approve:
+        _check_auto_approve(settings, sources)
     return Profile(
         name=name,
         folders=folders,
@@ -254,6 +284,28 @@ def _check_ports(settings: Settings, sources: Mapping[str, str]) -> None:
         message = (
             f"{where}: setting 'api_port': {settings.api_port} is the callback port (setting 'port'), which "
             f'port_policy = "on-demand" leaves to other programs. Choose another port, such as {API_PORTS[0]}.'
+        )
+        raise SettingsError(message)
+
+
+def _check_auto_approve(settings: Settings, sources: Mapping[str, str]) -> None:
+    """
+    Reject ``auto_approve`` with anything that cannot be a sandbox, or with the user's keyring. Whether the server is a
+    sandbox is checked when the daemon starts, and again before each approval.
+    """
+    where = f"{sources['auto_approve']}: setting 'auto_approve':"
+    for name, url in settings.upstream_urls.items():
+        if _host(url) not in LOOPBACK_HOSTS:
+            message = (
+                f"{where} it is only for a local sandbox (upstash-helper sandbox), and {name} is {url}. Every app would"
+                " get access to a real account without being asked about. Set the URLs to those of a sandbox, or remove"
+                " auto_approve."
+            )
+            raise SettingsError(message)
+    if settings.credential_store == "keyring":
+        message = (
+            f"{where} it cannot be combined with the keyring, where your real credentials are. Set credential_store to"
+            ' "memory" or "file".'
         )
         raise SettingsError(message)
 

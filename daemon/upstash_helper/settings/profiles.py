@@ -89,6 +89,11 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "ledger.db"
 
     @property
+    def automatic_ledger_file(self) -> Path:
+        """The ledger of a daemon that approves requests without the user."""
+        return self.state / "ledger-auto-approve.db"
+
+    @property
     def tombstone_files(self) -> tuple[Path, ...]:
         """
         Revocations and the like that were made while the ledger or the keyring could not be written, in the order in

@@ -67,9 +67,10 @@ def find(candidates: Iterable[int], *, announced: ports.Announced | None = None)
         if not _may_be_own(port):
             continue
         if announced is not None and (known := announced(port)) is not None:
-            profile, pid = known
-            process = _process(pid)
-            return OwnDaemon(pid, port, profile, None if process is None else own_programs.environ_of(process))
+            profile, announced_pid = known
+            running = _process(announced_pid)
+            environ = None if running is None else own_programs.environ_of(running)
+            return OwnDaemon(announced_pid, port, profile, environ)
         listening = ports.listeners(port)
         for _, pid in ports.own_listeners(port) if listening is None else listening:
             process = _hidden_daemon(port) if pid is None else _process(pid)

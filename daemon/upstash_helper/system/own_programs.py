@@ -1,7 +1,7 @@
 """
 Recognizing the programs of this project by their command lines: a daemon, a sandbox, and a sandbox's database.
 
-Their processes are all named ``python`` or after the interpreter, which tells the user nothing.
+Their processes are named after the interpreter, such as ``python3``, which does not help the user.
 """
 
 from __future__ import annotations

@@ -156,6 +156,10 @@ class SystemPeers:
             with socket.create_connection(address, timeout=_DEADLINE) as client:
                 return self.is_this_user(address, client.getsockname()[:2])
 
+    def is_running(self, pid: int) -> bool:
+        """Return whether a process exists and has not ended. Takes microseconds on Linux, else about a millisecond."""
+        return proc_programs.is_running(pid) if _HAS_PROC else is_running_by_psutil(pid)
+
     async def program(self, local: Address, remote: Address) -> Program | None:
         """
         Return the program at the other end, or None if it is unknown. A program whose file is on a file system that
@@ -234,6 +238,18 @@ def process_connections(process: psutil.Process) -> Iterator[tuple[int, Address,
                 yield process.pid, connection.laddr, connection.raddr
     except psutil.Error:
         return
+
+
+def is_running_by_psutil(pid: int) -> bool:
+    """Return whether a process exists and has not ended. True if it may not be inspected."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
 
 
 def _unmapped(address: Address) -> Address:

@@ -43,6 +43,18 @@ class Holder(NamedTuple):
     """The process's first thread, unless that one does not have the socket open."""
 
 
+def is_running(pid: int) -> bool:
+    """Return whether a process exists and has not ended. True if it may not be inspected."""
+    try:
+        stat = Path(_PROC, str(pid), "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    # The name of the program, in parentheses, can contain anything. The state follows it (proc_pid_stat(5)).
+    return stat.rpartition(b")")[2].split()[:1] not in ([b"Z"], [b"X"])
+
+
 def holders(inode: int, *, seconds: float) -> tuple[list[Holder], bool]:
     """
     Return the processes that have a socket open, the oldest process first, and whether all were searched.

@@ -465,6 +465,10 @@ declare class PairingDenied extends UpstashHelperError {
 declare class PairingExpired extends UpstashHelperError {
   constructor();
 }
+/** `pairing_replaced`: another tab or window of this site has requested access, which replaced the request of this page. */
+declare class PairingReplaced extends UpstashHelperError {
+  constructor();
+}
 /** `app_blocked`: the user blocked requests from this origin. */
 declare class Blocked extends UpstashHelperError {
   constructor();
@@ -593,6 +597,7 @@ export {
   MixedContentBlocked,
   PairingDenied,
   PairingExpired,
+  PairingReplaced,
   PermissionDenied,
   PopupBlocked,
   TokenRevoked,

@@ -188,6 +188,17 @@ class PairingExpired extends UpstashHelperError {
   }
 }
 
+/** `pairing_replaced`: another tab or window of this site has requested access, which replaced the request of this page. */
+class PairingReplaced extends UpstashHelperError {
+  constructor() {
+    super(
+      "pairing_replaced",
+      "Another tab or window of this app has requested access, which replaced this request.",
+      "Continue there, or connect again here.",
+    );
+  }
+}
+
 /** `app_blocked`: the user blocked requests from this origin. */
 class Blocked extends UpstashHelperError {
   constructor() {
@@ -270,6 +281,7 @@ async function errorOf(response) {
   const retryAfter = problem.retry_after ?? null;
   if (response.status === 401) return new TokenRevoked();
   if (BUSY.has(problem.code)) return new HelperBusy(problem, retryAfter);
+  if (problem.code === "pairing_replaced") return new PairingReplaced();
   if (GONE.has(problem.code)) return new PairingExpired();
   if (problem.code === "pairing_denied") return new PairingDenied();
   if (problem.code === "app_blocked") return new Blocked();
@@ -422,7 +434,8 @@ async function start$1(session, request, signal) {
     }
     if (!(error instanceof HelperBusy) || error.problem.code !== "pairing_pending") throw error;
   }
-  // A page that was reloaded withdraws its request as it goes, and that may still be on its way.
+  // A helper of an earlier version does not let a page replace its own request. A page that was reloaded withdraws its
+  // request as it goes, and that may still be on its way.
   await pause(RETRY_MS, signal);
   return send();
 }
@@ -443,15 +456,16 @@ function isOlder(error) {
  * @param {Date} expiresAt
  * @throws {PairingDenied}
  * @throws {PairingExpired}
+ * @throws {PairingReplaced}
  */
 async function approval(session, path, options, interval, expiresAt) {
-  /** @returns {Promise<{ state: string }>} */
+  /** @returns {Promise<{ state: string, replaced?: boolean }>} */
   const poll = () => session.call("GET", path, options);
   for (;;) {
-    const { state } = await whileAway(poll, options.signal, expiresAt.getTime() + 5_000);
+    const { state, replaced: isReplaced } = await whileAway(poll, options.signal, expiresAt.getTime() + 5_000);
     if (state === "approved") return;
     if (state === "denied") throw new PairingDenied();
-    if (state === "expired") throw new PairingExpired();
+    if (state === "expired") throw isReplaced ? new PairingReplaced() : new PairingExpired();
     await pause(interval * 1000, options.signal);
   }
 }
@@ -2577,6 +2591,7 @@ export {
   MixedContentBlocked,
   PairingDenied,
   PairingExpired,
+  PairingReplaced,
   PermissionDenied,
   PopupBlocked,
   TokenRevoked,

@@ -16,6 +16,7 @@ for (const [status, code, expected] of /** @type {[number, string, keyof typeof 
   [429, "too_many_pairings", "HelperBusy"],
   [409, "pairing_pending", "HelperBusy"],
   [410, "pairing_expired", "PairingExpired"],
+  [410, "pairing_replaced", "PairingReplaced"],
   [404, "pairing_not_found", "PairingExpired"],
   [409, "token_already_delivered", "PairingExpired"],
   [403, "pairing_denied", "PairingDenied"],
@@ -74,13 +75,14 @@ test("every error has a code and a message, and most have a help text", () => {
     new errors.BridgeClosed(),
     new errors.PairingDenied(),
     new errors.PairingExpired(),
+    new errors.PairingReplaced(),
     new errors.Blocked(),
     new errors.TokenRevoked(),
     new errors.ConnectFailed("expired"),
     new errors.AnswerLost(),
   ];
 
-  assert.equal(new Set([...without, ...all].map((error) => error.code)).size, 11);
+  assert.equal(new Set([...without, ...all].map((error) => error.code)).size, 12);
   for (const error of all) assert.match(error.help, /\w.*\.$|\w$/, error.code);
   for (const error of [...without, ...all]) assert.match(error.message, /\.$/, error.code);
 });

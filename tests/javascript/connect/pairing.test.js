@@ -8,6 +8,7 @@ import {
   HelperBusy,
   PairingDenied,
   PairingExpired,
+  PairingReplaced,
 } from "../../../daemon/upstash_helper/web/connect/errors.js";
 import { pair, whileAway } from "../../../daemon/upstash_helper/web/connect/pairing.js";
 import { Session } from "../../../daemon/upstash_helper/web/connect/session.js";
@@ -84,6 +85,19 @@ for (const [state, expected] of /** @type {const} */ ([
     assert.equal(session.stored, null);
   });
 }
+
+test("a request that another tab has replaced ends so", async (t) => {
+  const { helper, session } = await unpaired(t);
+  helper.on("GET /v1/pairings/p1", { json: { state: "expired", replaced: true } });
+  await assert.rejects(pair(session, REQUEST, recordedRun()), PairingReplaced);
+
+  helper
+    .on("GET /v1/pairings/p1", { json: { state: "approved" } })
+    .on("POST /v1/pairings/p1/token", refused(410, "pairing_replaced"));
+  await assert.rejects(pair(session, REQUEST, recordedRun()), PairingReplaced);
+
+  assert.equal(session.stored, null);
+});
 
 test("aborting withdraws the access request", async (t) => {
   const { helper, session } = await unpaired(t);

@@ -15,6 +15,7 @@ from upstash_helper.broker.apps.pairing_limits import (
     MAX_COOLDOWN_SECONDS,
     MAX_PENDING,
     MAX_PER_HOUR,
+    MAX_REPLACED,
     Asker,
     PairingRateLimiter,
 )
@@ -27,8 +28,8 @@ def page(name: str = "https://app.example.com", *, site: str = "domain:example.c
     return Asker(identity=Identity(kind="web", name=name), site=site, **known)
 
 
-def program(path: str, **known: bool) -> Asker:
-    return Asker(identity=Identity(kind="native", name=path), site="programs:", **known)
+def program(path: str, *, name: str = "App", **known: bool) -> Asker:
+    return Asker(identity=Identity(kind="native", name=path), site="programs:", name=name, **known)
 
 
 def site(number: int) -> Asker:
@@ -47,12 +48,12 @@ class Requests:
         """Return 0 if a request is allowed, otherwise the seconds to wait."""
         try:
             self.limits.count(asker)
-            self.limits.check(asker)
+            self.limits.check(asker, may_replace=lambda _: False)
         except (PairingPending, TooManyPairings) as error:
             return error.retry_after or math.inf
         return 0.0
 
-    def show(self, asker: Asker) -> Pairing:
+    def show(self, asker: Asker, *, replaces: Pairing | None = None) -> Pairing:
         """Record a request as shown."""
         self._number += 1
         now = self.clock.time()
@@ -61,14 +62,22 @@ class Requests:
             digest=b"",
             user_code="BCDF-GHJK",
             identity=asker.identity,
-            name="App",
+            name=asker.name or "App",
             scopes=("databases:read",),
             site=asker.site,
             created_at=now,
             expires_at=now + LIFETIME,
+            decision=Waiting(replaces="" if replaces is None else replaces.id),
         )
         self.limits.shown(pairing, asker)
+        if replaces is not None:
+            self.limits.replaced(replaces)
         return pairing
+
+    def replace(self, pairing: Pairing, asker: Asker) -> Pairing:
+        """Replace the pending request, which must be allowed."""
+        assert pairing.id == self.limits.check(asker, may_replace=lambda _: True)
+        return self.show(asker, replaces=pairing)
 
     def ask(self, asker: Asker) -> Pairing | None:
         """Request access, and return the request if it was shown."""
@@ -95,16 +104,77 @@ def test_t26_sixth_request_within_a_minute_is_refused() -> None:
     assert 0 == requests.wait(page())
 
 
-def test_t26_second_request_is_refused_with_the_pending_one() -> None:
+def test_t26_request_of_another_sender_is_refused_with_the_pending_one() -> None:
     """The error has the pending request's ID and remaining time."""
     requests = Requests()
     first = requests.show(page())
     requests.clock.advance(LIFETIME - 17.5)
 
     with pytest.raises(PairingPending) as caught:
-        requests.limits.check(page())
+        requests.limits.check(page(), may_replace=lambda _: False)
 
     assert (first.id, 17.5) == (caught.value.pairing_id, caught.value.retry_after)
+
+
+def test_t26_app_replaces_its_request_a_limited_number_of_times() -> None:
+    """After that, the pending one stays. Ten minutes later, its requests can be replaced again."""
+    requests = Requests()
+    pending = requests.show(page())
+    for _ in range(MAX_REPLACED):
+        requests.clock.advance(1)
+        pending = requests.replace(pending, page())
+
+    with pytest.raises(PairingPending) as caught:
+        requests.limits.check(page(), may_replace=lambda _: True)
+    requests.clock.advance(600)
+    pending = requests.show(page())
+
+    assert LIFETIME == caught.value.retry_after
+    assert pending.id == requests.limits.check(page(), may_replace=lambda _: True)
+
+
+def test_t63_replacing_request_takes_over_the_place() -> None:
+    """It neither makes room for another one nor takes a second place, and is not refused for want of one."""
+    requests = Requests()
+    first = requests.show(site(0))
+    requests.show(site(1))
+    requests.clock.advance(10)
+
+    requests.replace(first, site(0))
+    third = requests.ask(site(2))
+
+    assert third is not None
+    assert LIFETIME - 10 == requests.wait(site(3))
+
+
+def test_t26_scripts_of_one_interpreter_are_told_apart_by_their_names() -> None:
+    """A request or a denial of one neither replaces nor delays that of another one; each takes a place."""
+    requests = Requests()
+    denied, pending = program("/usr/bin/python3", name="Denied"), program("/usr/bin/python3", name="Pending")
+    requests.deny(denied)
+    first = requests.ask(pending)
+    assert first is not None
+
+    replaced = requests.limits.check(program("/usr/bin/python3", name="Other"), may_replace=lambda _: True)
+    requests.show(program("/usr/bin/python3", name="Other"))
+
+    assert "" == replaced
+    assert COOLDOWN_SECONDS == requests.wait(denied)
+    assert first.id == requests.limits.check(pending, may_replace=lambda _: True)
+    assert 0 < requests.wait(program("/usr/bin/python3", name="A fourth"))
+
+
+def test_approval_of_a_script_does_not_end_the_wait_of_another_one() -> None:
+    """Both are the same interpreter."""
+    requests = Requests()
+    denied, wanted = program("/usr/bin/python3", name="Denied"), program("/usr/bin/python3", name="Wanted")
+    requests.deny(denied)
+    approved = requests.ask(wanted)
+    assert approved is not None
+
+    requests.limits.approved(approved)
+
+    assert COOLDOWN_SECONDS == requests.wait(denied)
 
 
 def test_t26_at_most_three_requests_are_pending_in_total() -> None:
@@ -320,7 +390,7 @@ def test_number_of_remembered_denials_is_bounded() -> None:
 
 def _cooldown(requests: Requests, asker: Asker) -> float:
     try:
-        requests.limits.check(asker)
+        requests.limits.check(asker, may_replace=lambda _: False)
     except TooManyPairings as error:
         return (error.retry_after or 0.0) if "denied" in error.detail else 0.0
     return 0.0

@@ -41,6 +41,56 @@ def test_defaults(home: Path) -> None:
     assert "http://localhost:3000" == settings.redirect_uri
 
 
+LOOPBACK = dict.fromkeys(("AUTH_URL", "ISSUER_URL", "API_URL", "REST_URL"), "http://127.0.0.1:4000")
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({}, "it is only for a local sandbox (upstash-helper sandbox), and api_url is https://api.upstash.com"),
+        ({**LOOPBACK, "REST_URL": "https://{host}"}, "and rest_url is https://{host}"),
+        ({**LOOPBACK, "ISSUER_URL": "https://clerk.upstash.com"}, "and issuer_url is https://clerk.upstash.com"),
+        ({**LOOPBACK, "API_URL": "https://localhost.example.com"}, "and api_url is https://localhost.example.com"),
+        ({**LOOPBACK, "CLIENT_ID": "app", "AUTH_URL": "https://auth.upstash.com"}, "and auth_url is https://auth"),
+        (LOOPBACK, "it cannot be combined with the keyring"),
+        ({**LOOPBACK, "CREDENTIAL_STORE": "keyring"}, "it cannot be combined with the keyring"),
+    ],
+)
+def test_auto_approve_is_only_for_a_sandbox(home: Path, more: dict[str, str], text: str) -> None:
+    """One URL that may lead to Upstash, or the user's keyring, is enough to refuse it. The error names the source."""
+    variables = {"CREDENTIAL_STORE": "memory"} | more if more is not LOOPBACK else more
+
+    with pytest.raises(SettingsError) as caught:
+        load_profile(environ=environ(home, AUTO_APPROVE="true", **variables))
+
+    assert str(caught.value).startswith("UPSTASH_HELPER_AUTO_APPROVE: setting 'auto_approve': ")
+    assert text in str(caught.value)
+
+
+def test_auto_approve_has_a_ledger_of_its_own(home: Path) -> None:
+    """A daemon of the same profile without it does not know the apps that were approved automatically."""
+    variables = {**LOOPBACK, "CREDENTIAL_STORE": "memory"}
+
+    profiles = [load_profile(environ=environ(home, **variables), flags={"auto_approve": it}) for it in (True, False)]
+
+    assert ["ledger-auto-approve.db", "ledger.db"] == [it.ledger_file.name for it in profiles]
+
+
+def test_auto_approve_is_refused_in_a_profile_with_a_real_credential(home: Path) -> None:
+    """Only the file for Upstash's own API counts. Without auto_approve, nothing is refused."""
+    variables = {**LOOPBACK, "CREDENTIAL_STORE": "file"}
+    on, off = (load_profile(environ=environ(home, **variables), flags={"auto_approve": it}) for it in (True, False))
+    on.folders.state.mkdir(parents=True)
+    on.credential_file.touch()
+    on.require_no_real_credential()
+    real = load_profile(environ=environ(home, CREDENTIAL_STORE="file")).credential_file
+    real.touch()
+
+    off.require_no_real_credential()
+    with pytest.raises(SettingsError, match=r"has the credential of a real account .* Use another profile"):
+        on.require_no_real_credential()
+
+
 def test_flags_take_precedence_over_variables_and_variables_over_the_file(home: Path) -> None:
     """The source of each setting is recorded."""
     path = write(home, 'port = 1111\nlog_level = "debug"\nclient_id = "from-file"\n')

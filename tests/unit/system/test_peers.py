@@ -24,13 +24,14 @@ from upstash_helper.system.peers import (
     Lookup,
     Program,
     SystemPeers,
+    is_running_by_psutil,
     peer_program,
     peer_uid,
     process_connections,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from upstash_helper.system.socket_owners import Address
 
@@ -360,3 +361,17 @@ def test_lack_of_descriptors_is_no_reason_forever(monkeypatch: pytest.MonkeyPatc
         during = peers.identifies_users()
 
     assert (False, True) == (during, peers.identifies_users())
+
+
+@pytest.mark.parametrize("lookup", [SystemPeers().is_running, is_running_by_psutil])
+def test_process_that_has_ended_is_not_running(lookup: Callable[[int], bool]) -> None:
+    """Not even while its parent has not collected it."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        before = lookup(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        zombie = lookup(process.pid)
+    after = lookup(process.pid)
+
+    assert [True, False, False] == [before, zombie, after]
+    assert lookup(1)

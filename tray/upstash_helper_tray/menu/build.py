@@ -42,7 +42,7 @@ def menu_for(state: TrayState) -> Menu:
 
 def _running(state: TrayState, connection: Connection) -> Menu:
     return grouped(
-        heading(connection),
+        (*(label("Sandbox: a local Upstash") if state.is_sandbox else ()), *heading(connection)),
         replacement(connection),
         approvals(state.pairings),
         connection_items(connection),

@@ -74,7 +74,7 @@ def notifications_for(
         event: The event that led to it, if one did.
         notified: Ids of the pairings and sign-ins that the user was already notified of.
     """
-    new = [_access_request(pairing) for pairing in state.pairings if pairing.id not in notified]
+    new = [_access_request(pairing) for pairing in state.pairings if not _is_known(pairing, notified)]
     undecided, question = undecided_attempt(state.connection)
     if undecided and question and undecided.attempt_id not in notified:
         new.append(Notification(question.title, f"{question.detail} To decide, open the menu of the icon."))
@@ -83,6 +83,11 @@ def notifications_for(
     if event is not None and isinstance(event.data, RevokedApp):
         new += _revocation(event.data)
     return new
+
+
+def _is_known(pairing: Pairing, notified: Collection[str]) -> bool:
+    """Return whether the user was notified of a request, or of the same one that the app has replaced by it."""
+    return pairing.id in notified or (pairing.repeated and pairing.replaces in notified)
 
 
 def _access_request(pairing: Pairing) -> Notification:

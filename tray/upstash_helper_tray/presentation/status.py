@@ -99,7 +99,8 @@ def tooltip_for(state: TrayState) -> str:
         parts.insert(0, ATTEMPTS["confirmation_required"].title)
     if state.daemon == "running" and state.pairings:
         parts.insert(0, access_requests(len(state.pairings)))
-    text = f"Upstash helper: {'. '.join(parts)}"
+    name = "Upstash helper (sandbox)" if state.is_sandbox else "Upstash helper"
+    text = f"{name}: {'. '.join(parts)}"
     # A character takes at most two units.
     return text if len(text.encode("utf-16-le")) <= 2 * MAX_TOOLTIP_UNITS else shorten(text, MAX_TOOLTIP_UNITS // 2)
 

@@ -44,6 +44,8 @@ class TrayState:
     apps: tuple[App, ...] = ()
     console_url: str | None = None
     """Base address of the Upstash console. None if there is none, as with the sandbox."""
+    is_sandbox: bool = False
+    """Whether the daemon manages a sandbox, and not Upstash."""
     starts_at_login: bool | None = None
     """None if this system does not support it."""
 
@@ -103,7 +105,13 @@ def with_status(state: TrayState, status: DaemonStatus, connection: Connection) 
         status: The answer.
         connection: The connection in the answer, or a newer one from an event.
     """
-    running = replace(state, daemon="running", error_text="", console_url=status.console_url)
+    running = replace(
+        state,
+        daemon="running",
+        error_text="",
+        console_url=status.console_url,
+        is_sandbox=status.upstream == "sandbox",
+    )
     after = with_connection(running, connection).state
     return Transition(after, frozenset({"databases"}) if is_connected(after) else frozenset())
 

@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote
 
+import msgspec
 from aiohttp import web
 
 from upstash_helper.api.app import create_app
@@ -29,7 +30,7 @@ from upstash_helper.broker.errors import AttemptNotFound, InvalidRequest
 from upstash_helper.broker.models import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -132,13 +133,22 @@ def _may_be_redirect(request: web.Request) -> bool:
 class SignInPagesResource:
     """Handlers for ``/`` and for the state of a sign-in."""
 
-    def __init__(self, *, connection: Connection, pages_origin: Callable[[], str], redirect_path: str) -> None:
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        pages_origin: Callable[[], str],
+        redirect_path: str,
+        is_sandbox: Callable[[], Awaitable[bool]],
+    ) -> None:
         """
         Args:
             connection: The connection.
             pages_origin: Returns the origin of the owner's pages.
             redirect_path: The path of the redirect URI. A redirect at another one belongs to no sign-in.
+            is_sandbox: Returns whether accounts are those of a sandbox.
         """
+        self._is_sandbox = is_sandbox
         self._connection = connection
         self._pages_origin = pages_origin
         self._redirect_path = redirect_path
@@ -227,7 +237,8 @@ class SignInPagesResource:
         except AttemptNotFound:
             return outcome.no_attempt().response(status=404)
         status = await self._connection.status()
-        return outcome.outcome(attempt, status, flow.requesters(attempt.id), page=page).response()
+        shown = outcome.outcome(attempt, status, flow.requesters(attempt.id), page=page)
+        return msgspec.structs.replace(shown, is_sandbox=await self._is_sandbox()).response()
 
     async def _dashboard(self) -> web.Response:
         """Return the dashboard's shell. It has no data, and loads all of it with its session's token."""

@@ -51,6 +51,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """The URL that a browser without scripts loads after a second."""
     data: Mapping[str, str] = {}
     """Parameters of the script, as ``data-`` attributes."""
+    is_sandbox: bool = False
+    """Whether the account is one of a sandbox."""
 
     def response(self, *, status: int = 200) -> web.Response:
         """Return the page."""
@@ -64,6 +66,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             data="".join(f' data-{name}="{html.escape(value)}"' for name, value in self.data.items()),
             body="\n".join(filter(None, (self._facts(), self._paragraphs(), self._steps(), self._details()))),
             closing=html.escape(self.closing),
+            sandbox=_SANDBOX if self.is_sandbox else "",
             refresh=_REFRESH.format(html.escape(self.reload_url)) if self.reload_url else "",
         )
         response = web.Response(status=status, text=text, content_type="text/html")
@@ -104,6 +107,9 @@ def _in_lines(text: str) -> str:
 
 # In <noscript>: the script follows the state without reloading the page.
 _REFRESH: Final = '<noscript><meta http-equiv="refresh" content="1;url={}"></noscript>'
+
+
+_SANDBOX: Final = '<p class="sandbox">Sandbox: a local Upstash on this computer</p>'
 
 
 @cache

@@ -38,6 +38,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str
     started_by: literals.StartedBy
     open_browser: bool
+    auto_approve: bool
     upstream: Callable[[], Awaitable[literals.Upstream]]
     """Asks the upstream whether it is a sandbox, if it may be one."""
     network: Callable[[], Awaitable[wire.Network | None]]
@@ -131,6 +132,7 @@ class DaemonResource:
                 upstream=await self._about.upstream(),
                 started_by=self._about.started_by,
                 open_browser=self._about.open_browser,
+                auto_approve=self._about.auto_approve,
                 network=await self._about.network(),
             )
         )

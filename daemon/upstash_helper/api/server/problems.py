@@ -43,6 +43,7 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.PairingUndecided: 409,
     errors.PairingDenied: 403,
     errors.PairingExpired: 410,
+    errors.PairingReplaced: 410,
     errors.TokenDelivered: 410,
     errors.PairingDecided: 409,
     errors.TooManyPairings: 429,
@@ -158,6 +159,8 @@ def _links(error: errors.HelperError) -> dict[str, str]:
     match error:
         case errors.PairingPending():
             return {"pairing": f"/v1/pairings/{error.pairing_id}"}
+        case errors.PairingReplaced():
+            return {"pairings": "/v1/pairings"}
         case errors.OutcomeUnknown():
             return {"databases": "/v1/databases?refresh=true"}
         case errors.NotTheCreator():

@@ -267,12 +267,17 @@ def state(it: records.Pairing, *, over: bool) -> literals.PairingState:
 def status(it: records.Pairing, *, over: bool) -> wire_apps.PairingStatus:
     """Return what the requesting app may know about a pairing."""
     return wire_apps.PairingStatus(
-        id=it.id, state=state(it, over=over), user_code=it.user_code, expires_at=timestamp(it.expires_at)
+        id=it.id,
+        state=state(it, over=over),
+        user_code=it.user_code,
+        expires_at=timestamp(it.expires_at),
+        replaced=_replaced_by(it) is not None,
     )
 
 
 def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
     """Return a pairing as shown to the user."""
+    waiting = it.decision if isinstance(it.decision, records.Waiting) else records.Waiting()
     return wire_apps.Pairing(
         id=it.id,
         identity=identity(it.identity),
@@ -281,12 +286,19 @@ def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
         scopes=_scopes(it.scopes),
         reason=it.reason,
         state=state(it, over=over),
-        via_bridge=isinstance(it.decision, records.Waiting) and it.decision.via_bridge,
+        via_bridge=waiting.via_bridge,
+        replaces=waiting.replaces or None,
+        repeated=waiting.is_repeated,
+        replaced_by=_replaced_by(it),
         all_databases_meaning=ALL_DATABASES if "databases:credentials" in it.scopes else None,
         site=site(it.site),
         created_at=timestamp(it.created_at),
         expires_at=timestamp(it.expires_at),
     )
+
+
+def _replaced_by(it: records.Pairing) -> str | None:
+    return (it.decision.replaced_by or None) if isinstance(it.decision, records.Withdrawn) else None
 
 
 def block(it: records.Block) -> wire_apps.Blocked:

@@ -55,6 +55,7 @@ class Approvals:
             PairingNotFound: If there is none with this ID.
             InvalidRequest: If a scope was not requested, or no scope is granted.
             PairingExpired: If it was not decided in time.
+            PairingReplaced: If the app has sent a new request, which has to be decided instead.
             PairingDecided: If it was decided differently.
             LedgerUnavailable: Nothing is decided then.
             LedgerFull: Like LedgerUnavailable.
@@ -80,6 +81,7 @@ class Approvals:
         Raises:
             PairingNotFound: If there is none with this ID.
             PairingExpired: If it was not decided in time.
+            PairingReplaced: If the app has sent a new request, which has to be decided instead.
             PairingDecided: If it was decided differently.
             LedgerUnavailable: If the ledger has not been read yet and cannot be read.
             LedgerFull: Like LedgerUnavailable.
@@ -160,6 +162,11 @@ class Approvals:
             case Delivered() if not approve:
                 raise errors.PairingDecided(
                     "The request was already approved. Revoke the app's access: upstash-helper apps revoke"
+                )
+            case Withdrawn(replaced_by=new) if new:
+                raise errors.PairingReplaced(
+                    "The app has sent a new request, which has replaced this one. Nothing was decided. Check the new"
+                    " one: upstash-helper approvals list"
                 )
             case Withdrawn():
                 raise errors.PairingExpired("The app withdrew its request.")

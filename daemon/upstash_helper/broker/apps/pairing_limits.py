@@ -2,8 +2,12 @@
 Limits of access requests: users stop reading prompts that appear too often.
 
 A prompt is a request that was shown, whatever became of it. Prompts are counted by site (see ``sites``), because a site
-has any number of origins; those of programs by file, and together after a denial, because a program has any number of
-copies. An app that has access is counted on its own, so that others of its site do not shut it out.
+has any number of origins; those of programs by file and claimed name, because all scripts of an interpreter are one
+file, and together after a denial, because a program has any number of copies and names. An app that has access is
+counted on its own, so that others of its site do not shut it out.
+
+An app that asks again replaces its pending request, in the same place. That is limited, too: it changes what the user
+is reading.
 
 Pages and programs have separate places. A place is held until its request would have expired, unless the user approved
 the request: neither withdrawing nor a denial makes room for the next prompt. One place is kept for newcomers, whose
@@ -19,9 +23,11 @@ import msgspec
 from upstash_helper.broker.apps.rate_limits import SlidingWindow, TokenBuckets
 from upstash_helper.broker.errors import PairingPending, TooManyPairings
 from upstash_helper.broker.identity import Identity
-from upstash_helper.broker.ledger import Approved, Delivered, Denied, Withdrawn
+from upstash_helper.broker.ledger import Approved, Delivered, Denied, Waiting, Withdrawn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upstash_helper.broker.ledger import Pairing
     from upstash_helper.broker.ports import Clock
 
@@ -46,7 +52,9 @@ HOUR: Final = 3600.0
 
 MAX_WITHDRAWN: Final = 3
 """Withdrawn requests of one site within ten minutes: each of them was a prompt, too."""
-_WITHDRAWN_SECONDS: Final = 600.0
+MAX_REPLACED: Final = 5
+"""Requests that an app replaces within ten minutes. After that, the pending one stays until it is over."""
+_TEN_MINUTES: Final = 600.0
 
 # How long the last place, when it has become free, is kept for those whose turn it is.
 _TURN_SECONDS: Final = 3.0
@@ -70,15 +78,26 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
     identity: Identity
     site: str
+    name: str = ""
+    """The name that the app gives itself."""
     has_access: bool = False
-    """Whether an app of this identity has access already."""
+    """Whether this app has access already."""
     shares_site: bool = False
     """Whether an app of this site has access."""
 
     @property
+    def app(self) -> str:
+        """
+        Key of the app: its origin, or a program's file and the name that it gives itself. A name is not verified, but
+        a program that makes names up could as well make copies of its file.
+        """
+        # A name is one line, and no warning in the key of an identity begins like this.
+        return f"{self.identity.limits_key}\nname:{self.name}" if self.group == "programs" else self.identity.limits_key
+
+    @property
     def key(self) -> str:
-        """What is counted: an app with access, a program's file, or a site."""
-        return self.identity.limits_key if self.has_access or self.group == "programs" else self.site
+        """What is counted: an app with access, a program under one name, or a site."""
+        return self.app if self.has_access or self.group == "programs" else self.site
 
     @property
     def group(self) -> Group:
@@ -92,14 +111,14 @@ class _Prompt(msgspec.Struct, kw_only=True):
     asker: Asker
     at: float
     is_newcomer: bool
-    state: Literal["shown", "denied", "withdrawn"] = "shown"
+    state: Literal["shown", "denied", "withdrawn", "replaced"] = "shown"
     """A prompt whose request was approved is forgotten: the user wanted it."""
     denied_at: float = 0.0
 
     @property
     def until(self) -> float:
-        """When its place is free."""
-        return self.at + LIFETIME
+        """When its place is free. That of a replaced request has been taken over by the new one."""
+        return self.at if self.state == "replaced" else self.at + LIFETIME
 
 
 class _TurnedAway:
@@ -184,34 +203,45 @@ class PairingRateLimiter:
         if wait > 0:
             raise TooManyPairings("Too many programs are requesting access at the same time.", retry_after=wait)
 
-    def check(self, asker: Asker) -> None:
+    def check(self, asker: Asker, *, may_replace: Callable[[Identity], bool]) -> str:
         """
-        Check whether a request may be shown. Cheap, and counts nothing.
+        Check whether a request may be shown. Cheap, and counts nothing. Return the ID of the pending request of this
+        app that it replaces, or an empty string if none is pending.
+
+        Args:
+            asker: Who requests access.
+            may_replace: Returns whether the sender may replace a request of this app with the given identity.
 
         Raises:
-            PairingPending: If a request of this identity is pending.
+            PairingPending: If a request of this app is pending and may not be replaced.
             TooManyPairings: If a request of its site is pending or was denied, if its site has caused too many prompts
                 or withdrawn too many requests, or if all places are taken.
         """
         now = self._clock.monotonic()
         self._forget(now)
-        self._check_pending(asker, now)
+        pending = self._pending(asker, now)
+        if pending and not (may_replace(self._prompts[pending].asker.identity) and self._can_be_replaced(asker, now)):
+            raise PairingPending(pairing_id=pending, retry_after=self._prompts[pending].until - now)
         wait = self._cooldown_left(asker.key, now)
         if wait > 0:
             raise TooManyPairings("The user has just denied this app's request.", retry_after=wait)
-        wait = _wait(self._times(asker.key, withdrawn=True), limit=MAX_WITHDRAWN, seconds=_WITHDRAWN_SECONDS, now=now)
+        wait = _wait(self._times(asker.key, "withdrawn"), limit=MAX_WITHDRAWN, seconds=_TEN_MINUTES, now=now)
         if wait > 0:
             raise TooManyPairings("This app has withdrawn too many requests.", retry_after=wait)
         wait = self._hour_left(asker, now)
         if wait > 0:
             raise TooManyPairings(_TOO_OFTEN[asker.group], retry_after=wait)
-        if not asker.has_access:
+        if not asker.has_access and not pending:
             self._check_places(asker, now)
+        return pending
 
     def shown(self, pairing: Pairing, asker: Asker) -> None:
-        """Record that a request was shown."""
+        """Record that a request was shown, perhaps in the place of the one that it replaces."""
         now = self._clock.monotonic()
-        self._put(pairing.id, _Prompt(asker=asker, at=now, is_newcomer=self._is_newcomer(asker)))
+        replaces = pairing.decision.replaces if isinstance(pairing.decision, Waiting) else ""
+        old = self._prompts.get(replaces)
+        is_newcomer = self._is_newcomer(asker) if old is None else old.is_newcomer
+        self._put(pairing.id, _Prompt(asker=asker, at=now, is_newcomer=is_newcomer))
         self._turned_away[asker.group].forget(asker.key)
 
     def restore(self, pairing: Pairing) -> None:
@@ -226,6 +256,8 @@ class PairingRateLimiter:
                     self._denials[key] = (self._denials[key][0], self._clock.monotonic())
             case Approved() | Delivered():
                 self.approved(pairing)
+            case Withdrawn(replaced_by=new) if new:
+                self.replaced(pairing)
             case Withdrawn():
                 self.withdrawn(pairing)
             case _:
@@ -258,28 +290,40 @@ class PairingRateLimiter:
         if prompt is not None:
             prompt.state = "withdrawn"
 
+    def replaced(self, pairing: Pairing) -> None:
+        """Record that the app replaced its request by a new one, which has its place now."""
+        prompt = self._prompts.get(pairing.id)
+        if prompt is not None:
+            prompt.state = "replaced"
+
     def approved(self, pairing: Pairing) -> None:
-        """Forget the prompts and denials of an identity, because the user approved its request."""
-        identity = pairing.identity.limits_key
+        """Forget the prompts and denials of an app, because the user approved its request."""
+        asker = self._prompt_of(pairing, at=0.0).asker
         for pairing_id, prompt in tuple(self._prompts.items()):
-            if prompt.asker.identity.limits_key == identity:
+            if prompt.asker.app == asker.app:
                 del self._prompts[pairing_id]
         still_denied = {prompt.asker.key for prompt in self._prompts.values() if prompt.state == "denied"}
-        for key in {identity, self._prompt_of(pairing, at=0.0).asker.key} - still_denied:
+        for key in {asker.app, asker.key} - still_denied:
             self._denials.pop(key, None)
 
     # --- the limits ---------------------------------------------------------------------------------------------------
 
-    def _check_pending(self, asker: Asker, now: float) -> None:
+    def _pending(self, asker: Asker, now: float) -> str:
+        """Return the ID of the app's pending request, or an empty string if there is none."""
+        pending = ""
         for pairing_id, prompt in self._prompts.items():
             if prompt.asker.key != asker.key or prompt.until <= now or prompt.state == "denied":
                 continue
-            if prompt.asker.identity.limits_key != asker.identity.limits_key:
+            if prompt.asker.app != asker.app:
                 raise TooManyPairings(
                     "Another request from this site is waiting for the user.", retry_after=prompt.until - now
                 )
             if prompt.state == "shown":
-                raise PairingPending(pairing_id=pairing_id, retry_after=prompt.until - now)
+                pending = pairing_id
+        return pending
+
+    def _can_be_replaced(self, asker: Asker, now: float) -> bool:
+        return _wait(self._times(asker.key, "replaced"), limit=MAX_REPLACED, seconds=_TEN_MINUTES, now=now) <= 0
 
     def _cooldown_left(self, key: str, now: float) -> float:
         count, at = self._denials.get(key, (0, 0.0))
@@ -340,13 +384,14 @@ class PairingRateLimiter:
     # --- memory -------------------------------------------------------------------------------------------------------
 
     def _prompt_of(self, pairing: Pairing, *, at: float) -> _Prompt:
-        return _Prompt(asker=Asker(identity=pairing.identity, site=pairing.site), at=at, is_newcomer=True)
+        asker = Asker(identity=pairing.identity, site=pairing.site, name=pairing.name)
+        return _Prompt(asker=asker, at=at, is_newcomer=True)
 
-    def _times(self, key: str, *, withdrawn: bool = False) -> list[float]:
+    def _times(self, key: str, state: str | None = None) -> list[float]:
         return [
             prompt.at
             for prompt in self._prompts.values()
-            if prompt.asker.key == key and (not withdrawn or prompt.state == "withdrawn")
+            if prompt.asker.key == key and (state is None or prompt.state == state)
         ]
 
     def _put(self, pairing_id: str, prompt: _Prompt) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from upstash_helper.broker.apps.pairing_limits import HOUR, LIFETIME
 from upstash_helper.broker.errors import PairingDecided
-from upstash_helper.broker.ledger import Approved, Block, Denied, Pairing, Waiting
+from upstash_helper.broker.ledger import Approved, Block, Denied, Pairing, Waiting, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -93,6 +93,7 @@ class PairingQueue:
         if is_ended:
             self._write_later(pairing.id, kept=True)
         self._rate_limiter.restore(pairing)
+        self.replaced(pairing)  # the daemon may have crashed before that was written
 
     def get(self, pairing_id: str) -> Pairing | None:
         """Return a pairing, or None if there is none with this ID."""
@@ -157,6 +158,13 @@ class PairingQueue:
             self._set_deadline(pairing.id, self._clock.monotonic() + lasts)
         self._events.publish("pairing", pairing, owner_only=True)
         self._prune()
+
+    def replaced(self, pairing: Pairing) -> None:
+        """End the request that ``pairing`` replaces, if it is still pending. It takes effect at once."""
+        old = self._by_id.get(pairing.decision.replaces) if isinstance(pairing.decision, Waiting) else None
+        if old is not None and isinstance(old.decision, Waiting):
+            self.end(msgspec.structs.replace(old, decision=Withdrawn(replaced_by=pairing.id)))
+            self._rate_limiter.replaced(old)
 
     def end(self, pairing: Pairing) -> None:
         """Store a pairing that was denied or withdrawn. It takes effect at once, and is written later."""

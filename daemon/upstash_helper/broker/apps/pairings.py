@@ -68,6 +68,8 @@ class Pairings:
         rate_limiter: PairingRateLimiter,
         notifier: Notifier,
         is_sign_in_needed: Callable[[], Awaitable[bool]],
+        is_running: Callable[[int], bool],
+        is_automatic: Callable[[], Awaitable[bool]] | None = None,
         background: Background,
         clock: Clock,
     ) -> None:
@@ -80,6 +82,9 @@ class Pairings:
             rate_limiter: The limits on requests.
             notifier: Notifies the user of requests.
             is_sign_in_needed: Returns whether no account is connected, so that an app needs to start a sign-in.
+            is_running: Returns whether a process has not ended.
+            is_automatic: Returns whether requests are approved without the user, because nothing that they can reach is
+                real. None: never.
             background: Finishes what was started, even if the app disconnects.
             clock: The clock.
         """
@@ -90,6 +95,8 @@ class Pairings:
         self._rate_limiter = rate_limiter
         self._notifier = notifier
         self._is_sign_in_needed = is_sign_in_needed
+        self._is_running = is_running
+        self._is_automatic = is_automatic
         self._background = background
         self._clock = clock
 
@@ -108,6 +115,8 @@ class Pairings:
             LedgerUnavailable: If the ledger cannot be read.
         """
         await self._apps.ready()
+        if await self._needs_nobody():
+            return
         async with self._queue.lock:
             await self._queue.load()
             if identity is None:
@@ -118,16 +127,20 @@ class Pairings:
             asker = self._asker(identity)
             self._refuse_blocked(asker)
             self._rate_limiter.count(asker)
-            self._rate_limiter.check(asker)
+            # Whether the sender may replace a pending request is known once its program is.
+            self._rate_limiter.check(asker, may_replace=lambda _: True)
 
     async def begin(self, request: PairingRequest) -> tuple[Pairing, Secret]:
         """
-        Create an access request. Return the pairing and the poll secret that authenticates its app.
+        Create an access request. Return the pairing and the poll secret that authenticates its app. It replaces a
+        pending request of the same app, if it comes from the same sender (see ``_is_same_sender``). With
+        ``is_automatic``, it is approved already.
 
         Raises:
             InvalidRequest: If the name has no visible character, or no scope is requested.
             AppBlocked: If the user has blocked this identity or its site.
-            PairingPending: If an earlier request of this identity is pending.
+            PairingPending: If an earlier request of this app is pending, and was sent by another process that still
+                runs, or the app has replaced its requests too often.
             TooManyPairings: With the exact ``retry_after``: too many requests or prompts of this site, a recent denial,
                 or no place for another request.
             LedgerUnavailable: If it cannot be recorded.
@@ -152,40 +165,102 @@ class Pairings:
             expires_at=now + LIFETIME,
             decision=Waiting(via_bridge=request.via_bridge),
         )
-        await self._background.finish(self._begin(pairing, connect_if_needed=request.connect_if_needed))
+        begin = self._begin_approved if await self._needs_nobody() else self._begin
+        await self._background.finish(begin(pairing, connect_if_needed=request.connect_if_needed))
         return pairing, secret
+
+    async def _needs_nobody(self) -> bool:
+        return self._is_automatic is not None and await self._is_automatic()
+
+    async def _begin_approved(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
+        """Approve a request with the requested scopes. No limit applies: nobody sees a prompt."""
+        await self._apps.ready()
+        async with self._queue.lock:
+            await self._queue.load()
+            self._refuse_blocked(self._asker(pairing.identity, pairing.name))
+            scopes = pairing.scopes
+            if connect_if_needed and await self._is_sign_in_needed():
+                scopes = ordered((*scopes, "connection:write"))
+            decision = Approved(grant=Grant(scopes=scopes))
+            pairing = msgspec.structs.replace(pairing, scopes=scopes, decision=decision)
+            await self._audit.note_request(pairing.identity, pairing.name, pairing.id, automatic=True)
+            await self._queue.put(pairing, before=None, lasts=LIFETIME)
 
     async def _begin(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
         await self._apps.ready()
         async with self._queue.lock:
             await self._queue.load()
-            asker = self._asker(pairing.identity)
+            asker = self._asker(pairing.identity, pairing.name)
             self._refuse_blocked(asker)
             if asker.group == "programs":  # those of pages were counted before their program was looked up
                 self._rate_limiter.count(asker)
-            self._rate_limiter.check(asker)
+            replaces = self._check(asker)
             # After the limits: this may read the keyring, which may ask the user to unlock it.
             if connect_if_needed and await self._is_sign_in_needed():
                 pairing = msgspec.structs.replace(pairing, scopes=ordered((*pairing.scopes, "connection:write")))
+            pairing = self._replacing(pairing, replaces)
             await self._audit.note_request(pairing.identity, pairing.name, pairing.id)
             await self._queue.put(pairing, before=None, lasts=LIFETIME)
+            self._queue.replaced(pairing)
             self._rate_limiter.shown(pairing, asker)
+            if self._was_denied(replaces):
+                # While this was written, the user denied the request that it replaces, and has not seen this one.
+                self._queue.end(msgspec.structs.replace(pairing, decision=Withdrawn()))
+                self._rate_limiter.withdrawn(pairing)
+                self._check(asker)
+                raise errors.PairingDenied
             if self._queue.is_blocked(asker.identity, site=asker.site):
                 denied = msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time()))
                 self._queue.end(denied)
                 self._rate_limiter.denied(denied)
                 raise errors.AppBlocked
-        self._background.start(self._notify(pairing))
+        if not (isinstance(pairing.decision, Waiting) and pairing.decision.is_repeated):
+            self._background.start(self._notify(pairing))
 
-    def _asker(self, identity: Identity) -> Asker:
+    def _check(self, asker: Asker) -> str:
+        """Check the limits, and return the pending request that a new one replaces."""
+        return self._rate_limiter.check(asker, may_replace=lambda it: self._is_same_sender(it, asker.identity))
+
+    def _is_same_sender(self, earlier: Identity, now: Identity) -> bool:
+        """
+        Return whether the sender of a request is that of an earlier one of the same app, so that it may replace it.
+
+        A program can send any name, and any origin. So a page's request has to come from the same browser, and that of
+        a program from the same process, unless that one has ended: no other script can take the request of a running
+        one away. A process ID that was used again can only keep a request from being replaced.
+        """
+        if now.kind != "native":
+            is_apart = "sandboxed" in now.warnings, "sandboxed" in earlier.warnings
+            return bool(now.program) and now.program == earlier.program and is_apart[0] == is_apart[1]
+        if not now.name or now.key != earlier.key or earlier.pid is None:
+            return False
+        is_same = now.pid == earlier.pid and not now.others  # if several hold the connection, it could be any of them
+        return is_same or not self._is_running(earlier.pid)
+
+    def _replacing(self, pairing: Pairing, replaces: str) -> Pairing:
+        old = self._queue.get(replaces)
+        if old is None or not isinstance(pairing.decision, Waiting) or not isinstance(old.decision, Waiting):
+            return pairing
+        # Not the reason: an app could change it to cause notifications.
+        before = (old.name, old.scopes, old.decision.via_bridge, old.identity.limits_key)
+        now = (pairing.name, pairing.scopes, pairing.decision.via_bridge, pairing.identity.limits_key)
+        decision = msgspec.structs.replace(pairing.decision, replaces=old.id, is_repeated=before == now)
+        return msgspec.structs.replace(pairing, decision=decision)
+
+    def _was_denied(self, pairing_id: str) -> bool:
+        pairing = self._queue.get(pairing_id)
+        return pairing is not None and isinstance(pairing.decision, Denied)
+
+    def _asker(self, identity: Identity, name: str = "") -> Asker:
         site = self._sites.of(identity)
-        approved = [app.identity for app in self._apps.live]
-        return Asker(
-            identity=identity,
-            site=site,
+        asker = Asker(identity=identity, site=site, name=name)
+        approved = self._apps.live
+        same = (it for it in approved if it.identity.key == identity.key)
+        return msgspec.structs.replace(
+            asker,
             # A program that the system cannot identify could be any program.
-            has_access=bool(identity.name) and any(it.key == identity.key for it in approved),
-            shares_site=any(self._sites.of(it) == site for it in approved),
+            has_access=bool(identity.name) and any(asker.group == "pages" or it.name == name for it in same),
+            shares_site=any(self._sites.of(it.identity) == site for it in approved),
         )
 
     def _refuse_blocked(self, asker: Asker) -> None:
@@ -230,6 +305,7 @@ class Pairings:
             PairingUndecided: If the user has not decided.
             PairingDenied: If the user denied the request.
             PairingExpired: If its time is over.
+            PairingReplaced: If the app has sent a new request.
             TokenDelivered: If the token was delivered before.
             LedgerUnavailable: If it cannot be recorded. The token can be fetched later.
             LedgerFull: Like LedgerUnavailable.
@@ -312,6 +388,8 @@ class Pairings:
                 raise errors.TokenDelivered
             case Denied():
                 raise errors.PairingDenied
+            case Withdrawn(replaced_by=new) if new:
+                raise errors.PairingReplaced
             case Withdrawn():
                 raise errors.PairingExpired("The request was withdrawn. Request access again.")
             case _ if self._queue.is_expired(pairing):

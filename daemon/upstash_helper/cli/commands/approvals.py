@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
@@ -33,7 +34,7 @@ from upstash_helper.protocol.literals import Scope
 from upstash_helper.protocol.messages import IDENTITY_KINDS, VIA_BRIDGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -130,6 +131,32 @@ def _not_found(session: Session, text: str | None) -> str:
     )
 
 
+@contextlib.contextmanager
+def _shown_if_replaced(session: Session, pairing: Pairing) -> Iterator[None]:
+    """
+    Show the app's new request if it has replaced ``pairing`` by the time that one is decided.
+
+    Raises:
+        Failure: In that case: the user has not seen the new one.
+    """
+    from upstash_helper.client.errors import PairingReplaced
+
+    try:
+        yield
+    except PairingReplaced as error:
+        new = next((one for one in session.client.pairings() if one.replaces == pairing.id), None)
+        if new is None:  # it was replaced again, decided, or withdrawn
+            raise
+        if interactive():
+            note(_described(new))
+        message = (
+            f"The app has sent a new request, which has replaced the one with the code {pairing.user_code}. Nothing was"
+            f" decided. If the app shows the code {new.user_code} now, and you trust it:"
+            f" {session.command('approvals', 'approve', new.user_code)}"
+        )
+        raise Failure(message, code=error.code) from None
+
+
 def _require_request(request: str | None, *, yes: bool) -> None:
     """Refuse ``--yes`` without a request: it could be another one than the user has seen."""
     if yes and request is None:
@@ -212,7 +239,7 @@ def approve(
         if not _knows_code(pairing, _strong(pairing, chosen, all_databases=all_databases)):
             raise Failure("That is not the code of this request. Nothing was changed.", code="not_confirmed")
 
-    with session.progress(_SAVING):
+    with _shown_if_replaced(session, pairing), session.progress(_SAVING):
         approved = session.client.approve(pairing.id, scopes=chosen, all_databases=all_databases, once=once)
     _show(session, approved, _approved(session, approved))
 
@@ -228,7 +255,7 @@ def deny(session: Session, *, request: str | None) -> None:
     """
     pairing = _find(session, request)
 
-    with session.progress(_SAVING):
+    with _shown_if_replaced(session, pairing), session.progress(_SAVING):
         denied = session.client.deny(pairing.id)
     _show(session, denied, _denied(denied))
     note_if_not_recorded(denied)

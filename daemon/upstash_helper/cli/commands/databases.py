@@ -24,7 +24,7 @@ from upstash_helper.cli.output import (
     say,
     table,
 )
-from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.cli.session import Session, note_if_sandbox, pass_session
 from upstash_helper.client.dotenv import EnvFormat, env_lines
 from upstash_helper.protocol import literals, wire
 
@@ -125,6 +125,7 @@ def list_databases(session: Session, *, refresh: bool) -> None:
     with session.progress("Asking Upstash"):
         found = tuple(session.client.databases(refresh=refresh))
 
+    note_if_sandbox(session)
     if session.json:
         print_json(wire.DatabaseList(databases=found))
     elif found:

@@ -78,10 +78,25 @@ def sandbox() -> None:
     "--env-file", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH",
     help="Write the variables to a .env file, and keep its other lines.",
 )  # fmt: skip
+@click.option(
+    "--auto-approve/--no-auto-approve", default=None,
+    help="Whether to give every app the access that it requests, without asking you. Default: no.",
+)  # fmt: skip
+@click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.option("--reset", "fresh", is_flag=True, help="Delete the sandbox's data first. Asks for confirmation.")
 @yes_option
 @pass_session
-def up(session: Session, *, foreground: bool, shell: str | None, env_file: Path | None, fresh: bool, yes: bool) -> None:
+def up(
+    session: Session,
+    *,
+    foreground: bool,
+    shell: str | None,
+    env_file: Path | None,
+    auto_approve: bool | None,
+    stop_with_parent: bool,
+    fresh: bool,
+    yes: bool,
+) -> None:
     """
     Start a sandbox with a daemon, an account, and a database, and print how to connect.
 
@@ -100,11 +115,15 @@ def up(session: Session, *, foreground: bool, shell: str | None, env_file: Path 
     if foreground:
         from upstash_helper.cli.sandbox.foreground import until_interrupted
 
+        if stop_with_parent:
+            from upstash_helper.system.signals import stop_with_parent as watch_parent
+
+            watch_parent()
         show = partial(_show, session, profile, shell=shell, env_file=env_file)
-        until_interrupted(profile, show=show)
+        until_interrupted(profile, show=show, auto_approve=auto_approve)
         return
     with session.progress("Starting the sandbox"):
-        running = environment.up(profile)
+        running = environment.up(profile, auto_approve=auto_approve)
     _show(session, profile, running, shell=shell, env_file=env_file)
 
 
@@ -177,6 +196,31 @@ def reset(session: Session, *, yes: bool) -> None:
         print_json({"existed": existed})
         return
     click.echo("The sandbox was deleted." if existed else "There is no sandbox.")
+
+
+@sandbox.command("node-helper")
+@click.argument("folder", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".")
+@pass_session
+def node_helper(session: Session, *, folder: Path) -> None:
+    """
+    Write the module for tests in Node, and its types, to a folder.
+
+    upstash-sandbox.mjs has no dependencies. It starts a sandbox that approves every app, and stops it at the end.
+    """
+    from importlib.resources import files
+
+    written = []
+    for name in ("upstash-sandbox.mjs", "upstash-sandbox.d.mts"):
+        target = folder / name
+        try:
+            target.write_bytes(files("upstash_helper.testing").joinpath(name).read_bytes())
+        except OSError as error:
+            raise Failure(f"{target} cannot be written: {error.strerror}.", code="file_unwritable") from error
+        written.append(str(target))
+    if session.json:
+        print_json({"written": written})
+    else:
+        click.echo("\n".join(written))
 
 
 @sandbox.command(

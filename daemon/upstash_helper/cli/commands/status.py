@@ -12,7 +12,7 @@ from upstash_helper.cli.command import command
 from upstash_helper.cli.commands.replacement import show_question
 from upstash_helper.cli.output import key_values, local_time, note, print_json
 from upstash_helper.cli.session import Session, pass_session
-from upstash_helper.protocol.messages import CONNECTION, METHODS, how_to_connect
+from upstash_helper.protocol.messages import AUTO_APPROVE, CONNECTION, METHODS, how_to_connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +94,8 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
         ),
         ("Profile", found.profile),
         *_listening(found.listeners),
+        *_upstream(found),
+        *((("Requests", AUTO_APPROVE),) if found.auto_approve else ()),
         ("Connection", connection_summary(found.connection, with_method=False)),
         *_account_rows(found.connection),
     ]
@@ -112,6 +114,14 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
     if found.log_file:
         rows.append(("Log", found.log_file))
     return rows
+
+
+def _upstream(found: DaemonStatus) -> list[tuple[str, str]]:
+    """Return what the daemon manages, unless it is Upstash."""
+    if found.upstream == "upstash":
+        return []
+    what = "sandbox, a local Upstash" if found.upstream == "sandbox" else "not Upstash"
+    return [("Upstream", f"{what} ({found.api_url})")]
 
 
 def _started_by(found: DaemonStatus) -> str:

@@ -348,7 +348,7 @@ def as_arguments(flags: dict[str, object]) -> list[str]:
     from upstash_helper.cli.daemon.run_flags import SETTING_FLAGS, SETTING_SWITCHES
 
     arguments = [f"{flag.flag}={flags[flag.setting]}" for flag in SETTING_FLAGS if flag.setting in flags]
-    return [*arguments, *(switch.flag for switch in SETTING_SWITCHES if flags.get(switch.setting) is False)]
+    return [*arguments, *(switch.flag for switch in SETTING_SWITCHES if flags.get(switch.setting) is switch.value)]
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

@@ -55,16 +55,20 @@ SETTING_FLAGS: Final = (
 
 
 class SettingSwitch(NamedTuple):
-    """A flag that turns a setting off."""
+    """A flag without a value, which turns a setting off or on."""
 
     flag: str
     setting: str
     help: str
+    value: bool = False
 
 
 SETTING_SWITCHES: Final = (
     SettingSwitch("--no-browser", "open_browser", "Never open the browser; only print addresses."),
     SettingSwitch("--no-notifications", "notifications", "Show no desktop notifications."),
+    SettingSwitch(
+        "--auto-approve", "auto_approve", "Approve every access request at once. Only with a sandbox.", value=True
+    ),
 )
 
 JSON: Final = "--json"
@@ -82,7 +86,7 @@ class ParsedFlags(NamedTuple):
     """The parsed arguments of ``run``, ``start``, or ``restart``."""
 
     settings: dict[str, object]
-    """Values by the setting's name, as they were typed; ``False`` for a switch."""
+    """Values by the setting's name, as they were typed; a switch has its own value."""
     switches: frozenset[str] = frozenset()
     """The other switches that were given."""
 
@@ -124,8 +128,8 @@ def parse_flags(arguments: Sequence[str], *, switches: frozenset[str]) -> Parsed
         RunUsageError: If an argument is unknown, or a value is missing or superfluous.
     """
     settings = {flag.flag: flag.setting for flag in SETTING_FLAGS}
-    off = {switch.flag: switch.setting for switch in SETTING_SWITCHES}
-    known = {*settings, *off, *switches}
+    set_by = {switch.flag: switch for switch in SETTING_SWITCHES}
+    known = {*settings, *set_by, *switches}
     values: dict[str, object] = {}
     given: set[str] = set()
     remaining = iter(arguments)
@@ -138,8 +142,8 @@ def parse_flags(arguments: Sequence[str], *, switches: frozenset[str]) -> Parsed
             continue
         if equals:
             raise RunUsageError(f"Option {name!r} does not take a value.")
-        if name in off:
-            values[off[name]] = False
+        if name in set_by:
+            values[set_by[name].setting] = set_by[name].value
         else:
             given.add(name)
     return ParsedFlags(values, frozenset(given))

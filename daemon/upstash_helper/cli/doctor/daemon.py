@@ -138,6 +138,9 @@ def connection(context: DoctorContext) -> Iterator[CheckResult]:
     """Whether an account is connected, and the credential store works."""
     status = context.daemon().status
     if status is not None:
+        if status.upstream != "upstash":
+            what = "a sandbox, a local Upstash" if status.upstream == "sandbox" else "not Upstash"
+            yield ok("Upstream", f"{what}, at {status.api_url}")
         yield from _connection(context, status)
 
 

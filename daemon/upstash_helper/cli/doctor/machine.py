@@ -94,6 +94,8 @@ def settings(context: DoctorContext) -> Iterator[CheckResult]:
             'Set sign_in = "auto" (and issuer_url, if api_url is not Upstash\'s), or: '
             + context.command("connect", "--api-key"),
         )
+    elif values.credential_store == "file" and values.may_use_sandbox:
+        yield ok(name, f"{detail}; the credential, which may be a sandbox's, is stored in a file")
     elif values.credential_store == "file":
         yield warning(
             name,

@@ -65,16 +65,21 @@ class State:
         return "stopped" if self.upstream is None and self.daemon is None else "incomplete"
 
 
-def up(profile: SandboxProfile) -> Running:
+def up(profile: SandboxProfile, *, auto_approve: bool | None = None) -> Running:
     """
     Start what does not run yet of the sandbox and its daemon, connect an account, and create a database.
+
+    Args:
+        profile: The sandbox's profile.
+        auto_approve: Whether apps get access without the user. A daemon that runs otherwise is restarted. None: as it
+            runs, and not if it does not run.
 
     Raises:
         Failure: If that is not possible.
         SettingsError: If a folder cannot be created or trusted.
     """
     with _turn(profile):
-        return _up(profile)
+        return _up(profile, auto_approve=auto_approve)
 
 
 def state(profile: SandboxProfile) -> State:
@@ -118,32 +123,37 @@ def reset(profile: SandboxProfile) -> bool:
     return True
 
 
-def _up(profile: SandboxProfile) -> Running:
+def _up(profile: SandboxProfile, *, auto_approve: bool | None) -> Running:
     kept = profile.load()
     profile.require_own()
     found = upstream.running(profile.data)
     daemon = _own_daemon(profile)
+    if auto_approve is None:
+        auto_approve = daemon is not None and daemon.auto_approve
+    kept.auto_approve = auto_approve
+    if daemon is not None and daemon.auto_approve != auto_approve:
+        stop_daemon(profile.session)
+        daemon = None
     was_running = found is not None and daemon is not None
     process: subprocess.Popen[bytes] | None = None
     if found is None:
         process = _start_upstream(profile, kept)
-    # At the same time: the daemon asks the sandbox nothing until it has to.
+    if process is not None and auto_approve:
+        # The daemon starts only once it has an answer of the sandbox.
+        found, process = upstream.wait_until_ready(process, profile.data, profile.log), None
     if daemon is None:
+        if found is not None:
+            kept.addresses = _actual(kept, found)
+        # At the same time: otherwise, the daemon asks the sandbox nothing until it has to.
         daemon = _start_daemon(profile, kept)
     if process is not None:
         found = upstream.wait_until_ready(process, profile.data, profile.log)
     assert found is not None  # noqa: S101 - for the type checker: it was running, or was started
-    actual = msgspec.structs.replace(
-        _addresses(kept),
-        auth_url=found.auth_url,
-        issuer_url=found.issuer_url,
-        api_url=found.api_url,
-        rest_url=found.rest_url,
-    )
+    actual = _actual(kept, found)
     if actual != kept.addresses or daemon.api_url != actual.api_url:
         # Another program has taken a port since the last time.
         kept.addresses = actual
-        profile.configure(actual)
+        profile.configure(actual, auto_approve=auto_approve)
         stop_daemon(profile.session)
         daemon = _start_daemon(profile, kept)
     profile.save(kept)
@@ -166,7 +176,7 @@ def _start_upstream(profile: SandboxProfile, kept: Kept) -> subprocess.Popen[byt
     if kept.addresses is None:
         api, issuer, rest = ports.for_sandbox()
         kept.addresses = Addresses(
-            port=ports.for_daemon(),
+            port=ports.for_daemon(auto_approve=kept.auto_approve),
             auth_url=_url(api),
             api_url=_url(api),
             issuer_url=_url(issuer),
@@ -181,7 +191,7 @@ def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
     """Start the daemon, on another port if the last one is taken."""
     addresses, tried = _addresses(kept), set[int]()
     while True:
-        profile.configure(addresses)
+        profile.configure(addresses, auto_approve=kept.auto_approve)
         kept.addresses = addresses
         try:
             return start_daemon(profile.session, {})
@@ -189,7 +199,20 @@ def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
             tried.add(addresses.port)
             if failure.exit_code != exit_codes.PORT_BUSY or len(tried) > _PORT_TRIES:
                 raise
-        addresses = msgspec.structs.replace(addresses, port=ports.for_daemon(avoid=tried))
+        addresses = msgspec.structs.replace(
+            addresses, port=ports.for_daemon(avoid=tried, auto_approve=kept.auto_approve)
+        )
+
+
+def _actual(kept: Kept, found: Upstream) -> Addresses:
+    """Return the addresses with the URLs of the sandbox that runs, which may have other ports than the last one."""
+    return msgspec.structs.replace(
+        _addresses(kept),
+        auth_url=found.auth_url,
+        issuer_url=found.issuer_url,
+        api_url=found.api_url,
+        rest_url=found.rest_url,
+    )
 
 
 def _addresses(kept: Kept) -> Addresses:

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 _POLL_SECONDS: Final = 0.3
 
 
-def until_interrupted(profile: SandboxProfile, *, show: Callable[[Running], None]) -> None:
+def until_interrupted(
+    profile: SandboxProfile, *, show: Callable[[Running], None], auto_approve: bool | None = None
+) -> None:
     """
     Start the sandbox, and stop it on Ctrl-C, SIGTERM, or the end of the terminal, also while it is starting.
 
     Args:
         profile: The sandbox's profile.
         show: Prints the addresses.
+        auto_approve: As for ``environment.up``.
 
     Raises:
         Failure: If it cannot be started, or one of its processes ends.
@@ -38,7 +41,7 @@ def until_interrupted(profile: SandboxProfile, *, show: Callable[[Running], None
     with _interrupted_by_signals():
         with contextlib.suppress(KeyboardInterrupt):
             with profile.session.progress("Starting the sandbox"):
-                running = environment.up(profile)
+                running = environment.up(profile, auto_approve=auto_approve)
             show(running)
             note("Press Ctrl-C to stop.")
             ended = _wait_for_end(running)

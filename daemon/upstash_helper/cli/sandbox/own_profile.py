@@ -38,6 +38,7 @@ _MANAGED: Final = (
     "api_url",
     "rest_url",
     "credential_store",
+    "auto_approve",
 )
 
 
@@ -55,6 +56,7 @@ class Kept(msgspec.Struct, kw_only=True):
     """What is kept in the sandbox's data folder."""
 
     addresses: Addresses | None = None
+    auto_approve: bool = False
     email: str = EMAIL
     password: str = ""
     database_id: str | None = None
@@ -163,21 +165,26 @@ class SandboxProfile:
             pass
         private_files.write(self._kept_file, content)
 
-    def configure(self, addresses: Addresses) -> None:
+    def configure(self, addresses: Addresses, *, auto_approve: bool) -> None:
         """
         Write the daemon's settings, so that it uses the sandbox however it is started.
+
+        Args:
+            addresses: Its port, and the sandbox's URLs.
+            auto_approve: Whether apps get access without being asked about.
 
         Raises:
             Failure: If the user's own lines in the file contradict them.
             SettingsError: If the folder cannot be created.
             OSError: If the file cannot be written.
         """
-        values: dict[str, str | int] = {
+        values: dict[str, str | int | bool] = {
             **msgspec.structs.asdict(addresses),
             "port_policy": "always",
             "sign_in": "open",
             # Without a keyring, this works on servers and in containers, too. The secrets are the sandbox's.
             "credential_store": "file",
+            "auto_approve": auto_approve,
         }
         # JSON's strings are TOML's, too.
         lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]

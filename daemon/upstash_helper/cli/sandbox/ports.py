@@ -23,14 +23,20 @@ _SANDBOX: Final = range(20_000, 26_000)
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
 
-def for_daemon(*, avoid: Iterable[int] = ()) -> int:
+def for_daemon(*, avoid: Iterable[int] = (), auto_approve: bool = False) -> int:
     """
     Return a free port for the daemon.
+
+    Args:
+        avoid: Ports that were found to be taken.
+        auto_approve: Whether it approves every app. Pages that look for the user's helper must not find it then.
 
     Raises:
         Failure: If there is none.
     """
-    return _first_free((PREFERRED, *_DAEMON), set(avoid), both=True)
+    # From a random one, so that the sandboxes of tests that start at the same time rarely choose the same.
+    first = () if auto_approve else (PREFERRED,)
+    return _first_free((*first, *_shuffled(_DAEMON)), set(avoid), both=True)
 
 
 def for_sandbox() -> tuple[int, int, int]:

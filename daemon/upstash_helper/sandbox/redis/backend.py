@@ -68,7 +68,7 @@ def _valkey(folder: Folder, authority: CertificateAuthority, binary: Path) -> Ba
 
     def new_server(database_id: str) -> DatabaseServer:
         server = ValkeyServer(binary=binary, folder=folder.database(database_id), socket=folder.socket(database_id))
-        return GatewayServer(server=server, authority=authority, starts=starts)
+        return GatewayServer(database_id=database_id, server=server, authority=authority, starts=starts)
 
     return Backend("valkey", new_server)
 

@@ -150,6 +150,10 @@ class Databases:
                 return database, "default_ro"
         return None
 
+    def by_id(self, database_id: str) -> Database | None:
+        """Return a database of any owner, or None."""
+        return self._databases.get(database_id)
+
     # --- creating and deleting ---
 
     async def create(self, owner: Owner, new: NewDatabase) -> Database:
@@ -214,10 +218,17 @@ class Databases:
             database.record = msgspec.structs.replace(database.record, **changes)
             self._records.put(database.record)
 
-    async def connect(self, database: Database, role: Role) -> Connection:
-        """Return a new connection to the database's server."""
+    async def connect(self, database: Database, user: Role | User) -> Connection:
+        """
+        Return a new connection to the database's server.
+
+        Raises:
+            WrongPassword: If the server does not accept the user's password.
+        """
         await self._require_listening(database)
-        return await database.server.connect(role)
+        if isinstance(user, User):
+            return await database.server.connect_as(user)
+        return await database.server.connect(user)
 
     async def run(
         self, database: Database, user: Role | User, commands: Commands, source: bytes = NO_ADDRESS
@@ -232,7 +243,9 @@ class Databases:
                 pass
 
     def _new_database(self, record: DatabaseRecord) -> Database:
-        return Database(record, self._new_server(record.id), self._folder.database(record.id))
+        database = Database(record, self._new_server(record.id), self._folder.database(record.id))
+        database.server.dialect.rest_token_of = lambda user: rest_token_of(database.record, user)
+        return database
 
     async def _listen(self, database: Database) -> None:
         record = database.record
@@ -281,6 +294,11 @@ def config_of(record: DatabaseRecord, host: str, port: int) -> ServerConfig:
 def passwords_of(record: DatabaseRecord) -> Passwords:
     """Return the passwords of the two users. As at Upstash, the read-only REST token is the read-only password."""
     return Passwords(default=record.password, read_only=record.read_only_rest_token)
+
+
+def rest_token_of(record: DatabaseRecord, user: bytes) -> bytes | None:
+    """Return the REST token of a user that every database has, or None."""
+    return {b"default": record.rest_token.encode(), b"default_ro": record.read_only_rest_token.encode()}.get(user)
 
 
 def validate_read_regions(primary: str, regions: Sequence[str]) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ NON_WRITING_COMMANDS = frozenset(
         *("subscribe", "psubscribe", "unsubscribe", "punsubscribe"),
     }
 )
+READ_ONLY_DENIED = frozenset({"keys", "scan"})
+"""Commands that only read, but that Upstash does not run with the read-only token."""
 
 
 class FakeredisServer:
@@ -70,7 +72,7 @@ class FakeredisServer:
         self._server: AuthenticatingServer | None = None
         self._thread: threading.Thread | None = None
         self._config: ServerConfig | None = None
-        self.dialect = Dialect()
+        self.dialect = Dialect(functions=False)
         self.monitors = Monitors()
         self._runner = CommandRunner(self)
 
@@ -137,6 +139,10 @@ class FakeredisServer:
     def _user(self, role: Role) -> User:
         passwords = self._running_server.passwords
         return User(role, passwords.default if role == "default" else passwords.read_only)
+
+    async def may_monitor(self, user: bytes) -> bool:  # noqa: ARG002
+        """See ``DatabaseServer``. Not supported: nobody sees the commands that come over TCP."""
+        return False
 
     async def set_passwords(self, passwords: Passwords) -> None:
         """See ``DatabaseServer``."""
@@ -354,6 +360,11 @@ class AuthenticatingSocket(FakeSocket):
             if self._in_transaction:
                 self._transaction_failed = True
             self.put_response(_no_permission(self.role, name))
+        elif name.startswith("json."):
+            # fakeredis would need another package for them.
+            if self._in_transaction:
+                self._transaction_failed = True
+            self.put_response(SimpleError(f"ERR The sandbox does not have '{name}' without Valkey"))
         elif name != "auth":
             self.tcp_server.calls[name] += 1
             super()._process_command(_without_auth(fields) if name == "hello" else fields)
@@ -398,7 +409,9 @@ class AuthenticatingSocket(FakeSocket):
         command = name.partition(" ")[0]
         if command in FORBIDDEN_COMMANDS or command in commands_in("admin"):
             return True
-        return self.role == "default_ro" and command not in commands_in("read") | NON_WRITING_COMMANDS
+        if self.role != "default_ro":
+            return False
+        return command in READ_ONLY_DENIED or command not in commands_in("read") | NON_WRITING_COMMANDS
 
 
 def _no_permission(role: Role | None, name: str) -> SimpleError:

@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from upstash_helper.sandbox.errors import ServerError
+from upstash_helper.sandbox.errors import ServerError, WrongPassword
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_NESTING = 64
@@ -76,7 +76,8 @@ class Connection:
         Connect and authenticate.
 
         Raises:
-            ServerError: If the server does not respond, or rejects the password.
+            WrongPassword: If the server rejects the password.
+            ServerError: If it does not respond.
         """
         try:
             reader, writer = await connect(address)
@@ -85,7 +86,7 @@ class Connection:
         connection = cls(reader, writer)
         if isinstance(await connection.call("AUTH", user, password), ErrorReply):
             await connection.close()
-            raise ServerError("the database's server rejected its own password")
+            raise WrongPassword("the database's server rejected the password")
         return connection
 
     async def __aenter__(self) -> Self:
@@ -135,6 +136,22 @@ class Connection:
         except (OSError, EOFError, ValueError) as error:
             raise ServerError("the database's server closed the connection") from error
         return replies
+
+    async def receive(self) -> Reply:
+        """
+        Return the next reply, for commands that are answered more than once, such as SUBSCRIBE.
+
+        Raises:
+            ServerError: If the connection breaks.
+        """
+        try:
+            return await self._read(MAX_NESTING)
+        except (OSError, EOFError, ValueError) as error:
+            raise ServerError("the database's server closed the connection") from error
+
+    def hang_up(self) -> None:
+        """Close the connection without waiting. A pending ``receive`` raises ``ServerError``."""
+        self._writer.close()
 
     async def close(self) -> None:
         """Close the connection."""

@@ -109,6 +109,9 @@ class DatabaseServer(Protocol):
     async def connect(self, role: Role) -> Connection:
         """Return a new connection, authenticated as one of the users."""
 
+    async def connect_as(self, user: User) -> Connection:
+        """Return a new connection, authenticated as any user."""
+
     async def run(self, user: Role | User, commands: list[list[bytes]], source: bytes = NO_ADDRESS) -> list[Reply]:
         """
         Run commands as clients send them, and return their replies in order.
@@ -121,6 +124,9 @@ class DatabaseServer(Protocol):
             commands: The commands.
             source: The client's address and port, for MONITOR.
         """
+
+    async def may_monitor(self, user: bytes) -> bool:
+        """Return whether a user may use MONITOR."""
 
     async def set_passwords(self, passwords: Passwords) -> None:
         """Replace the passwords and disconnect all clients."""

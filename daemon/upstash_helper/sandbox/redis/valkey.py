@@ -19,12 +19,13 @@ from typing import ClassVar, Literal
 import msgspec
 
 from upstash_helper.sandbox.errors import ServerError
+from upstash_helper.sandbox.redis.dialect import users
 from upstash_helper.sandbox.redis.records import MAX_RECORD_BYTES
 from upstash_helper.sandbox.redis.resp import Connection, ErrorReply
 from upstash_helper.sandbox.redis.servers import Capability, Passwords, Role, ServerConfig
 from upstash_helper.system import open_files, private_files
 
-ADMIN_USER = "sandbox"
+ADMIN_USER = users.ADMINISTRATOR.decode()
 SHUTDOWN_COMMAND_SECONDS = 1.0
 STOP_SECONDS = 2.0
 START_SECONDS = 20.0
@@ -32,11 +33,11 @@ NOTIFICATION_FLAGS = frozenset("KEg$lshzxetdmnA")
 
 # Like Upstash, without administration. MIGRATE could connect to other machines, and SCRIPT DEBUG forks the server.
 ACL_RULES: dict[Role, str] = {
-    "default": "~* &* +@all -@admin +client|kill +client|list +client|unblock +config|get +config|set +monitor -migrate"
-    " -script|debug",
+    "default": "~* &* +@all -@admin +acl|deluser +acl|dryrun +acl|getuser +acl|list +acl|setuser +acl|users"
+    " +client|kill +client|list +client|unblock +config|get +config|set +monitor -migrate -script|debug",
     "default_ro": "~* &* +@read +@connection +@transaction +subscribe +psubscribe +ssubscribe +unsubscribe"
     " +punsubscribe +sunsubscribe +eval_ro +evalsha_ro +fcall_ro +script|load +script|exists +command +info +time +echo"
-    " -@admin",
+    " -@admin -keys -scan",
 }
 
 
@@ -184,8 +185,24 @@ class ValkeyServer:
             f"maxmemory-policy {_eviction_policy(enabled=config.eviction)}",
             f"user {ADMIN_USER} on {_hashed(self._admin_password)} ~* &* +@all",
             *(f"user {role} on {_hashed(passwords[role])} {rules}" for role, rules in ACL_RULES.items()),
+            *self._read_users(),
         ]
         return "\n".join([*lines, ""])
+
+    async def keep_users(self) -> None:
+        """Keep the users that clients have made, for the next start. Passwords are kept as hashes only."""
+        async with await self.connect_as_admin() as admin:
+            lines = await admin.expect("ACL", "LIST")
+        listed = [line for line in lines if isinstance(line, bytes)] if isinstance(lines, list) else []
+        own = [users.quoted(line) + "\n" for line in listed if users.is_listed(line)]
+        private_files.write(self._users, "".join(own).encode())
+        self._configure(self._current)
+
+    def _read_users(self) -> list[str]:
+        try:
+            return open_files.read_bytes(self._users).decode().splitlines()
+        except FileNotFoundError:
+            return []
 
     def keep_notifications(self, flags: bytes) -> None:
         """Keep the flags of keyspace notifications, which a client has set, for the next start."""
@@ -197,6 +214,10 @@ class ValkeyServer:
         except FileNotFoundError:
             return ""
         return flags if set(flags) <= NOTIFICATION_FLAGS else ""
+
+    @property
+    def _users(self) -> Path:
+        return self._folder / "users.acl"
 
     @property
     def _notifications(self) -> Path:

@@ -35,6 +35,7 @@ export {
   MixedContentBlocked,
   PairingDenied,
   PairingExpired,
+  PairingReplaced,
   PermissionDenied,
   PopupBlocked,
   TokenRevoked,

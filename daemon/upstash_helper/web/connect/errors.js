@@ -164,6 +164,17 @@ export class PairingExpired extends UpstashHelperError {
   }
 }
 
+/** `pairing_replaced`: another tab or window of this site has requested access, which replaced the request of this page. */
+export class PairingReplaced extends UpstashHelperError {
+  constructor() {
+    super(
+      "pairing_replaced",
+      "Another tab or window of this app has requested access, which replaced this request.",
+      "Continue there, or connect again here.",
+    );
+  }
+}
+
 /** `app_blocked`: the user blocked requests from this origin. */
 export class Blocked extends UpstashHelperError {
   constructor() {
@@ -246,6 +257,7 @@ export async function errorOf(response) {
   const retryAfter = problem.retry_after ?? null;
   if (response.status === 401) return new TokenRevoked();
   if (BUSY.has(problem.code)) return new HelperBusy(problem, retryAfter);
+  if (problem.code === "pairing_replaced") return new PairingReplaced();
   if (GONE.has(problem.code)) return new PairingExpired();
   if (problem.code === "pairing_denied") return new PairingDenied();
   if (problem.code === "app_blocked") return new Blocked();

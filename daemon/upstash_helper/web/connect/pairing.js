@@ -1,6 +1,14 @@
 /** Requesting access to the account, and waiting for the user's decision. */
 
-import { AnswerLost, ApiError, HelperBusy, HelperNotRunning, PairingDenied, PairingExpired } from "./errors.js";
+import {
+  AnswerLost,
+  ApiError,
+  HelperBusy,
+  HelperNotRunning,
+  PairingDenied,
+  PairingExpired,
+  PairingReplaced,
+} from "./errors.js";
 import { pause } from "./timing.js";
 
 /** @import { Session } from "./session.js" */
@@ -93,7 +101,8 @@ async function start(session, request, signal) {
     }
     if (!(error instanceof HelperBusy) || error.problem.code !== "pairing_pending") throw error;
   }
-  // A page that was reloaded withdraws its request as it goes, and that may still be on its way.
+  // A helper of an earlier version does not let a page replace its own request. A page that was reloaded withdraws its
+  // request as it goes, and that may still be on its way.
   await pause(RETRY_MS, signal);
   return send();
 }
@@ -114,15 +123,16 @@ function isOlder(error) {
  * @param {Date} expiresAt
  * @throws {PairingDenied}
  * @throws {PairingExpired}
+ * @throws {PairingReplaced}
  */
 async function approval(session, path, options, interval, expiresAt) {
-  /** @returns {Promise<{ state: string }>} */
+  /** @returns {Promise<{ state: string, replaced?: boolean }>} */
   const poll = () => session.call("GET", path, options);
   for (;;) {
-    const { state } = await whileAway(poll, options.signal, expiresAt.getTime() + 5_000);
+    const { state, replaced: isReplaced } = await whileAway(poll, options.signal, expiresAt.getTime() + 5_000);
     if (state === "approved") return;
     if (state === "denied") throw new PairingDenied();
-    if (state === "expired") throw new PairingExpired();
+    if (state === "expired") throw isReplaced ? new PairingReplaced() : new PairingExpired();
     await pause(interval * 1000, options.signal);
   }
 }

@@ -20,6 +20,7 @@ const DECIDED_ELSEWHERE = {
   denied: "was denied elsewhere",
   expired: "no longer requests access: the request was withdrawn or has expired",
 };
+const REPLACED = "has asked again: its new request replaces this one, and has another code";
 const NO_LONGER_WAITING = "no longer requests access: the request was decided elsewhere or withdrawn";
 /** The scope that can be granted for all databases. */
 const CREDENTIALS = "databases:credentials";
@@ -99,7 +100,8 @@ export class Approvals {
   }
 
   /** @param {Pairing} pairing */
-  #outcomeOf({ id, state }) {
+  #outcomeOf({ id, state, replaced_by: next }) {
+    if (next) return REPLACED;
     const own = this.#own.get(id);
     return own?.state === state ? own.done : DECIDED_ELSEWHERE[state];
   }

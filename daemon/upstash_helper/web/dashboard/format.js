@@ -91,6 +91,7 @@ const ACTIONS = {
   "database.delete": "Deleted a database",
   "database.reset_password": "Reset a password",
   "pairing.approve": "Approved an app",
+  "pairing.approve_automatically": "Approved automatically",
   "pairing.ask": "Requested access",
   "pairing.block": "Blocked an app",
   "pairing.deny": "Denied an app",

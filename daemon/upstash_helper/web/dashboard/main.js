@@ -19,7 +19,7 @@ import { overview } from "./overview.js";
 import { ReplacementQuestion } from "./replacement.js";
 import { settings } from "./settings.js";
 import { SharedStream } from "./shared_stream.js";
-import { banner, frame, markCurrent, opening, welcome } from "./shell.js";
+import { banner, frame, markCurrent, modeBanner, opening, welcome } from "./shell.js";
 import { askToSignIn, useKey } from "./sign_in.js";
 import { Store } from "./store.js";
 import { notice } from "./ui.js";
@@ -62,12 +62,16 @@ class Dashboard {
   #shown = new AbortController();
   #stopped = new AbortController();
   #title = "";
+  #isSandbox = false;
 
   start() {
     const { signal } = this.#stopped;
     window.addEventListener("hashchange", () => this.#route(true), { signal });
     this.#route(false);
     this.#store.watch(["pairings"], () => this.#showCount(), signal);
+    this.#store.watch(["daemon"], () => this.#showUpstream(), signal);
+    const showMode = () => modeBanner(this.#parts.mode, this.#store.get("daemon").data?.auto_approve === true);
+    this.#store.watch(["daemon"], showMode, signal);
     this.#stream.start();
   }
 
@@ -186,10 +190,19 @@ class Dashboard {
     this.#showTitle();
   }
 
+  /** Show whether this is a sandbox, where nothing is real. */
+  #showUpstream() {
+    const { data: daemon } = this.#store.get("daemon");
+    if (daemon === null) return; // it may come back
+    this.#isSandbox = daemon.upstream === "sandbox";
+    this.#parts.sandbox.hidden = !this.#isSandbox;
+    this.#showTitle();
+  }
+
   /** The number is in the tab's title, too. In a hidden tab, it is the one from when the tab was shown last. */
   #showTitle() {
     const count = this.#approvals.pending.length;
-    document.title = `${count ? `(${count}) ` : ""}${this.#title}`;
+    document.title = `${count ? `(${count}) ` : ""}${this.#title}${this.#isSandbox ? " · Sandbox" : ""}`;
   }
 }
 

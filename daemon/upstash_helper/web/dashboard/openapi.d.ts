@@ -152,8 +152,10 @@ export interface DaemonStatus {
   console_url?: string | null;
   auth_url?: string | null;
   api_url?: string | null;
+  upstream?: "custom" | "sandbox" | "upstash";
   started_by?: "service" | "socket" | "user";
   open_browser?: boolean;
+  auto_approve?: boolean;
   network?: Network | null;
 }
 
@@ -306,6 +308,9 @@ export interface Pairing {
   created_at: string;
   expires_at: string;
   via_bridge?: boolean;
+  replaces?: string | null;
+  repeated?: boolean;
+  replaced_by?: string | null;
 }
 
 export interface PairingList {
@@ -324,6 +329,7 @@ export interface PairingStatus {
   state: "approved" | "denied" | "expired" | "pending";
   user_code: string;
   expires_at: string;
+  replaced?: boolean;
 }
 
 export interface PastedAddress {

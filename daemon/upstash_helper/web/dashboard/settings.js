@@ -28,6 +28,8 @@ const KEYRINGS = {
   unknown: ["Not used yet", "quiet"],
 };
 /** @type {StateTexts} */
+const UPSTREAMS = { upstash: ["Upstash", "quiet"], sandbox: ["Sandbox", "warn"], custom: ["Another server", "warn"] };
+/** @type {StateTexts} */
 const TRAYS = { attached: ["Attached", "ok"], unavailable: ["Not attached", "quiet"] };
 /** @type {StateTexts} */
 const LEDGERS = {
@@ -104,6 +106,7 @@ function draw(place, daemon, error) {
     card("Helper", "plug", [
       ["Version", daemon.version],
       ["Profile", daemon.profile],
+      ["Upstream", state(UPSTREAMS, daemon.upstream ?? "upstash", daemon.api_url ?? "")],
       ["Running since", exact(daemon.started_at)],
       ["Process", String(daemon.pid)],
       ["Log file", daemon.log_file ? withCopy(daemon.log_file) : null],

@@ -18,6 +18,7 @@ import { button, copy, noticeBoard } from "./ui.js";
  */
 
 const OPEN = "upstash-helper open";
+const SANDBOX = ": everything on this page is in a local Upstash on this computer";
 const LOGO = "/web/pages/icon.svg";
 
 /** @param {number} size */
@@ -87,17 +88,19 @@ export function frame(root, views) {
   );
   const parts = {
     banner: h("div", { class: "banner", role: "alert" }),
+    mode: h("div", { class: "banner" }),
     approvals: h("div", { class: "approvals" }),
     section: h("div", { class: "section" }),
+    sandbox: h("span", { class: "sandbox", hidden: true }, "Sandbox", h("span", { class: "unseen" }, SANDBOX)),
     links,
   };
   const navigation = h("nav", { "aria-label": "Sections" }, h("ul", {}, ...links.map((link) => h("li", {}, link))));
-  const brand = h("span", { class: "brand" }, logo(28), h("span", {}, "upstash-helper"));
+  const brand = h("span", { class: "brand" }, logo(28), h("span", { class: "name" }, "upstash-helper"), parts.sandbox);
   fill(
     root,
     h("a", { class: "skip", href: "#main", onclick: skip }, "Skip to the content"),
     h("header", { class: "top" }, h("div", { class: "top-stuck" }, brand, navigation)),
-    h("main", { id: "main", tabindex: "-1" }, parts.banner, parts.approvals, parts.section),
+    h("main", { id: "main", tabindex: "-1" }, parts.banner, parts.mode, parts.approvals, parts.section),
     noticeBoard(),
   );
   return parts;
@@ -107,6 +110,32 @@ export function frame(root, views) {
 function skip(event) {
   event.preventDefault();
   find("#main").focus();
+}
+
+/**
+ * Show whether requests are approved without the user.
+ *
+ * @param {HTMLElement} place
+ * @param {boolean} isAutomatic
+ */
+export function modeBanner(place, isAutomatic) {
+  if (!isAutomatic) fill(place);
+  else if (place.childElementCount === 0) {
+    fill(
+      place,
+      h(
+        "div",
+        { class: "callout warn" },
+        icon("warning"),
+        h(
+          "div",
+          { class: "grow" },
+          h("p", { class: "strong" }, "Requests are approved automatically (sandbox)"),
+          h("p", {}, "Every app gets the access that it requests. This works only as long as a sandbox is connected."),
+        ),
+      ),
+    );
+  }
 }
 
 /**

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused
 
 PERMITTED = frozenset(
-    b"client|kill client|list client|unblock config|get config|set flushall flushdb info keys monitor restore sort"
+    b"acl|deluser acl|dryrun acl|getuser acl|list acl|load acl|log acl|save acl|setuser acl|users"
+    b" client|kill client|list client|unblock config|get config|set flushall flushdb info keys monitor restore sort"
     b" sort_ro swapdb".split()
 )
 

@@ -37,9 +37,17 @@ class Refused(Exception):
 class Dialect:
     """What is known about one database, for the translation of its clients' commands."""
 
-    def __init__(self, *, max_request_bytes: int = MAX_REQUEST_BYTES, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+        functions: bool = True,
+    ) -> None:
         self.max_request_bytes = max_request_bytes
         self.max_record_bytes = max_record_bytes
+        self.functions = functions
+        """Whether the sandbox's functions are loaded into the server (``dialect/functions.py``)."""
         self.restricted: frozenset[bytes] = frozenset()
         """The commands in the server's categories @admin and @dangerous, subcommands as ``config|get``."""
         self.scripts: OrderedDict[bytes, bytes] = OrderedDict()
@@ -49,6 +57,12 @@ class Dialect:
 
         self.after_start: list[Callable[[Connection], Awaitable[None]]] = []
         """Called like ``AFTER_START`` of ``commands``, and after those, for this database only."""
+        self.database_id = ""
+        """Part of the tokens of the database's own users."""
+        self.rest_token_of: Callable[[bytes], bytes | None] = lambda _: None
+        """Returns the REST token of a built-in user."""
+        self.users_changed: Callable[[], None] = lambda: None
+        """Keeps the database's own users for the next start of the server."""
         self.keep_notifications: Callable[[bytes], None] = lambda _: None
         """Keeps the value of ``notify-keyspace-events`` for the next start of the server."""
 

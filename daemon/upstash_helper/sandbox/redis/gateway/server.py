@@ -42,6 +42,7 @@ class GatewayServer:
     def __init__(
         self,
         *,
+        database_id: str,
         server: ValkeyServer,
         authority: CertificateAuthority,
         starts: asyncio.Semaphore,
@@ -49,13 +50,16 @@ class GatewayServer:
     ) -> None:
         """
         Args:
+            database_id: The database.
             server: The server, which listens on its Unix socket only.
             authority: The certificate authority for a database with TLS.
             starts: Limits how many servers start at the same time.
             idle_seconds: How long the server runs without being used.
         """
         self.dialect = Dialect()
+        self.dialect.database_id = database_id
         self.dialect.keep_notifications = server.keep_notifications
+        self.dialect.users_changed = self._users_changed
         self._server = server
         self._authority = authority
         self._starts = starts
@@ -73,6 +77,8 @@ class GatewayServer:
         self._starting: asyncio.Task[None] | None = None
         self.monitors = Monitors()
         self._admin = AdminConnection(server.connect_as_admin)
+        self._keeping: asyncio.Task[None] | None = None
+        self._keep_again = False
         self._runner = CommandRunner(self)
 
     # --- the server ---
@@ -121,6 +127,8 @@ class GatewayServer:
     async def stop(self) -> None:
         """See ``DatabaseServer``."""
         await self._close()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping])
         async with self._change:
             await self._server.stop()
 
@@ -220,7 +228,7 @@ class GatewayServer:
             self._admin.wake()
 
     async def may_monitor(self, user: bytes) -> bool:
-        """Return whether a user may use MONITOR."""
+        """See ``DatabaseServer``."""
         return await self._admin.call("ACL", "DRYRUN", user, "MONITOR") == SimpleString(b"OK")
 
     # --- internal ---
@@ -346,6 +354,23 @@ class GatewayServer:
         await self._stop_listening()
         await self._drop_clients()
         await self._admin.close()
+
+    def _users_changed(self) -> None:
+        """Keep the users, and let idle connections authenticate again: a password may no longer be valid."""
+        self._keep_again = True
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep_users())
+
+    async def _keep_users(self) -> None:
+        try:
+            while self._keep_again:
+                self._keep_again = False
+                await self._runner.close()
+                await self._server.keep_users()
+        except ServerError:
+            return  # the server has stopped
+        finally:
+            self._keeping = None
 
 
 async def _restricted_commands(admin: Connection) -> frozenset[bytes]:

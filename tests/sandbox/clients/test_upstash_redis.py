@@ -1,10 +1,8 @@
-"""Upstash's published client libraries, used unchanged with the sandbox."""
+"""`@upstash/redis` and `upstash-redis`, used unchanged with the sandbox."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,31 +10,10 @@ from upstash_redis import Redis
 from upstash_redis.asyncio import Redis as AsyncRedis
 from upstash_redis.errors import UpstashError
 
-from tests.support.npm import installed_package
+from tests.support.npm import run_program
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sandbox.callers import Caller
-
-SCRIPT = """
-import { Redis } from "@upstash/redis";
-const redis = new Redis({ url: process.env.URL, token: process.env.TOKEN });
-const out = {};
-out.set = await redis.set("name", "Ada", { ex: 100 });
-out.get = await redis.get("name");
-await redis.set("object", { born: 1815, tags: ["é", "math"] });
-out.object = await redis.get("object");
-await redis.hset("hash", { a: 1, b: "two" });
-out.hash = await redis.hgetall("hash");
-out.pipeline = await redis.pipeline().incr("n").incr("n").get("none").exec();
-out.multi = await redis.multi().set("m", "1").incrby("m", 41).exec();
-out.scan = (await redis.scan(0, { count: 100 }))[1].sort();
-const reader = new Redis({ url: process.env.URL, token: process.env.READ_ONLY });
-out.reads = await reader.get("name");
-try { await reader.set("name", "Eve"); } catch (error) { out.denied = error.message; }
-console.log(JSON.stringify(out));
-"""
 
 
 async def test_upstash_redis_for_python(caller: Caller) -> None:
@@ -81,42 +58,32 @@ async def test_upstash_redis_for_python_without_asyncio(caller: Caller) -> None:
     assert await asyncio.to_thread(work) == "Ada"
 
 
-async def test_upstash_redis_for_javascript(caller: Caller, tmp_path: Path) -> None:
+async def test_upstash_redis_for_javascript(variables: dict[str, str]) -> None:
     """
-    `@upstash/redis` from npm can set, read, pipeline, and run transactions, also with objects.
+    `@upstash/redis` from npm can read and write, pipeline, run scripts and transactions, and subscribe, with objects.
     """
-    modules = await installed_package()
-    database = await caller.create()
-    (tmp_path / "node_modules").symlink_to(modules)
-    (tmp_path / "job.mjs").write_text(SCRIPT)
+    results = await run_program("upstash_redis", **variables)
 
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        "job.mjs",
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "URL": caller.sandbox.rest_url,
-            "TOKEN": database["rest_token"],
-            "READ_ONLY": database["read_only_rest_token"],
-            "UPSTASH_DISABLE_TELEMETRY": "1",
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-
-    assert process.returncode == 0, err.decode()
-    results = json.loads(out)
-    denied = results.pop("denied")
     assert {
         "set": "OK",
         "get": "Ada",
         "object": {"born": 1815, "tags": ["é", "math"]},
         "hash": {"a": 1, "b": "two"},
+        "scores": ["a", 1, "b", 2.5],
         "pipeline": [1, 2, None],
+        "failing": [3, "WRONGTYPE"],
         "multi": ["OK", 42],
-        "scan": ["hash", "m", "n", "name", "object"],
+        "scan": ["hash", "m", "n", "name", "object", "scores"],
+        "script": ["key", "argument"],
+        "stream": {"1-1": {"field": "value"}},
+        "error": "WRONGTYPE",
+        "autoPipelining": [[1, 2, 3], 1],
+        "plain": '{"born":1815,"tags":["é","math"]}',
+        "receivers": 2,
+        "messages": [
+            {"channel": "news", "message": {"title": "Emma"}},
+            {"channel": "news", "message": {"title": "Emma"}, "pattern": "new*"},
+        ],
         "reads": "Ada",
+        "denied": True,
     } == results
-    assert "NOPERM" in denied

@@ -1,0 +1,27 @@
+"""The texts of Redis and Upstash for errors that Valkey and fakeredis word differently. Clients match these texts."""
+
+from __future__ import annotations
+
+import re
+
+from upstash_helper.sandbox.redis.resp import ErrorReply
+
+NO_SCRIPT = b"NOSCRIPT No matching script. Please use EVAL."
+RECORD_TOO_LARGE = (
+    b"ERR max single record size exceeded. "
+    b"See https://upstash.com/docs/redis/troubleshooting/max_record_size_exceeded for details"
+)
+
+_NO_PERMISSION = re.compile(rb"NOPERM User \S* has no permissions to run ", re.DOTALL)
+
+
+def as_upstash(error: ErrorReply) -> ErrorReply:
+    """Return a server's error in Upstash's words."""
+    text = error.text
+    if text.startswith(b"NOSCRIPT "):
+        return ErrorReply(NO_SCRIPT)
+    if text.startswith(b"NOPERM "):
+        return ErrorReply(_NO_PERMISSION.sub(b"NOPERM this user has no permissions to run ", text, count=1))
+    if text.startswith(b"ERR string exceeds maximum allowed size"):
+        return ErrorReply(RECORD_TOO_LARGE)
+    return error

@@ -1,0 +1,74 @@
+"""Which database a request is for, and as which user: both follow from its REST token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from upstash_helper.sandbox.errors import RequestError
+from upstash_helper.sandbox.redis.databases import Database, Databases
+from upstash_helper.sandbox.redis.dialect.tokens import parse_token
+from upstash_helper.sandbox.redis.servers import Role, User
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+# Upstash's text, which clients match.
+UNAUTHORIZED = (
+    "WRONGPASS invalid or missing auth token. "
+    "See https://docs.upstash.com/redis/troubleshooting/http_unauthorized for details."
+)
+
+
+class Access(msgspec.Struct, frozen=True):
+    """A database, and the user that a request acts as."""
+
+    database: Database
+    user: Role | User
+
+    @property
+    def user_name(self) -> bytes:
+        """The name of the user."""
+        return (self.user.name if isinstance(self.user, User) else self.user).encode()
+
+
+def authenticate(request: web.Request, databases: Databases) -> Access:
+    """
+    Return what the request's token gives access to.
+
+    As at Upstash, ``_token`` in the query takes precedence, and the header may omit ``Bearer``.
+
+    Raises:
+        RequestError: With 401, if the token is missing or invalid. Whether that of an own user is, shows its use.
+    """
+    token = request.query.get("_token") or _token_of(request.headers.get("Authorization", ""))
+    if token and (found := databases.by_token(token)):
+        return Access(*found)
+    if token and (access := _of_own_user(token, databases)):
+        return access
+    raise unauthorized()
+
+
+def unauthorized() -> RequestError:
+    """Return the error for a token that is missing or invalid."""
+    return RequestError(401, UNAUTHORIZED)
+
+
+def _of_own_user(token: str, databases: Databases) -> Access | None:
+    """Return the access of a user that the database's owner has made, if the token has this form."""
+    content = parse_token(token.encode("utf-8", "surrogatepass"))
+    database = databases.by_id(content.database_id) if content else None
+    if content is None or database is None:
+        return None
+    try:
+        name = content.user.decode()
+    except UnicodeDecodeError:
+        return None
+    # The server decides whether the token is valid, when it is used to connect.
+    return Access(database, User(name, token))
+
+
+def _token_of(authorization: str) -> str:
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else authorization.strip()
