@@ -73,6 +73,7 @@ CHANGES: list[tuple[str, tuple[Any, ...], Any, str | None]] = [
     ('{"a":1}', ("SET", "d", "$", "2", "NX"), None, None),
     ('{"a":1}', ("SET", "d", "$", "2", "XX"), "OK", "2"),
     ('{"a":1}', ("SET", "d", "$", "2", "YY"), Error("ERR syntax error"), None),
+    ('{"a":1}', ("SET", "d", "$", "2", ""), Error("ERR syntax error"), None),
     (
         '{"a":1}',
         ("SET", "d", "$", "{"),
