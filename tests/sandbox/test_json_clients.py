@@ -310,6 +310,35 @@ async def test_rest_api_has_json(caller: Caller, database: dict[str, Any]) -> No
     assert '{"a":2}' == await caller.run(database, "JSON.GET", "k")
 
 
+async def test_users_of_the_database_have_json(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    A user that clients have made may use the commands if it may read, or read and write. ACL does not show how.
+    """
+    await caller.run(database, "JSON.SET", "k", "$", "[1]")
+    token = await caller.run(database, "ACL", "GENTOKEN", "bob")
+    await caller.run(database, "ACL", "SETUSER", "bob", "on", f">{token}", "~*", "+@read", "+@connection")
+    connecting: Any = redis.Redis(
+        host=database["endpoint"], port=database["port"], username="bob", password=token, protocol=2
+    )
+    async with connecting as bob:
+        read = await bob.execute_command("JSON.GET", "k"), await bob.execute_command("TYPE", "k")
+        with pytest.raises(NoPermissionError, match=r"'json\.set'"):
+            await bob.execute_command("JSON.SET", "k", "$", "2")
+        await caller.run(database, "ACL", "SETUSER", "bob", "+@write")
+        written = await bob.execute_command("JSON.SET", "k", "$", "2")
+        await caller.run(database, "ACL", "SETUSER", "bob", "-@all", "+get")
+        with pytest.raises(NoPermissionError, match=r"'json\.get'"):
+            await bob.execute_command("JSON.GET", "k")
+        with pytest.raises(NoPermissionError, match="'type'"):
+            await bob.execute_command("TYPE", "k")
+
+    shown = json.dumps([await caller.run(database, "ACL", "LIST"), await caller.run(database, "ACL", "GETUSER", "bob")])
+    assert ((b"[1]", b"json"), b"OK") == (read, written)
+    assert "+get" in shown
+    assert "upstash_helper" not in shown
+    assert "fcall" not in shown
+
+
 async def test_functions_of_clients_work(caller: Caller, database: dict[str, Any]) -> None:
     """
     Clients load, list, call, and flush functions of their own, and JSON commands work afterwards.
