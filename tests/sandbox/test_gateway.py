@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,9 +17,10 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from tests.sandbox.callers import Caller
 from tests.sandbox.gateway_clients import Raw, client_of, encode, until_true
+from upstash_helper.sandbox.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tests.support.sandbox import Sandbox
 
@@ -513,3 +516,88 @@ def kill_server(sandbox: Sandbox, database: dict[str, Any]) -> None:
     (server,) = (it for it in servers_of(sandbox) if database["database_id"] in " ".join(it.cmdline()))
     server.kill()
     psutil.wait_procs([server], timeout=10)
+
+
+# --- comparison with the server itself --------------------------------------------------------------------------------
+
+
+def random_commands(chance: random.Random, count: int) -> list[list[bytes]]:
+    """Return commands of all kinds, with transactions, errors, and commands whose replies the gateway looks at."""
+    kinds: list[Callable[[], list[bytes]]] = [
+        lambda: [b"SET", key(), value()],
+        lambda: [b"GET", key()],
+        lambda: [b"MGET", key(), key()],
+        lambda: [b"RPUSH", key(), value(), value()],
+        lambda: [b"LRANGE", key(), b"0", b"-1"],
+        lambda: [b"DEL", key()],
+        lambda: [b"HSET", key(), b"f", value()],
+        lambda: [b"HGETALL", key()],
+        lambda: [b"ECHO", value()],
+        lambda: [b"nonsense", value()],
+        lambda: [b"GET"],
+        lambda: [b"MULTI"],
+        lambda: [b"EXEC"],
+        lambda: [b"EXEC"],
+        lambda: [b"DISCARD"],
+        lambda: [b"WATCH", key()],
+        lambda: [b"CONFIG", b"SET", b"notify-keyspace-events", chance.choice((b"KEA", b"", b"nonsense"))],
+        lambda: [b"config", b"get", b"Notify-Keyspace-Events"],
+        lambda: [b"BLPOP", key(), b"0.001"],
+        lambda: [b"EVAL", b"return {1, 'a', {KEYS[1]}, false}", b"1", key()],
+        lambda: [b"EVAL", b"return redis.error_reply('MY error')", b"0"],
+        lambda: [b"SCRIPT", b"EXISTS", b"0" * 40],
+        lambda: [b"CLIENT", b"REPLY", b"SKIP"],
+        lambda: [b"CLIENT", b"SETNAME", b"x"],
+        lambda: [b"SETRANGE", key(), b"5", value()],
+    ]
+
+    def key() -> bytes:
+        return chance.choice((b"a", b"b", b"c"))
+
+    def value() -> bytes:
+        return chance.choice(
+            (b"", b"1", b"\r\n-ERR x\r\n", b"-ERR unknown command '", b"y" * 5000, b"*1\r\n$4\r\nPING\r\n")
+        )
+
+    return [chance.choice(kinds)() for _ in range(count)]
+
+
+async def replies_to(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pieces: list[bytes]) -> bytes:
+    """Send the pieces of a stream, and return all that is received until the end of the connection."""
+    received = asyncio.create_task(reader.read())
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+    async with asyncio.timeout(60):
+        data = await received
+    writer.close()
+    return data
+
+
+@pytest.mark.parametrize("protocol", [b"2", b"3"])
+@pytest.mark.parametrize("seed", range(4))
+async def test_replies_are_the_servers_own(sandbox: Sandbox, caller: Caller, seed: int, protocol: bytes) -> None:
+    """
+    Whatever a client sends, however it is cut into pieces, it gets the same bytes as from the server itself.
+    """
+    chance = random.Random(seed)
+    databases = [await caller.create(), await caller.create()]
+    await caller.run(databases[1], "PING")
+    commands = [encode(*command) for command in random_commands(chance, 400)]
+    stream = b"".join(commands) + encode("CLIENT", "REPLY", "ON") + encode("QUIT")
+
+    async def ask(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], password: str) -> bytes:
+        start = encode("AUTH", password) + encode("HELLO", protocol)
+        pieces = [start, *(stream[at : at + 777] for at in range(0, len(stream), 777))]
+        return await replies_to(*connection, pieces)
+
+    through = await ask(await asyncio.open_connection("127.0.0.1", databases[0]["port"]), databases[0]["password"])
+    socket = Folder(sandbox.data).socket(databases[1]["database_id"])
+    direct = await ask(await asyncio.open_unix_connection(socket), databases[1]["password"])
+
+    assert without_id(direct) == without_id(through)
+
+
+def without_id(replies: bytes) -> bytes:
+    """Return replies without the client's ID in the reply to HELLO."""
+    return re.sub(rb"(\$2\r\nid\r\n):\d+", rb"\1", replies, count=1)

@@ -394,14 +394,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _changes_replies(self, arguments: list[bytes], output: list[bytes]) -> bool:
         """Handle CLIENT REPLY. Return False if it is another command."""
-        if len(arguments) != 3 or arguments[1].lower() != b"reply":
-            return False
+        if self._transaction or len(arguments) != 3 or arguments[1].lower() != b"reply":
+            return False  # in a transaction, the server refuses it
         mode = arguments[2].lower()
         if mode not in {b"on", b"off", b"skip"}:
             return False
-        if self._transaction:
-            self._refuse(b"ERR CLIENT REPLY is not available in a transaction", output)
-            return True
         self._silent = mode == b"off"
         self._skips_next = mode == b"skip"
         output.append(encode_command(*arguments))

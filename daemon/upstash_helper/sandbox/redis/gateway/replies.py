@@ -57,6 +57,19 @@ class ReplyScanner:
         return -1 if missing else position - start
 
 
+def array_items(raw: bytes) -> list[bytes] | None:
+    """Return the items of a complete reply that is an array, each as it is in the stream; None if it is not one."""
+    if not raw.startswith(b"*") or raw.startswith(b"*-"):
+        return None
+    position = raw.index(b"\r\n") + 2
+    items = []
+    while position < len(raw):
+        size = ReplyScanner().scan(raw, position)
+        items.append(raw[position : position + size])
+        position += size
+    return items
+
+
 def is_push(raw: bytes) -> bool:
     """Return whether these bytes begin with a message that is no reply (RESP3)."""
     return raw[:1] == b">"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from upstash_helper.sandbox.redis.gateway.expectations import Expectation, Marker, NextReply
-from upstash_helper.sandbox.redis.gateway.replies import Unparsed, encode, parse_reply
+from upstash_helper.sandbox.redis.gateway.replies import Unparsed, array_items, encode, parse_reply
 from upstash_helper.sandbox.redis.resp import Reply
 
 Convert = Callable[[Reply], Reply]
@@ -55,14 +55,14 @@ class Transaction:
         """Return the expectation about the reply to EXEC."""
 
         def handle(raw: bytes) -> bytes:
-            replies = parse_reply(raw)
-            if not isinstance(replies, list) or len(replies) != len(self._converters):
-                return raw
+            replies = array_items(raw)
+            if replies is None or len(replies) != len(self._converters):
+                return raw  # the transaction has failed
             changed = [
-                convert(reply) if convert and not isinstance(reply, Unparsed) else reply
+                converted(reply, convert, protocol()) if convert else reply
                 for reply, convert in zip(replies, self._converters, strict=True)
             ]
-            return encode(changed, protocol())
+            return b"*%d\r\n" % len(changed) + b"".join(changed)
 
         return NextReply(handle)
 
@@ -76,4 +76,7 @@ class Transaction:
 def converted(raw: bytes, convert: Convert, protocol: int) -> bytes:
     """Return a converted reply. One of a type that only RESP3 has is passed on."""
     reply = parse_reply(raw)
-    return raw if isinstance(reply, Unparsed) else encode(convert(reply), protocol)
+    if isinstance(reply, Unparsed):
+        return raw
+    changed = convert(reply)
+    return raw if changed is reply else encode(changed, protocol)
