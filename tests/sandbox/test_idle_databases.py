@@ -50,6 +50,7 @@ async def server(tmp_path: Path, config: ServerConfig) -> AsyncIterator[GatewayS
     folder = Folder(tmp_path / "data")
     valkey = ValkeyServer(binary=find_valkey(), folder=folder.database("idle"), socket=folder.socket("idle"))
     server = GatewayServer(
+        database_id="idle",
         server=valkey,
         authority=CertificateAuthority(folder, CONFIG.host),
         starts=asyncio.Semaphore(1),
