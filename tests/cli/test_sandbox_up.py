@@ -370,6 +370,22 @@ async def test_up_repairs_what_was_killed(place: Place, name: str) -> None:
     assert ("repaired", "repaired") == write_and_read(after, "repaired")
 
 
+async def test_damaged_file_can_be_reset(place: Place) -> None:
+    """
+    If the file with the account is damaged, the error has the command that helps, and that command works.
+    """
+    await place.up()
+    (place.data / "account.json").write_text("{", encoding="utf-8")
+
+    damaged = await place.run("sandbox", "up")
+    done = await place.run("sandbox", "reset", "--yes")
+    after = await place.up()
+
+    assert exit_codes.FAILURE == damaged.code
+    assert "account.json is damaged. To start with an empty sandbox: upstash-helper sandbox reset" in damaged.err
+    assert (0, False) == (done.code, after["already_running"])
+
+
 async def test_taken_ports_are_left_to_their_programs(place: Place) -> None:
     """
     If other programs have taken the ports while the sandbox was stopped, it uses others, and keeps its data.
