@@ -133,9 +133,11 @@ def test_setup_of_a_test_run_sets_the_variables(project: Path) -> None:
 
 def test_sandbox_stops_with_a_program_that_forgets_it(project: Path) -> None:
     """The program ends as if there were no sandbox, and nothing runs a moment later."""
-    home = run(project, FORGETS, program())
+    home = Path(run(project, FORGETS, program()))
 
-    until(lambda: not (Path(home) / "state/profiles/sandbox/sandbox/running.json").exists(), seconds=SECONDS)
+    running = home / "state/profiles/sandbox/sandbox/running.json"
+    until(lambda: not running.exists(), seconds=SECONDS)
+    assert running.parent.is_dir()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: SIGKILL")
