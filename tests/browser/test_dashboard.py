@@ -77,6 +77,25 @@ async def test_link_can_name_a_section(world: World, page: Page, section: str, t
     assert f"{world.pages}/{left}" == page.url
 
 
+async def test_every_section_shows_that_it_is_a_sandbox(world: World, page: Page) -> None:
+    """The badge, the tab's title, and the settings show it. At Upstash, there is no badge."""
+    await open_dashboard(world, page)
+    badge = page.get_by_role("banner").get_by_text("Sandbox", exact=False).first
+    await expect(badge).to_be_visible()
+    await expect(page).to_have_title("Overview · upstash-helper · Sandbox")
+    await go_to(page, "Settings")
+    await expect(badge).to_have_text("Sandbox: everything on this page is in a local Upstash on this computer")
+    await expect(page.get_by_role("main").get_by_text("Sandbox", exact=True)).to_be_visible()
+
+    async def as_upstash(route: Route) -> None:
+        await route.fulfill(json={**(await world.get("/v1/daemon")).json, "upstream": "upstash"})
+
+    await page.route("**/v1/daemon", as_upstash)
+    await page.get_by_role("button", name="Refresh").click()
+    await expect(badge).to_be_hidden()
+    await expect(page).to_have_title("Settings · upstash-helper")
+
+
 async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
     """The settings show whether a tray icon is attached, and how to start it if not."""
     await open_dashboard(world, page, "Settings")

@@ -238,6 +238,38 @@ async def test_env_file_of_a_real_database_is_not_changed(place: Place, tmp_path
     assert "\nREDIS_URL=rediss://example.upstash.io:6379\n" == file.read_text(encoding="utf-8")
 
 
+# --- without a person -------------------------------------------------------------------------------------------------
+
+
+async def test_auto_approve_is_off_unless_it_is_asked_for(place: Place) -> None:
+    """
+    --auto-approve restarts the daemon with it. Another `up` leaves it as it is, and --no-auto-approve turns it off.
+    """
+    found = []
+    for options in ((), ("--auto-approve",), (), ("--no-auto-approve",)):
+        up = await place.up(*options)
+        status = await place.run("--profile", "sandbox", "status", "--json")
+        shown = (await place.run("--profile", "sandbox", "status")).out
+        found.append((status.json["auto_approve"], "approved automatically (sandbox)" in shown, up["already_running"]))
+
+    assert [(False, False), (True, True), (True, True), (False, False)] == [it[:2] for it in found]
+    assert [False, True, False] == [it[2] for it in found[1:]]
+
+
+async def test_auto_approve_starts_with_the_sandbox(place: Place) -> None:
+    """
+    The daemon is started once the sandbox answers, and not on a port where pages look for the user's helper.
+    """
+    await place.run("sandbox", "down")
+
+    up = await place.up("--auto-approve")
+
+    status = await place.run("--profile", "sandbox", "status", "--json")
+    assert (True, "sandbox") == (status.json["auto_approve"], status.json["upstream"])
+    assert not up["daemon"]["base_url"].endswith((":3000", ":26300", ":26301", ":26302"))
+    await place.up("--no-auto-approve")
+
+
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
@@ -368,6 +400,22 @@ async def test_up_repairs_what_was_killed(place: Place, name: str) -> None:
     assert before[other]["pid"] == after[other]["pid"]
     assert before["database"] == after["database"]
     assert ("repaired", "repaired") == write_and_read(after, "repaired")
+
+
+async def test_damaged_file_can_be_reset(place: Place) -> None:
+    """
+    If the file with the account is damaged, the error has the command that helps, and that command works.
+    """
+    await place.up()
+    (place.data / "account.json").write_text("{", encoding="utf-8")
+
+    damaged = await place.run("sandbox", "up")
+    done = await place.run("sandbox", "reset", "--yes")
+    after = await place.up()
+
+    assert exit_codes.FAILURE == damaged.code
+    assert "account.json is damaged. To start with an empty sandbox: upstash-helper sandbox reset" in damaged.err
+    assert (0, False) == (done.code, after["already_running"])
 
 
 async def test_taken_ports_are_left_to_their_programs(place: Place) -> None:

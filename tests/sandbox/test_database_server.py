@@ -178,7 +178,7 @@ async def test_admin_commands_are_denied(server: DatabaseServer, config: ServerC
     await server.start(config)
 
     async with client(config) as owner:
-        for command in ("CONFIG GET *", "SHUTDOWN NOSAVE", "REPLICAOF 127.0.0.1 1", "ACL LIST", "MIGRATE h 1 k 0 1"):
+        for command in ("CONFIG GET *", "SHUTDOWN NOSAVE", "REPLICAOF 127.0.0.1 1", "ACL LOG 1 2", "MIGRATE h 1 k 0 1"):
             with pytest.raises(NoPermissionError):
                 await owner.execute_command(*command.split())  # type: ignore[no-untyped-call]
 

@@ -13,6 +13,7 @@ from upstash_redis.asyncio import Redis as UpstashRedis
 from upstash_redis.errors import UpstashError
 
 from tests.support.npm import run_with_client
+from upstash_helper.sandbox.redis.backend import find_valkey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,11 @@ DOCUMENT: dict[str, Any] = {
 
 @pytest.fixture
 async def database(caller: Caller) -> dict[str, Any]:
-    """A new database."""
+    """A new database, on Valkey."""
+    try:
+        find_valkey()
+    except LookupError as reason:
+        pytest.skip(f"platform: {reason}")
     return await caller.create()
 
 
@@ -303,6 +308,59 @@ async def test_rest_api_has_json(caller: Caller, database: dict[str, Any]) -> No
     assert [{"result": "[2]"}, {"error": "ERR expecting value at line 1 column 1"}] == together.json
     assert 400 == aborted.status
     assert '{"a":2}' == await caller.run(database, "JSON.GET", "k")
+
+
+async def test_users_of_the_database_have_json(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    A user that clients have made may use the commands if it may read, or read and write. ACL does not show how.
+    """
+    await caller.run(database, "JSON.SET", "k", "$", "[1]")
+    token = await caller.run(database, "ACL", "GENTOKEN", "bob")
+    await caller.run(database, "ACL", "SETUSER", "bob", "on", f">{token}", "~*", "+@read", "+@connection")
+    connecting: Any = redis.Redis(
+        host=database["endpoint"], port=database["port"], username="bob", password=token, protocol=2
+    )
+    async with connecting as bob:
+        read = await bob.execute_command("JSON.GET", "k"), await bob.execute_command("TYPE", "k")
+        with pytest.raises(NoPermissionError, match=r"'json\.set'"):
+            await bob.execute_command("JSON.SET", "k", "$", "2")
+        await caller.run(database, "ACL", "SETUSER", "bob", "+@write")
+        written = await bob.execute_command("JSON.SET", "k", "$", "2")
+        await caller.run(database, "ACL", "SETUSER", "bob", "-@all", "+get")
+        with pytest.raises(NoPermissionError, match=r"'json\.get'"):
+            await bob.execute_command("JSON.GET", "k")
+        with pytest.raises(NoPermissionError, match="'type'"):
+            await bob.execute_command("TYPE", "k")
+
+    shown = json.dumps([await caller.run(database, "ACL", "LIST"), await caller.run(database, "ACL", "GETUSER", "bob")])
+    assert ((b"[1]", b"json"), b"OK") == (read, written)
+    assert "+get" in shown
+    assert "upstash_helper" not in shown
+    assert "fcall" not in shown
+
+
+async def test_functions_of_clients_work(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    Clients load, list, call, and flush functions of their own, and JSON commands work afterwards.
+    """
+    code = "#!lua name=mine\nserver.register_function('twice', function(keys, args) return args[1] * 2 end)"
+
+    results = [
+        await caller.run(database, *command)
+        for command in (
+            ("FUNCTION", "LOAD", code),
+            ("FCALL", "twice", 0, 21),
+            ("FUNCTION", "LIST", "LIBRARYNAME", "*"),
+            ("FUNCTION", "FLUSH"),
+            ("FUNCTION", "LIST"),
+            ("JSON.SET", "k", "$", "1"),
+            ("BITOP", "ONE", "d", "missing"),
+        )
+    ]
+
+    loaded, called, listed, *rest = results
+    assert ("mine", 42, ["mine"]) == (loaded, called, [library[1] for library in listed])
+    assert ["OK", [], "OK", 0] == rest
 
 
 async def test_parallel_changes_are_not_lost(caller: Caller, database: dict[str, Any]) -> None:

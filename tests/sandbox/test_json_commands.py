@@ -73,6 +73,7 @@ CHANGES: list[tuple[str, tuple[Any, ...], Any, str | None]] = [
     ('{"a":1}', ("SET", "d", "$", "2", "NX"), None, None),
     ('{"a":1}', ("SET", "d", "$", "2", "XX"), "OK", "2"),
     ('{"a":1}', ("SET", "d", "$", "2", "YY"), Error("ERR syntax error"), None),
+    ('{"a":1}', ("SET", "d", "$", "2", ""), Error("ERR syntax error"), None),
     (
         '{"a":1}',
         ("SET", "d", "$", "{"),
@@ -582,6 +583,18 @@ async def test_read_only_user_can_read_but_not_write(json: JsonClient, json_serv
     assert {
         name: Error(f"NOPERM User default_ro has no permissions to run the '{name.lower()}' command") for name in denied
     } == denied
+
+
+async def test_read_only_user_cannot_scan_for_documents(json_server: DatabaseServer) -> None:
+    """
+    The read-only user may not run SCAN, as at Upstash, and therefore not SCAN with a type either.
+    """
+    async with await JsonClient.connect(json_server, "default_ro") as reader:
+        plain = await reader.run("SCAN", "0")
+        typed = await reader.run("SCAN", "0", "TYPE", "json")
+
+    assert isinstance(plain, Error)
+    assert plain == typed
 
 
 async def test_unknown_json_command_is_unknown(json: JsonClient) -> None:

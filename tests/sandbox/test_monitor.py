@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no Valkey, and so no gateway")
 
-LINE = re.compile(rb"\+\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] (.*)\r\n")
+LINE = re.compile(rb"\+\d+\.\d{6} \[0 (?:127\.0\.0\.1:\d+|0\.0\.0\.0:0)\] (.*)\r\n")
 
 
 @pytest.fixture

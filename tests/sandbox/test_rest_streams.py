@@ -291,12 +291,16 @@ async def test_stream_ends_when_the_sandbox_stops(tmp_path: Path, session: aioht
     async with Sandbox.running(tmp_path) as sandbox:
         caller = await Caller.new(sandbox, session)
         database = await caller.create()
-        async with opened(caller, database["rest_token"], "/subscribe/chat") as events:
-            await events.next()
-            code, last = await asyncio.gather(sandbox.stop(), events.next())
+        async with (
+            opened(caller, database["rest_token"], "/subscribe/chat") as events,
+            opened(caller, database["rest_token"], "/monitor") as commands,
+        ):
+            await asyncio.gather(events.next(), commands.next())
+            code, *last = await asyncio.gather(sandbox.stop(), events.next(), commands.next())
 
             assert events.response.content.at_eof()
-    assert (0, []) == (code, last)
+            assert commands.response.content.at_eof()
+    assert (0, [[], []]) == (code, last)
     assert "Traceback" not in await sandbox.stderr()
 
 

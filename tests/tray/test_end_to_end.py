@@ -41,6 +41,7 @@ async def test_tooltip_and_menu_show_state_and_account(login: Login, sandbox: Sa
     after = await item.until(shows(email))
     properties = await item.properties()
 
+    assert "Sandbox: a local Upstash (gray)" in after.texts()
     assert "Connect" in before.texts()
     assert "Connect" not in after.texts()
     assert ("upstash-helper", "Active") == (properties["Id"], properties["Status"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -226,6 +227,14 @@ def test_tooltip_shows_the_account_and_the_access(name: str) -> None:
     state, expected = SIGNED_IN[name]
 
     assert f"Upstash helper: {text_of(expected).splitlines()[0][1:-1]}" == tooltip_for(state)
+
+
+def test_menu_and_tooltip_show_that_it_is_a_sandbox() -> None:
+    """The first line of the menu and the beginning of the tooltip show it."""
+    state = replace(SIGNED_IN[next(iter(SIGNED_IN))][0], is_sandbox=True)
+
+    assert "(Sandbox: a local Upstash)" == as_text(menu_for(state)).splitlines()[0]
+    assert tooltip_for(state).startswith("Upstash helper (sandbox): ")
 
 
 def test_menu_without_a_daemon_offers_to_start_it() -> None:

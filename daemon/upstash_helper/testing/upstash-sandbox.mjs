@@ -17,6 +17,8 @@ const SCOPES = ["connection:read", "databases:read", "databases:write", "databas
 const PREFIX = "UPSTASH_HELPER_";
 const PROFILE = "sandbox";
 const REGION = "us-east-1";
+/** Databases are stopped one after the other. */
+const STOP_MS = 60_000;
 
 /**
  * Start a sandbox in a temporary folder, on free ports.
@@ -30,7 +32,7 @@ export async function startSandbox({ command = "upstash-helper", timeout = 120_0
   const child = run(command, home);
   const stop = async () => {
     child.stdin.end();
-    if (child.exitCode === null && child.signalCode === null) await new Promise((done) => child.once("close", done));
+    await ended(child);
     await rm(home, { recursive: true, force: true, maxRetries: 3 });
   };
   try {
@@ -96,6 +98,15 @@ function run(command, home) {
   // A test that forgets to stop it can end nevertheless.
   for (const it of [child, child.stdin, child.stdout, child.stderr]) /** @type {{ unref?(): void }} */ (it).unref?.();
   return child;
+}
+
+/** Wait until a process has ended. @param {import("node:child_process").ChildProcess} child */
+async function ended(child) {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  child.ref();
+  const watch = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+  await new Promise((done) => child.once("exit", done));
+  clearTimeout(watch);
 }
 
 /**

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,6 +18,7 @@ from upstash_helper.cli.sandbox.own_profile import Addresses
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.lock import AlreadyHeld, InstanceLock
 from upstash_helper.settings.profiles import secure_folder
+from upstash_helper.system import open_files, private_files
 
 if TYPE_CHECKING:
     import subprocess
@@ -117,9 +117,9 @@ def reset(profile: SandboxProfile) -> bool:
             if path in {profile.folders.runtime, *profile.folders.other_runtimes}:
                 continue  # has the lock
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                open_files.remove_tree(path)
             else:
-                path.unlink()
+                open_files.remove(path)
     return True
 
 
@@ -189,6 +189,9 @@ def _start_upstream(profile: SandboxProfile, kept: Kept) -> subprocess.Popen[byt
 
 def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
     """Start the daemon, on another port if the last one is taken."""
+    if not profile.folders.welcome_file.exists():
+        # An account is about to be connected, so the first start does not have to suggest that.
+        private_files.write(profile.folders.welcome_file, b"")
     addresses, tried = _addresses(kept), set[int]()
     while True:
         profile.configure(addresses, auto_approve=kept.auto_approve)
@@ -230,8 +233,7 @@ def _own_daemon(profile: SandboxProfile) -> DaemonStatus | None:
     if not discovery.is_running(profile.folders.runtime):
         return None
     status = daemon_status(profile.session)
-    addresses = profile.load().addresses
-    if status is None or (addresses is not None and status.api_url == addresses.api_url):
+    if status is None or status.api_url == _own_api_url(profile, status):
         return status
     message = (
         f"A daemon of the profile {profile.name} is running (process {status.pid}) that uses {status.api_url}, and was"
@@ -239,6 +241,14 @@ def _own_daemon(profile: SandboxProfile) -> DaemonStatus | None:
         " such as --profile sandbox2."
     )
     raise Failure(message, code="profile_not_for_sandbox")
+
+
+def _own_api_url(profile: SandboxProfile, status: DaemonStatus) -> str | None:
+    try:
+        addresses = profile.load().addresses
+    except Failure:  # damaged: it must be possible to stop and reset it
+        return status.api_url if status.upstream != "upstash" else None
+    return None if addresses is None else addresses.api_url
 
 
 def _down(profile: SandboxProfile) -> bool:

@@ -1,4 +1,8 @@
-"""The texts of Redis and Upstash for errors that Valkey and fakeredis word differently. Clients match these texts."""
+"""
+The texts of Redis and Upstash for errors that Valkey and fakeredis word differently. Clients match these texts.
+
+They are those that users of Upstash report. Its documentation has only some of them.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,24 @@ import re
 
 from upstash_helper.sandbox.redis.resp import ErrorReply
 
+NOT_AVAILABLE = (
+    b"ERR Command is not available: '%b'. See https://upstash.com/docs/redis/overall/rediscompatibility for details"
+)
 NO_SCRIPT = b"NOSCRIPT No matching script. Please use EVAL."
 RECORD_TOO_LARGE = (
     b"ERR max single record size exceeded. "
     b"See https://upstash.com/docs/redis/troubleshooting/max_record_size_exceeded for details"
 )
 
+_UNKNOWN = re.compile(rb"ERR unknown command '(.*?)'(?:, with args beginning with: .*)?", re.DOTALL | re.IGNORECASE)
 _NO_PERMISSION = re.compile(rb"NOPERM User \S* has no permissions to run ", re.DOTALL)
 
 
 def as_upstash(error: ErrorReply) -> ErrorReply:
     """Return a server's error in Upstash's words."""
     text = error.text
+    if match := _UNKNOWN.fullmatch(text):
+        return ErrorReply(NOT_AVAILABLE % match[1].upper())
     if text.startswith(b"NOSCRIPT "):
         return ErrorReply(NO_SCRIPT)
     if text.startswith(b"NOPERM "):

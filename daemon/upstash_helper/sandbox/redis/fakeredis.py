@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 from fakeredis import FakeRedis, FakeRedisConnection
-from fakeredis._clients._tcp_server import TCPFakeRequestHandler, TcpFakeServer, Writer
+from fakeredis._clients._tcp_server import TCPFakeRequestHandler, TcpFakeServer, Writer, encode_reply
 from fakeredis._helpers import SimpleError, SimpleString
 from fakeredis._socket import FakeSocket
 from fakeredis.model._command_info import get_commands_by_category
@@ -38,6 +38,8 @@ from upstash_helper.sandbox.redis.tls import TlsProxy
 from upstash_helper.system import open_files, private_files
 
 SHUTDOWN_POLL_SECONDS = 0.1
+MAX_NAME_LENGTH = 128
+"""Of a command. Longer ones are unknown."""
 
 # fakeredis unpickles the argument of RESTORE, so a client could run code in this process.
 FORBIDDEN_COMMANDS = frozenset(
@@ -294,11 +296,15 @@ class TypedWriter(Writer):
 
     def dump(self, value: Any) -> None:
         """Write a reply, and send it."""
-        if isinstance(value, bytes) and not isinstance(value, Status):
-            self.write(b"$%d\r\n%s\r\n" % (len(value), value))
-            self.writer.flush()
-        else:
-            super().dump(value)
+        self.write(self._encoded(value))
+        self.writer.flush()
+
+    def _encoded(self, value: Any) -> bytes:
+        if isinstance(value, Status):
+            return b"+%b\r\n" % value
+        if isinstance(value, list):  # a transaction's can have statuses among its replies
+            return b"*%d\r\n" % len(value) + b"".join(map(self._encoded, value))
+        return encode_reply(value, self.request_handler.protocol_version, nested=True)
 
 
 class AuthenticatingHandler(TCPFakeRequestHandler):
@@ -352,6 +358,10 @@ class AuthenticatingSocket(FakeSocket):
     def _process_command(self, fields: list[bytes]) -> None:
         name = fields[0].decode(errors="replace").lower() if fields else ""
         subcommand = fields[1].decode(errors="replace").lower() if len(fields) > 1 else ""
+        if len(name) > MAX_NAME_LENGTH:
+            # fakeredis would repeat it in an error, which is one line.
+            self.put_response(SimpleError(f"ERR unknown command '{name[:MAX_NAME_LENGTH]}'"))
+            return
         if name in {"auth", "hello"} and not self._authenticate(name, fields):
             return
         if self.role is None and name not in UNAUTHENTICATED_COMMANDS:
@@ -376,6 +386,8 @@ class AuthenticatingSocket(FakeSocket):
         return super()._run_command(func, sig, args, from_script)
 
     def _decode_result(self, result: Any) -> Any:
+        if isinstance(result, list):
+            return [self._decode_result(item) for item in result]
         return Status(result.value) if isinstance(result, SimpleString) else super()._decode_result(result)
 
     def _decode_error(self, error: SimpleError) -> Any:

@@ -133,7 +133,7 @@ class Connection:
         try:
             self._writer.write(b"".join(encode_command(*command) for command in commands))
             _, replies = await asyncio.gather(self._writer.drain(), self._read_all(len(commands), replied))
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             raise ServerError("the database's server closed the connection") from error
         return replies
 
@@ -146,7 +146,7 @@ class Connection:
         """
         try:
             return await self._read(MAX_NESTING)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             raise ServerError("the database's server closed the connection") from error
 
     def hang_up(self) -> None:

@@ -20,7 +20,7 @@ Role = Literal["default", "default_ro"]
 
 Capability = Literal["snapshots", "eviction", "memory-limit", "persistence"]
 
-NO_ADDRESS = b"127.0.0.1:0"
+NO_ADDRESS = b"0.0.0.0:0"
 """For a client whose address is not known."""
 
 # Below the ephemeral port range, so that outgoing connections do not take a database's port while it is stopped.

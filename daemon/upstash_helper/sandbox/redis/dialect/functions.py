@@ -22,7 +22,8 @@ DEFINITIONS = ("values.lua", "paths.lua", "documents.lua", "newer.lua", "callbac
 SUBCOMMANDS = frozenset(b"delete flush help kill list load stats".split())
 """The subcommands of FUNCTION at Upstash. DUMP and RESTORE would show and remove the sandbox's library."""
 
-_REGISTERED = re.compile(rb"^  '[a-z_]+',$", re.MULTILINE)
+_REGISTERED = re.compile(rb"^  '([a-z_]+)',$", re.MULTILINE)
+_ACL_RULE = re.compile(rb" ?\+fcall(?:_ro)?\|" + FUNCTION_PREFIX + rb"[a-z_]+")
 _RDB_VERSION = (11).to_bytes(2, "little")  # of Redis 7.2, which every version of Valkey reads
 _RDB_FUNCTION = b"\xf5"
 _RDB_LONG_STRING = b"\x80"
@@ -37,6 +38,24 @@ async def load_functions(admin: Connection) -> None:
         ServerError: If the server does not accept it.
     """
     await admin.expect("FUNCTION", "LOAD", "REPLACE", library_code())
+
+
+@cache
+def acl_rules() -> tuple[bytes, ...]:
+    """
+    Return the rules with which a user can call the library's functions.
+
+    Every user can have them: the server also checks whether the user may run the commands that a function runs.
+    """
+    readers, _, writers = _registration().partition(b"'no-writes'")
+    called = [(b"fcall_ro", name) for name in _REGISTERED.findall(readers)]
+    called += [(b"fcall", name) for name in (*_REGISTERED.findall(writers), b"fail")]
+    return tuple(b"+%b|%b%b" % (caller, FUNCTION_PREFIX, name) for caller, name in called)
+
+
+def without_acl_rules(text: bytes) -> bytes:
+    """Return a user's rules, as the server shows them, without those of ``acl_rules``."""
+    return _ACL_RULE.sub(b"", text)
 
 
 @cache

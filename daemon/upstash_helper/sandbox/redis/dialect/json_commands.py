@@ -198,10 +198,10 @@ def _next(remaining: Iterator[bytes]) -> bytes:
 
 def _set(function: bytes, arguments: Arguments) -> Call:
     key, path, value, *options = arguments
-    option = b"".join(options).upper()
-    if option not in (b"", b"NX", b"XX"):
+    options = [option.upper() for option in options]
+    if options not in ([], [b"NX"], [b"XX"]):
         raise InvalidArgument("syntax error")
-    return Call(function, (key,), [_path(path), to_stored(value), option])
+    return Call(function, (key,), [_path(path), to_stored(value), *options])
 
 
 def _mget(function: bytes, arguments: Arguments) -> Call:

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 
+from upstash_helper.sandbox.redis.dialect import functions
 from upstash_helper.sandbox.redis.dialect.permissions import PERMITTED
 from upstash_helper.sandbox.redis.dialect.tokens import MAX_NAME_BYTES, UserToken, is_too_weak, parse_token
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
@@ -76,7 +77,7 @@ def _set_user(command: Sequence[bytes], arguments: list[bytes], dialect: Dialect
             raise Refused(b"ERR Error in ACL SETUSER modifier '%b': %b" % (_shown(rule), problem))
     if any(map(_grants_administration, rules)):
         rules.append(b"-@admin")
-    return Translation((*command[:3], *rules), _after_change(dialect))
+    return Translation((*command[:3], *rules, *functions.acl_rules()), _after_change(dialect))
 
 
 def _delete_users(command: Sequence[bytes], arguments: list[bytes], dialect: Dialect) -> Translation:
@@ -157,6 +158,9 @@ def _with_upstash_fields(reply: Reply) -> Reply:
     if not isinstance(reply, list):
         return reply
     pairs = dict(zip(reply[::2], reply[1::2], strict=True))
+    commands = pairs.get(b"commands")
+    if isinstance(commands, bytes):
+        pairs[b"commands"] = functions.without_acl_rules(commands)
     for name in (b"keys", b"channels"):
         patterns = pairs.get(name)
         if isinstance(patterns, bytes):
@@ -176,7 +180,8 @@ def _without_hidden(name_in: Callable[[bytes], bytes]) -> Callable[[Reply], Repl
     def convert(reply: Reply) -> Reply:
         if not isinstance(reply, list):
             return reply
-        return [item for item in reply if isinstance(item, bytes) and name_in(item) not in HIDDEN]
+        shown = (item for item in reply if isinstance(item, bytes) and name_in(item) not in HIDDEN)
+        return [functions.without_acl_rules(item) for item in shown]
 
     return convert
 

@@ -10,9 +10,6 @@ from upstash_helper.sandbox.redis.rest.commands import Command, describe
 from upstash_helper.sandbox.redis.rest.limits import within_limit
 from upstash_helper.sandbox.redis.rest.restrictions import refusal
 
-ADDRESS = b"0.0.0.0:0"
-"""The client's address in MONITOR: as at Upstash, a REST request has none."""
-
 
 class Execution:
     """Runs commands on the databases' servers. Every method may raise ``ServerError``."""
@@ -49,7 +46,7 @@ class Execution:
         return result if isinstance(result, ErrorReply) else ErrorReply(b"ERR nothing was run")
 
     async def _run(self, access: Access, commands: list[Command]) -> list[Reply]:
-        return await self._databases.run(access.database, access.user, commands, ADDRESS)
+        return await self._databases.run(access.database, access.user, commands)
 
 
 def _refused(command: Command) -> ErrorReply | None:

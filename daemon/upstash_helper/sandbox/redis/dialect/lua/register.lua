@@ -3,11 +3,18 @@
 
 local callbacks
 
+-- Replaces the name of a command that the user may not run with that of the client's command.
+local function in_words_of(name, text)
+  if string.sub(text, 1, 7) ~= 'NOPERM ' then return text end
+  local command = string.gsub(string.gsub(name, '^json_', 'json.'), '_.*', '')
+  return (string.gsub(text, "'.-' command", "'" .. command .. "' command"))
+end
+
 local function run(name, keys, args)
   callbacks = callbacks or define()
   local ok, reply = pcall(callbacks[name], keys, args)
   if ok then return reply end
-  if type(reply) == 'table' and reply.refused then return { err = reply.refused } end
+  if type(reply) == 'table' and reply.refused then return { err = in_words_of(name, reply.refused) } end
   error(reply)
 end
 

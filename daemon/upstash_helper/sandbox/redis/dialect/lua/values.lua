@@ -11,10 +11,13 @@ local function refuse(text)
   error({ refused = text })
 end
 
--- Runs a command of the server. Its error is that of the command which called the function.
+-- Runs a command of the server. Its error is that of the command which called the function. The server checks whether
+-- the client's user may run it.
 local function call(...)
   local reply = server.pcall(...)
-  if type(reply) == 'table' and reply.err then refuse(reply.err) end
+  if type(reply) == 'table' and reply.err then
+    refuse((gsub(reply.err, '^ERR ACL failure in script: ', 'NOPERM ')))
+  end
   return reply
 end
 
