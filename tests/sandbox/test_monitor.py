@@ -35,8 +35,9 @@ async def raw(database: dict[str, Any]) -> AsyncIterator[Raw]:
 
 async def shown(monitor: Raw) -> bytes:
     """Return the next command that a monitor shows."""
-    matched = LINE.fullmatch(await monitor.line())
-    assert matched
+    line = await monitor.line()
+    matched = LINE.fullmatch(line)
+    assert matched, line
     return matched[1]
 
 
