@@ -39,7 +39,8 @@ async def database(caller: Caller) -> dict[str, Any]:
 
 async def commands_of(database: dict[str, Any]) -> list[str]:
     """Return the names of all commands that the database's server has, and of their subcommands."""
-    async with Redis(host=database["endpoint"], port=database["port"], password=database["password"]) as client:
+    client: Any = Redis(host=database["endpoint"], port=database["port"], password=database["password"])
+    async with client:
         listed: dict[str, dict[str, Any]] = await client.execute_command("COMMAND")
     names = [*listed, *(_text(one[0]) for command in listed.values() for one in command["subcommands"])]
     return sorted(name.replace("|", " ").upper() for name in names)
