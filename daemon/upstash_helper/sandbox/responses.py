@@ -68,7 +68,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except RequestError as error:
-        return error_response(error.status, error.message)
+        return error_response(error.status, error.message, {"Allow": error.allow} if error.allow else None)
     except (ServerError, ConnectionError) as error:  # if the connection is lost, nobody receives this
         return error_response(503, str(error))
     except web.HTTPException as error:

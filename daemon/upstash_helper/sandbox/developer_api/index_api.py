@@ -101,8 +101,7 @@ class IndexApi(ABC, Generic[Record]):
         """Transfer an index to a team of the account."""
         team_id = (await read_json(request, index_wire.Transfer)).target_account
         self._index(request, caller)  # an index that does not exist is reported first, as for databases
-        if self._teams.role(caller.account, team_id) is None:
-            raise RequestError(400, "team not found")
+        self._teams.require_resource_manager(caller.account, team_id)
         return self._change(request, caller, f"Transfer {self.TITLE}", team_id, account_id=team_id)
 
     async def global_stats(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:

@@ -110,8 +110,7 @@ class QStashApi:
         body = await read_json(request, MoveToTeam)
         user = self._users.get(caller.owner, body.qstash_id)
         team_id = body.target_team_id
-        if self._teams.role(caller.account, team_id) is None:
-            raise RequestError(400, "team not found")
+        self._teams.require_resource_manager(caller.account, team_id)
         changes = {"account_id": team_id, "customer_id": team_id}
         self._change(request, caller, "Move QStash To Team", user, other=team_id, **changes)
         return json_response(OK)
