@@ -276,11 +276,16 @@ async def test_errors_of_the_admin_api_explain_themselves(sandbox: Sandbox, call
 # --- the README -------------------------------------------------------------------------------------------------------
 
 
+def section() -> str:
+    """Return the README's section about the admin API."""
+    return README.read_text("utf-8").partition("## The admin API\n")[2].partition("\n## ")[0]
+
+
 def test_readme_lists_every_route() -> None:
     """
     The README's table has every route, with what it does.
     """
-    rows = re.findall(r"^\| `(\w+) ([\w{}/-]+)` \| (.+?) \|", README.read_text("utf-8"), flags=re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+) ([\w{}/-]+)` \| (.+?) \|", section(), flags=re.MULTILINE)
 
     assert [(route.method, route.path, route.does) for route in ROUTES] == [
         (method, path, does) for method, path, does in rows
@@ -294,8 +299,7 @@ async def test_readmes_commands_work(own_sandbox: Sandbox, session: aiohttp.Clie
     """
     app = await OpenClient.new(own_sandbox, session)
     await app.sign_in(unique_email())
-    section = README.read_text("utf-8").partition("## The admin API")[2].partition("\n## ")[0]
-    (script,) = re.findall(r"```sh\n(.+?)```", section, flags=re.DOTALL)
+    (script,) = re.findall(r"```sh\n(.+?)```", section(), flags=re.DOTALL)
     variables = {"ADMIN_URL": own_sandbox.ready.admin_url, "ADMIN_TOKEN": own_sandbox.ready.admin_token}
 
     done = await asyncio.to_thread(

@@ -38,10 +38,9 @@ async def name_what_is_missing(request: web.Request, handler: Handler) -> web.St
         status = 404 if request.path.startswith("/.well-known/") else 501
         raise RequestError(status, _missing(request)) from None
     except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        raise RequestError(
-            405, f"{request.method} is not allowed at {_shown_path(request)}. Allowed: {allowed}.", allow=allowed
-        ) from None
+        allowed = sorted(error.allowed_methods)
+        message = f"{request.method} is not allowed at {_shown_path(request)}. Allowed: {', '.join(allowed)}."
+        raise RequestError(405, message, allow=",".join(allowed)) from None
 
 
 def _missing(request: web.Request) -> str:

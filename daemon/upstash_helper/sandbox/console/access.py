@@ -21,7 +21,6 @@ from upstash_helper.sandbox.accounts import digest
 if TYPE_CHECKING:
     from aiohttp import web
 
-COOKIE = "upstash_sandbox_console"
 TICKET_SECONDS = 600.0
 """How long a link works: enough to switch to the browser."""
 IDLE_SECONDS = 12 * 3600.0
@@ -43,7 +42,10 @@ class ConsoleAccess:
             admin_token: What the sign-in form accepts.
             clock: Returns seconds.
         """
-        self._host = urlsplit(origin).netloc
+        parts = urlsplit(origin)
+        self._host = parts.netloc
+        # All ports of a host share their cookies, and several sandboxes can run.
+        self._cookie = f"upstash_sandbox_console_{parts.port}"
         self._path = path
         self._admin_token = admin_token
         self._clock = clock
@@ -81,7 +83,7 @@ class ConsoleAccess:
 
     def is_signed_in(self, request: web.Request) -> bool:
         """Return whether the browser has a session, and extend it."""
-        key, now = digest(request.cookies.get(COOKIE, "")), self._clock()
+        key, now = digest(request.cookies.get(self._cookie, "")), self._clock()
         if now >= self._sessions.get(key, 0.0):
             self._sessions.pop(key, None)
             return False
@@ -94,9 +96,9 @@ class ConsoleAccess:
             del self._sessions[next(iter(self._sessions))]
         secret = secrets.token_urlsafe(32)
         self._sessions[digest(secret)] = self._clock() + IDLE_SECONDS
-        response.set_cookie(COOKIE, secret, httponly=True, samesite="Strict", path=self._path)
+        response.set_cookie(self._cookie, secret, httponly=True, samesite="Strict", path=self._path)
 
     def end(self, request: web.Request, response: web.StreamResponse) -> None:
         """End the browser's session."""
-        self._sessions.pop(digest(request.cookies.get(COOKIE, "")), None)
-        response.del_cookie(COOKIE, path=self._path)
+        self._sessions.pop(digest(request.cookies.get(self._cookie, "")), None)
+        response.del_cookie(self._cookie, path=self._path)
