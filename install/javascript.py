@@ -5,7 +5,7 @@ The checks of our JavaScript: types, style, what is built from it, and the tests
 
 The tools are what tests/javascript/package-lock.json pins. They are installed into node_modules beside it, and again
 whenever the pins change. Without Node, or without a network for the first installation, a check is skipped and says
-why; in CI (CI=true) that is a failure. Nothing but these checks needs Node.
+why; in CI (CI=true) that is a failure. The packages that tests use are pinned there as well (`tests/support/npm.py`).
 """
 
 from __future__ import annotations

@@ -247,6 +247,7 @@ def render(ctx: click.Context) -> str:
         *_paragraphs(_help_of(ctx.command)),
         *_options(ctx),
         *_commands(ctx),
+        *_sections(ctx),
         *_examples(ctx),
         *_exit_status(ctx),
         *_environment(ctx),
@@ -266,8 +267,17 @@ def _children(ctx: click.Context) -> list[click.Context]:
     group = ctx.command
     if not isinstance(group, click.Group):
         return []
-    found = ((name, group.get_command(ctx, name)) for name in group.list_commands(ctx))
+    found = ((name, _described(name, group.get_command(ctx, name))) for name in group.list_commands(ctx))
     return [_context(it, name, parent=ctx) for name, it in found if it is not None and not it.hidden]
+
+
+def _described(name: str, command: click.Command | None) -> click.Command | None:
+    """Return the command that a page describes: for one that passes its arguments on, that of the other program."""
+    if name != "serve":
+        return command
+    from upstash_helper.sandbox.__main__ import main as sandbox
+
+    return sandbox
 
 
 def _context(command: click.Command, name: str, *, parent: click.Context | None = None) -> click.Context:
@@ -332,6 +342,15 @@ def _commands(ctx: click.Context) -> Iterator[str]:
         yield from _entry(_reference(child), f"{_summary(child)}.")
 
 
+def _sections(ctx: click.Context) -> Iterator[str]:
+    """Return what only this command's page has."""
+    sections: Sequence[tuple[str, Sequence[tuple[str, str]]]] = getattr(ctx.command, "manual_sections", ())
+    for title, entries in sections:
+        yield macro("SH", title)
+        for term, text in entries:
+            yield from _entry(bold(term), text)
+
+
 def _examples(ctx: click.Context) -> Iterator[str]:
     examples: str = getattr(ctx.command, "examples", "")
     if not examples:
@@ -345,9 +364,10 @@ def _examples(ctx: click.Context) -> Iterator[str]:
 
 def _exit_status(ctx: click.Context) -> Iterator[str]:
     yield macro("SH", "EXIT STATUS")
-    if ctx.parent is not None and not isinstance(ctx.command, click.Group):
+    own: Mapping[int, str] | None = getattr(ctx.command, "exit_codes", None)
+    if own is None and ctx.parent is not None and not isinstance(ctx.command, click.Group):
         yield prose("The codes are the same for every command.")
-    for code, meaning in exit_codes.MEANING.items():
+    for code, meaning in (exit_codes.MEANING if own is None else own).items():
         yield from _entry(bold(str(code)), f"{meaning[:1].upper()}{meaning[1:]}.")
 
 

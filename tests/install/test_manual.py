@@ -33,6 +33,7 @@ SECTIONS = [
     "DESCRIPTION",
     "OPTIONS",
     "COMMANDS",
+    "ADMIN API",
     "EXAMPLES",
     "EXIT STATUS",
     "ENVIRONMENT",
@@ -83,7 +84,7 @@ def test_pages_are_typeset_without_a_warning(name: str) -> None:
 
     found = re.findall(r"^[A-Z][A-Z ]+$", text, flags=re.MULTILINE)
     assert found == [section for section in SECTIONS if section in found]
-    assert set(SECTIONS) - set(found) <= {"OPTIONS", "COMMANDS", "EXAMPLES"}
+    assert set(SECTIONS) - set(found) <= {"OPTIONS", "COMMANDS", "ADMIN API", "EXAMPLES"}
     words = " ".join(text.split())
     for option in ctx.command.get_params(ctx):
         record = option.get_help_record(ctx)

@@ -121,6 +121,7 @@ async def test_standard_output_is_one_line_of_json(tmp_path: Path) -> None:
         "redirect_uris",
         "admin_url",
         "admin_token",
+        "console_url",
         "data",
     } | {
         "backend",

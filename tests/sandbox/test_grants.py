@@ -177,9 +177,10 @@ async def test_audit_log_names_the_app(sandbox: Sandbox, open_client: OpenClient
 
     log = await send(open_client.session, "GET", f"{sandbox.api_url}/auditlogs", headers=bearer(token))
 
-    assert [("Create Database", "OAUTH - Book shop", email)] == [
-        (entry["action_string"], entry["source"], entry["actor"]) for entry in log.json
-    ]
+    assert [
+        ("Create Database", "OAUTH - Book shop", email),
+        ("Allow OAuth Client", "CONSOLE", email),
+    ] == [(entry["action_string"], entry["source"], entry["actor"]) for entry in log.json[:2]]
 
 
 # --- one grant for each client and account ----------------------------------------------------------------------------

@@ -39,7 +39,8 @@ async def database(caller: Caller) -> dict[str, Any]:
 
 async def commands_of(database: dict[str, Any]) -> list[str]:
     """Return the names of all commands that the database's server has, and of their subcommands."""
-    async with Redis(host=database["endpoint"], port=database["port"], password=database["password"]) as client:
+    client: Any = Redis(host=database["endpoint"], port=database["port"], password=database["password"])
+    async with client:
         listed: dict[str, dict[str, Any]] = await client.execute_command("COMMAND")
     names = [*listed, *(_text(one[0]) for command in listed.values() for one in command["subcommands"])]
     return sorted(name.replace("|", " ").upper() for name in names)
@@ -73,17 +74,44 @@ async def test_refused_commands_are_those_in_the_readme(database: dict[str, Any]
     """
     found = await answers(database, await commands_of(database))
     refused = {command for command, line in found.items() if line.startswith("-NOPERM")}
-    names = documented("refused")
+    names = documented("refused: they administer the server")
 
     assert len(found) > 300
     assert names == as_documented(refused, names)
 
 
-async def test_unknown_commands_are_those_in_the_readme(database: dict[str, Any]) -> None:
+async def test_commands_refused_over_rest_are_those_in_the_readme(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    The commands that can be used over TCP only are exactly those that the README names.
+    """
+    names = [name for name in await commands_of(database) if " " not in name]
+    response = await caller.rest(database["rest_token"], "/pipeline", method="POST", json=[[name] for name in names])
+    errors = {name: answer.get("error", "") for name, answer in zip(names, response.json, strict=True)}
+    refused = {name for name, error in errors.items() if "is not allowed in REST" in error}
+
+    assert documented("only over TCP, as at Upstash") == refused
+
+
+async def test_added_commands_are_known(database: dict[str, Any]) -> None:
+    """
+    The server answers to the commands that the README lists as added, as to any command without its arguments.
+    """
+    names = documented("added by the sandbox")
+    own = await commands_of(database)
+    found = await answers(database, names)
+
+    assert len(names) > 24
+    assert names.isdisjoint(own)
+    assert {name: f"-ERR wrong number of arguments for '{name.lower()}' command" for name in names} == {
+        name: line.strip() for name, line in found.items()
+    }
+
+
+async def test_missing_commands_are_those_in_the_readme(database: dict[str, Any]) -> None:
     """
     What the README lists as missing is unknown to the server.
     """
-    names = documented("unknown")
+    names = documented("missing: Valkey has nothing similar")
     found = await answers(database, names)
 
     assert names

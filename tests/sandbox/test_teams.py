@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.callers import PASSWORD, Caller, unique_email
+from tests.sandbox.callers import PASSWORD, Caller, OpenClient, unique_email
 
 if TYPE_CHECKING:
     import aiohttp
@@ -147,3 +147,50 @@ async def test_database_is_moved_to_a_team(caller: Caller) -> None:
 
     assert [400, 200] == [unknown.status, moved.status]
     assert [] == (await caller.call("GET", "databases")).json
+
+
+async def test_user_owns_at_most_five_teams(sandbox: Sandbox, caller: Caller, session: aiohttp.ClientSession) -> None:
+    """
+    A user can own five teams, as documented, and be a member of more.
+    """
+    for number in range(5):
+        await create_team(caller, f"Team {number}")
+    other = await Caller.new(sandbox, session)
+    team = await create_team(other)
+
+    sixth = await caller.call("POST", "/v2/team", {"team_name": "Team 6", "copy_cc": False})
+    joined = await other.call(
+        "POST",
+        "/v2/teams/member",
+        {"team_id": team["team_id"], "member_email": caller.email, "member_role": "dev"},
+    )
+
+    assert [400, 200] == [sixth.status, joined.status]
+    assert "at most 5 teams" in sixth.json["error"]
+    assert 6 == len((await caller.call("GET", "/v2/teams")).json)
+
+
+@pytest.mark.parametrize(("role", "status"), [("admin", 200), ("dev", 200), ("finance", 403)])
+async def test_role_decides_who_changes_the_teams_databases(
+    sandbox: Sandbox, caller: Caller, open_client: OpenClient, role: str, status: int
+) -> None:
+    """
+    A member who signs in for a team sees its databases. Only owners, admins, and devs change them, and move databases
+    into the team.
+    """
+    team_id = (await create_team(caller))["team_id"]
+    member = await Caller.new(sandbox, caller.session)
+    body = {"team_id": team_id, "member_email": member.email, "member_role": role}
+    await caller.call("POST", "/v2/teams/member", body)
+    database = await caller.create()
+    await caller.call("POST", "move-to-team", {"team_id": team_id, "database_id": database["database_id"]})
+    token = (await open_client.sign_in(member.email, sign_up=False, team_id=team_id, full_access=True))["access_token"]
+    own = await member.create()
+
+    seen = await open_client.call(token, "GET", "redis/databases")
+    renamed = await open_client.call(token, "POST", f"redis/rename/{database['database_id']}", {"name": "atlas"})
+    moved = await member.call("POST", "move-to-team", {"team_id": team_id, "database_id": own["database_id"]})
+
+    assert ["books"] == [it["database_name"] for it in seen.json]
+    assert [status, status] == [renamed.status, moved.status]
+    assert status == 200 or "role" in renamed.json["error"]

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("method", "path", "product"),
     [
-        ("POST", "/v2/blob/bucket", "Blob"),
-        ("DELETE", "/v2/blob/bucket/x", "Blob"),
-        ("GET", "/v2/blob", "Blob"),
         ("GET", "/v2/kafka/clusters", "Kafka"),
+        ("DELETE", "/v2/kafka/cluster/x", "Kafka"),
     ],
 )
 async def test_missing_product_is_501(caller: Caller, method: str, path: str, product: str) -> None:
@@ -44,7 +42,8 @@ async def test_missing_product_is_501(caller: Caller, method: str, path: str, pr
         ("GET", "/v2/redis/databases/"),
         ("POST", "/v2/qstash/publish/x"),
         ("PUT", "/v2/team/x/y/z"),
-        ("GET", "/v2/user"),
+        ("GET", "/v2/blob"),
+        ("PUT", "/v2/blob/bucket/x/y"),
         ("GET", "/v2/a%2Fb"),
         ("GET", "/v2/%00%ff%C3%A9"),
         ("OPTIONS", "/v2/nothing"),
@@ -79,23 +78,52 @@ async def test_long_path_is_shortened(caller: Caller) -> None:
     assert response.json["error"].endswith("xxx....")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/redis/databases", "/v2x", "/v20/redis", "/nothing"])
-async def test_unknown_path_elsewhere_is_404(caller: Caller, path: str) -> None:
+@pytest.mark.parametrize("at", ["api_url", "issuer_url"])
+@pytest.mark.parametrize("path", ["/v1/redis/databases", "/v2x", "/v20/redis", "/nothing", "/_sandbox/nothing"])
+async def test_unknown_path_elsewhere_is_501(
+    sandbox: Sandbox, session: aiohttp.ClientSession, at: str, path: str
+) -> None:
     """
-    A path that is not below `/v2` is not found, at the Developer API and at the issuer.
+    A path that is not below `/v2` is 501 as well, and the error says what is missing.
     """
-    response = await caller.call("GET", path)
+    response = await send(session, "GET", getattr(sandbox, at) + path)
 
-    assert (404, True) == (response.status, bool(response.json["error"]))
+    error = f"The sandbox has no GET {path} at this address."
+    assert (501, {"error": error}) == (response.status, response.json)
+
+
+@pytest.mark.parametrize("at", ["api_url", "issuer_url"])
+async def test_unknown_metadata_is_404(sandbox: Sandbox, session: aiohttp.ClientSession, at: str) -> None:
+    """
+    Clients look below `/.well-known/` for several kinds of metadata, and go on if the response is 404.
+    """
+    response = await send(session, "GET", f"{getattr(sandbox, at)}/.well-known/oauth-protected-resource")
+
+    assert (404, True) == (response.status, response.json["error"].startswith("The sandbox has no GET"))
 
 
 async def test_issuer_has_no_developer_api(sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
     """
-    At the issuer, paths of the Developer API are not found.
+    At the issuer, the Developer API is missing.
     """
     response = await send(session, "GET", f"{sandbox.issuer_url}/v2/redis/databases")
 
-    assert response.status == 404
+    assert response.status == 501
+
+
+@pytest.mark.parametrize("base", ["", "/v2"])
+@pytest.mark.parametrize("path", ["/user", "/invoices", "/billingdetails/cards", "/billingdetails", "/listkeys"])
+async def test_what_only_the_console_has_is_403(
+    caller: Caller, session: aiohttp.ClientSession, base: str, path: str
+) -> None:
+    """
+    Upstash refuses to API keys what it has for its console only. Without a key, the response is 401.
+    """
+    refused = [await caller.call(method, base + path) for method in ("GET", "POST")]
+    unknown = await send(session, "GET", caller.sandbox.api_url + base + path)
+
+    assert [403, 403, 401] == [response.status for response in (*refused, unknown)]
+    assert refused[0].json["error"].startswith("Forbidden")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +147,13 @@ async def test_issuer_has_no_developer_api(sandbox: Sandbox, session: aiohttp.Cl
         ("GET", "/v2/qstash/disable-prodpack/x", "POST"),
         ("GET", "/v2/qstash/move-to-team", "POST"),
         ("POST", "/v2/account/oauth/token-info", "GET"),
+        ("PATCH", "/v2/blob/bucket", "GET,POST"),
+        ("POST", "/v2/blob/bucket/x", "DELETE,GET"),
+        ("POST", "/auditlogs", "GET"),
+        ("GET", "/apikey", "POST"),
+        ("GET", "/oauth/token", "POST"),
+        ("PUT", "/_sandbox/accounts", "GET,POST"),
+        ("POST", "/", "GET"),
     ],
 )
 async def test_wrong_method_of_a_known_path_is_405(caller: Caller, method: str, path: str, allowed: str) -> None:
@@ -128,4 +163,5 @@ async def test_wrong_method_of_a_known_path_is_405(caller: Caller, method: str, 
     response = await caller.call(method, path)
 
     assert (405, allowed) == (response.status, response.headers["Allow"])
-    assert method == "HEAD" or response.json["error"]
+    error = f"{method} is not allowed at {path}. Allowed: {allowed.replace(',', ', ')}."
+    assert method == "HEAD" or error == response.json["error"]

@@ -37,6 +37,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uris: list[str]
     admin_url: str
     admin_token: str
+    console_url: str
     data: str
     backend: str
     tls_ca: str | None

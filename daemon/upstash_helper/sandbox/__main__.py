@@ -8,12 +8,57 @@ from pathlib import Path
 import click
 
 from upstash_helper import __version__
+from upstash_helper.sandbox.admin_routes import ROUTES
 from upstash_helper.system import console
+
+EXAMPLES = r"""
+# Start it, and note admin_url and admin_token in the line that it prints
+upstash-helper sandbox
+
+# Create an account and a database for it, without a sign-in
+curl -H "Authorization: Bearer $ADMIN_TOKEN" "$ADMIN_URL/accounts" \
+  -d '{"email": "ada@example.com", "password": "correct horse"}'
+curl -H "Authorization: Bearer $ADMIN_TOKEN" "$ADMIN_URL/databases" \
+  -d '{"email": "ada@example.com", "database_name": "books"}'
+
+# Let the next request for a database fail
+curl -H "Authorization: Bearer $ADMIN_TOKEN" "$ADMIN_URL/faults" \
+  -d '{"path": "/v2/redis/*", "status": 503}'
+
+# Get a link to the console
+curl -H "Authorization: Bearer $ADMIN_TOKEN" -X POST "$ADMIN_URL/console-links"
+""".strip()
+EXIT_CODES = {0: "stopped", 1: "could not start", 2: "invalid arguments"}
+
+
+def _verbatim(text: str) -> str:
+    """Return paragraphs that click does not fill."""
+    return "\n\n".join(f"\b\n{paragraph}" for paragraph in text.split("\n\n"))
+
+
+EPILOG = "\n\n".join(
+    [
+        "Routes of the admin API, below admin_url:",
+        _verbatim("\n".join(f"{route.method:<7}{route.path:<18}{route.does}" for route in ROUTES)),
+        "Examples:",
+        _verbatim(EXAMPLES),
+        f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
+    ]
+)
+
+
+class SandboxCommand(click.Command):
+    """The command, with what its man page has in addition."""
+
+    examples = EXAMPLES
+    exit_codes = EXIT_CODES
+    manual_sections = (("ADMIN API", tuple((f"{route.method} {route.path}", route.does) for route in ROUTES)),)
 
 
 @click.command(
+    cls=SandboxCommand,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 stopped, 1 could not start, 2 invalid arguments.",
+    epilog=EPILOG,
 )
 @click.option(
     "--data",
@@ -73,6 +118,9 @@ def main(
 
     Nothing leaves this machine, and nothing costs money. When the sandbox is ready, it prints one line of JSON with all
     its URLs, and runs until Ctrl-C. Accounts, API keys, and databases are kept for the next start.
+
+    A link to its console, which works once, is printed on standard error. Tests use the admin API at admin_url, with
+    admin_token as a bearer token.
     """
     from upstash_helper.sandbox.serve import Options, run
 

@@ -35,6 +35,14 @@ class Account(Owner, frozen=True):
     """A user who has signed up."""
 
 
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an API key, whose secret is not stored."""
+
+    name: str
+    read_only: bool
+    created_at: float
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a Developer API request is authenticated as, and what it may do."""
 
@@ -95,6 +103,18 @@ class Accounts:
         row = self._connection.execute("SELECT id, email FROM accounts WHERE email = ?", (email,)).fetchone()
         return Account(*row) if row else None
 
+    def all(self) -> list[Account]:
+        """Return all accounts, oldest first."""
+        rows = self._connection.execute("SELECT id, email FROM accounts ORDER BY created_at, rowid")
+        return [Account(*row) for row in rows]
+
+    def delete(self, account: Account) -> None:
+        """Delete an account with its API keys, its grants, and the codes and tokens of its sign-ins."""
+        for table in ("api_keys", "grants", "codes", "tokens"):
+            # The names are the four literals above, not user input.
+            self._connection.execute(f"DELETE FROM {table} WHERE account_id = ?", (account.id,))  # noqa: S608
+        self._connection.execute("DELETE FROM accounts WHERE id = ?", (account.id,))
+
     def create_api_key(self, account: Account, name: str, *, read_only: bool = False) -> str:
         """
         Create an API key and return it. Only its hash is stored, so it cannot be shown again.
@@ -122,12 +142,17 @@ class Accounts:
         cursor = self._connection.execute("DELETE FROM api_keys WHERE account_id = ? AND name = ?", (account.id, name))
         return cursor.rowcount > 0
 
+    def api_keys(self, account: Account) -> list[ApiKey]:
+        """Return the account's API keys, oldest first."""
+        rows = self._connection.execute(
+            "SELECT name, read_only, created_at FROM api_keys WHERE account_id = ? ORDER BY created_at, rowid",
+            (account.id,),
+        )
+        return [ApiKey(name=name, read_only=bool(read_only), created_at=created) for name, read_only, created in rows]
+
     def api_key_names(self, account: Account) -> list[str]:
         """Return the names of the account's API keys, oldest first."""
-        rows = self._connection.execute(
-            "SELECT name FROM api_keys WHERE account_id = ? ORDER BY created_at", (account.id,)
-        )
-        return [name for (name,) in rows]
+        return [key.name for key in self.api_keys(account)]
 
     def authenticate(self, email: str, api_key: str) -> Caller | None:
         """Return the caller with these credentials, or None if they are wrong."""

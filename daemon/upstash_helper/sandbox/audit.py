@@ -56,6 +56,9 @@ ACTIONS = (
     "Rename Search Index",
     "Reset Search Index Passwords",
     "Transfer Search Index",
+    "Create Blob Bucket",
+    "Delete Blob Bucket",
+    "Allow OAuth Client",
 )
 
 
@@ -114,6 +117,14 @@ class AuditLog:
         self._connection.execute(
             "INSERT INTO audit (account_id, record) VALUES (?, ?)", (owner.id, msgspec.json.encode(entry))
         )
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._connection.execute("DELETE FROM audit")
+
+    def remove(self, owner_id: str) -> None:
+        """Remove the entries of an account or team."""
+        self._connection.execute("DELETE FROM audit WHERE account_id = ?", (owner_id,))
 
     def list(self, owner: Owner) -> list[AuditEntry]:
         """Return the entries of an account or team, newest first."""

@@ -10,16 +10,17 @@ class StartupError(Exception):
 class RequestError(Exception):
     """A request is rejected with an HTTP status and a message for the caller."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, allow: str = "") -> None:
         """
         Args:
             status: HTTP status.
             message: The reason, worded as Upstash would.
+            allow: For status 405, the methods that are allowed.
         """
         super().__init__(message)
         self.status = status
         self.message = message
-        self.headers: dict[str, str] = {}
+        self.headers = {"Allow": allow} if allow else {}
         """Headers of the response."""
 
 

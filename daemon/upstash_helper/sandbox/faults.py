@@ -1,10 +1,8 @@
-"""Fault injection and the request log: tests make Upstash fail, and see which requests reached it."""
+"""Fault injection: tests make Upstash fail."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,14 +10,12 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from upstash_helper.sandbox.errors import RequestError
+from upstash_helper.sandbox.request_log import Listener, RequestLog
 from upstash_helper.system import connection_reset
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
-
-Listener = Literal["api", "rest", "issuer"]
-"""Partners' sign-in and Developer API, the databases' REST API, or the issuer of the open sign-in."""
-MAX_LOGGED_REQUESTS = 10_000
 
 HeaderText = Annotated[str, Meta(pattern=r"^[^\r\n\x00]*$")]
 
@@ -49,10 +45,17 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
     """Close the connection after this many bytes of the body; ``Content-Length`` is that of the whole body."""
     drip: Annotated[float, Meta(gt=0, le=60)] | None = None
     """Seconds between one byte of the body and the next."""
+    enabled: bool = True
+    """A fault that is turned off affects no request, and stays listed."""
 
     def matches(self, listener: Listener, method: str, path: str) -> bool:
         """Return whether the fault affects a request."""
-        return listener == self.listener and self.method.upper() in {"*", method} and fnmatchcase(path, self.path)
+        return (
+            self.enabled
+            and listener == self.listener
+            and self.method.upper() in {"*", method}
+            and fnmatchcase(path, self.path)
+        )
 
     @property
     def replaces_response(self) -> bool:
@@ -60,45 +63,53 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
         return self.reset or self.status is not None or self.body is not None
 
 
-class LoggedRequest(msgspec.Struct, kw_only=True):
-    """A request that was received. Headers, query, and body contain secrets, so they are not logged."""
+class ActiveFault(Fault, kw_only=True):
+    """A fault that was added; ``times`` is the number of requests that it will still affect."""
 
-    listener: Listener
-    method: str
-    path: str
-    time: float
-    """Unix time at which it was received."""
-    status: int | None = None
-    """None while it is handled, and if the connection was reset."""
-    fault: bool = False
+    id: int | None = None
+    """Counts up from 1."""
 
 
 class FaultInjector:
-    """The active faults and the request log."""
+    """The active faults. It passes each request on to the request log."""
 
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-        self._requests: deque[LoggedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
+    def __init__(self, requests: RequestLog) -> None:
+        self._requests = requests
+        self._faults: list[ActiveFault] = []
+        self._count = 0
 
-    def add(self, fault: Fault) -> None:
-        """Activate a fault. If several match a request, the one added first applies."""
-        self._faults.append(fault)
+    def add(self, fault: Fault) -> ActiveFault:
+        """Activate a fault, and return it. If several match a request, the one added first applies."""
+        self._count += 1
+        active = ActiveFault(id=self._count, **msgspec.structs.asdict(fault))
+        self._faults.append(active)
+        return active
 
-    def active(self) -> list[Fault]:
-        """Return the active faults; ``times`` is the number of requests that they will still affect."""
+    def active(self) -> list[ActiveFault]:
+        """Return the faults, in the order in which they apply."""
         return list(self._faults)
+
+    def set_enabled(self, fault_id: int, *, enabled: bool) -> None:
+        """
+        Turn a fault on or off.
+
+        Raises:
+            RequestError: With 404 if there is none with this ID.
+        """
+        self._get(fault_id).enabled = enabled
+
+    def remove(self, fault_id: int) -> None:
+        """
+        Remove a fault.
+
+        Raises:
+            RequestError: With 404 if there is none with this ID.
+        """
+        self._faults.remove(self._get(fault_id))
 
     def clear(self) -> None:
         """Remove all faults."""
         self._faults.clear()
-
-    def requests(self) -> list[LoggedRequest]:
-        """Return the logged requests, oldest first."""
-        return list(self._requests)
-
-    def clear_requests(self) -> None:
-        """Empty the request log."""
-        self._requests.clear()
 
     def middleware(self, listener: Listener, *, ignore: tuple[str, ...] = ()) -> Middleware:
         """
@@ -115,15 +126,24 @@ class FaultInjector:
                 return await handler(request)
             # In the REST API the rest of the path is the command's arguments: user data, possibly a password.
             path = request.path if listener != "rest" else "/" + request.path[1:].partition("/")[0]
-            entry = LoggedRequest(listener=listener, method=request.method, path=path, time=time.time())
-            self._requests.append(entry)
+            entry = self._requests.begin(listener, request.method, path)
             fault = self._take(listener, request.method, request.path)
             entry.fault = fault is not None
-            response = await (_respond_with_fault(fault, request, handler) if fault else handler(request))
-            entry.status = None if fault and fault.reset else response.status
-            return response
+            status: int | None = None
+            try:
+                response = await (_respond_with_fault(fault, request, handler) if fault else handler(request))
+                status = None if fault and fault.reset else response.status
+                return response
+            finally:
+                self._requests.end(entry, status)
 
         return inject
+
+    def _get(self, fault_id: int) -> ActiveFault:
+        for fault in self._faults:
+            if fault.id == fault_id:
+                return fault
+        raise RequestError(404, f"there is no fault with the ID {fault_id}; GET faults lists them")
 
     def _take(self, listener: Listener, method: str, path: str) -> Fault | None:
         for fault in self._faults:

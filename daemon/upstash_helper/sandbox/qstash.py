@@ -87,6 +87,12 @@ class QStashUsers:
         self._put(changed)
         return changed
 
+    def remove(self, owner_id: str) -> None:
+        """Remove the QStash users of an account or team."""
+        for record in self._all():
+            if owner_id in {record.account_id, record.created_for}:
+                self._connection.execute("DELETE FROM qstash_users WHERE id = ?", (record.id,))
+
     def _create(self, owner: Owner) -> QStashUserRecord:
         user_id = str(uuid.uuid4())
         record = QStashUserRecord(

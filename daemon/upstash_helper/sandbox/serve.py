@@ -68,6 +68,7 @@ class Ready(msgspec.Struct, kw_only=True):
     redirect_uris: list[str]
     admin_url: str
     admin_token: str
+    console_url: str
     data: str
     backend: Literal["valkey", "fakeredis"]
     tls_ca: str
@@ -157,6 +158,7 @@ async def _serve(options: Options) -> None:
             redirect_uris=redirect_uris,
             admin_url=origin + admin.path,
             admin_token=admin.token,
+            console_url=f"{origin}{admin.path}/console",
             data=str(folder.root),
             backend=backend.kind,
             tls_ca=str(certificate),
@@ -172,6 +174,8 @@ async def _serve(options: Options) -> None:
             console.write_utf8(content)
         how_to_stop = " Press Ctrl-C to stop." if options.announce else ""
         _report(f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}.{how_to_stop}")
+        if options.announce:
+            _report(f"Console, with a link that works once: {apps.new_console_link()}")
         gc.freeze()
         await stop.wait()
         _report("Stopping.")

@@ -114,7 +114,13 @@ CREATE TABLE indexes (id TEXT PRIMARY KEY, product TEXT NOT NULL, account_id TEX
 CREATE INDEX indexes_by_account ON indexes (account_id);
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+# Adds the buckets of Blob.
+_VERSION_4 = """
+CREATE TABLE buckets (id TEXT PRIMARY KEY, account_id TEXT NOT NULL, record BLOB NOT NULL);
+CREATE INDEX buckets_by_account ON buckets (account_id);
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """The statements that bring the store from each version to the next. Version 0 is an empty file."""
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -6,6 +6,7 @@ import builtins
 import sqlite3
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -16,6 +17,11 @@ from upstash_helper.sandbox.errors import RequestError
 Role = Literal["owner", "admin", "dev", "finance"]
 AssignableRole = Literal["admin", "dev", "finance"]
 MANAGERS = frozenset({"owner", "admin"})
+"""Who can add and remove members. Only the owner can delete the team."""
+RESOURCE_MANAGERS = frozenset({"owner", "admin", "dev"})
+"""Who can change the team's databases, indexes, and buckets. The role finance is only for payments."""
+MAX_OWNED_TEAMS = 5
+"""Upstash's limit of teams that a user owns. A user can be a member of more."""
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +49,14 @@ class Teams:
         self._connection = connection
 
     def create(self, owner: Account, name: str, *, copy_cc: bool = False) -> Team:
-        """Create a team with one member, its owner."""
+        """
+        Create a team with one member, its owner.
+
+        Raises:
+            RequestError: If the account owns the maximum number of teams.
+        """
+        if len(self.owned_by(owner)) >= MAX_OWNED_TEAMS:
+            raise RequestError(400, f"team limit reached: a user can own at most {MAX_OWNED_TEAMS} teams")
         team = Team(team_id=str(uuid.uuid4()), team_name=name, copy_cc=copy_cc)
         self._connection.execute("INSERT INTO teams VALUES (?, ?, ?, ?)", (team.team_id, name, copy_cc, time.time()))
         self._connection.execute("INSERT INTO team_members VALUES (?, ?, 'owner')", (team.team_id, owner.email))
@@ -55,11 +68,27 @@ class Teams:
 
     def list(self, account: Account) -> list[Team]:
         """Return the teams that an account is a member of, oldest first."""
-        rows = self._connection.execute(
-            "SELECT t.id, t.name, t.copy_cc FROM teams t JOIN team_members m ON m.team_id = t.id"
-            " WHERE m.email = ? ORDER BY t.created_at, t.id",
-            (account.email,),
+        return self._select("m.email = ?", account.email)
+
+    def owned_by(self, account: Account) -> builtins.list[Team]:
+        """Return the teams that an account owns, oldest first."""
+        return self._select("m.role = 'owner' AND m.email = ?", account.email)
+
+    def all(self) -> builtins.list[Team]:
+        """Return all teams, oldest first."""
+        return self._select("m.role = ?", "owner")
+
+    def leave_all(self, account: Account) -> None:
+        """Remove an account from the teams that it does not own."""
+        self._connection.execute("DELETE FROM team_members WHERE email = ? AND role <> 'owner'", (account.email,))
+
+    def _select(self, condition: str, value: str) -> builtins.list[Team]:
+        # The condition comes from the calls above, and its values are parameters.
+        statement = (
+            "SELECT t.id, t.name, t.copy_cc FROM teams t JOIN team_members m ON m.team_id = t.id"  # noqa: S608
+            f" WHERE {condition} ORDER BY t.created_at, t.id"
         )
+        rows = self._connection.execute(statement, (value,))
         return [Team(team_id=row[0], team_name=row[1], copy_cc=bool(row[2])) for row in rows]
 
     def get(self, account: Account, team_id: str) -> Team:
@@ -69,10 +98,16 @@ class Teams:
         Raises:
             RequestError: With 404 if there is none with this ID.
         """
-        for team in self.list(account):
-            if team.team_id == team_id:
-                return team
-        raise RequestError(404, "team not found")
+        return _find(self.list(account), team_id)
+
+    def by_id(self, team_id: str) -> Team:
+        """
+        Return a team of any account.
+
+        Raises:
+            RequestError: With 404 if there is none with this ID.
+        """
+        return _find(self.all(), team_id)
 
     def role(self, account: Account, team_id: str) -> Role | None:
         """Return the account's role in a team, or None if it is not a member."""
@@ -80,6 +115,19 @@ class Teams:
             "SELECT role FROM team_members WHERE team_id = ? AND email = ?", (team_id, account.email)
         ).fetchone()
         return row[0] if row else None
+
+    def require_resource_manager(self, account: Account, team_id: str) -> None:
+        """
+        Check that an account may move databases and indexes to a team.
+
+        Raises:
+            RequestError: If it is not a member (400), or its role does not allow it (403).
+        """
+        role = self.role(account, team_id)
+        if role is None:
+            raise RequestError(400, "team not found")
+        if role not in RESOURCE_MANAGERS:
+            raise RequestError(403, "Forbidden: your role in the team does not allow changes")
 
     def members(self, team: Team) -> builtins.list[Member]:
         """Return the members of a team, the owner first."""
@@ -116,6 +164,13 @@ class Teams:
         if row[0] == "owner":
             raise RequestError(400, "the owner of a team cannot be removed")
         self._connection.execute("DELETE FROM team_members WHERE team_id = ? AND email = ?", (team.team_id, email))
+
+
+def _find(teams: Sequence[Team], team_id: str) -> Team:
+    for team in teams:
+        if team.team_id == team_id:
+            return team
+    raise RequestError(404, "team not found")
 
 
 def _member(team: Team, email: str, role: Role) -> Member:

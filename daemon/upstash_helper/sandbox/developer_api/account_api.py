@@ -1,4 +1,4 @@
-"""The Developer API's endpoints about the account: its audit log, and what an access token is good for."""
+"""The Developer API's endpoints about the account: its audit log, its access tokens, and what only the console has."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from upstash_helper.sandbox.oauth.settings import OAuthSettings
 from upstash_helper.sandbox.responses import error_response, json_response
 from upstash_helper.sandbox.teams import Teams
 
+CONSOLE_ONLY = ("user", "invoices", "billingdetails", "billingdetails/{rest:.*}", "listkeys")
+"""Paths that Upstash serves to its console, and refuses to API keys with 403."""
+
 
 class AccountApi:
-    """``/auditlogs`` and ``/v2/account/oauth/token-info``."""
+    """``/auditlogs``, ``/v2/account/oauth/token-info``, and the paths in ``CONSOLE_ONLY``."""
 
     def __init__(self, *, auth: Authentication, audit_log: AuditLog, teams: Teams, settings: OAuthSettings) -> None:
         self._auth = auth
@@ -28,7 +31,17 @@ class AccountApi:
         return [
             web.get("/auditlogs", require(self.audit_logs, "read"), allow_head=False),
             web.get("/v2/account/oauth/token-info", require(self.token_info, "read"), allow_head=False),
+            # With and without the version: the sources do not say which, and both are answered with 403 then.
+            *(
+                web.route("*", base + path, require(self.refuse, "read"))
+                for base in ("/", "/v2/")
+                for path in CONSOLE_ONLY
+            ),
         ]
+
+    async def refuse(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:
+        """Refuse what only a user who has signed in to Upstash's console can do."""
+        return error_response(403, "Forbidden: this is available in the console only, not to API keys or OAuth apps")
 
     async def audit_logs(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
         """List the audit log, newest first."""

@@ -13,7 +13,7 @@ from upstash_helper.sandbox.accounts import Accounts, Caller, Owner
 from upstash_helper.sandbox.oauth.authorization import AuthorizationServer
 from upstash_helper.sandbox.oauth.grants import Grants
 from upstash_helper.sandbox.responses import error_response
-from upstash_helper.sandbox.teams import Teams
+from upstash_helper.sandbox.teams import RESOURCE_MANAGERS, Teams
 
 Operation = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 Access = Literal["read", "write", "manage-teams"]
@@ -59,9 +59,14 @@ class Authentication:
             if access != "read" and caller.read_only:
                 kind = "this API key" if caller.grant_id is None else "this OAuth access token"
                 return error_response(403, f"Forbidden: {kind} is read-only")
+            if access != "read" and not self._role_allows_changes(caller):
+                return error_response(403, "Forbidden: your role in the team does not allow changes")
             return await operation(request, caller)
 
         return handler
+
+    def _role_allows_changes(self, caller: Caller) -> bool:
+        return caller.owner == caller.account or self._teams.role(caller.account, caller.owner.id) in RESOURCE_MANAGERS
 
     def _by_key(self, encoded: str) -> Caller | None:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 
-from upstash_helper.sandbox.accounts import Caller
+from upstash_helper.sandbox.accounts import Caller, Owner
 from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.developer_api import index_wire, wire
 from upstash_helper.sandbox.developer_api.authentication import Access, Authentication, Operation
@@ -100,10 +100,12 @@ class IndexApi(ABC, Generic[Record]):
     async def transfer(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Transfer an index to a team of the account."""
         team_id = (await read_json(request, index_wire.Transfer)).target_account
-        self._index(request, caller)  # an index that does not exist is reported first, as for databases
-        if self._teams.role(caller.account, team_id) is None:
-            raise RequestError(400, "team not found")
-        return self._change(request, caller, f"Transfer {self.TITLE}", team_id, account_id=team_id)
+        record = self._index(request, caller)  # an index that does not exist is reported first, as for databases
+        self._teams.require_resource_manager(caller.account, team_id)
+        response = self._change(request, caller, f"Transfer {self.TITLE}", team_id, account_id=team_id)
+        team = msgspec.structs.replace(caller, owner=Owner(team_id, caller.account.email))
+        self._log(request, team, f"Transfer {self.TITLE}", record, team_id)
+        return response
 
     async def global_stats(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:
         """Return the statistics of all indexes."""

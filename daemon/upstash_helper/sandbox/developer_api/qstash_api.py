@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Caller
+from upstash_helper.sandbox.accounts import Caller, Owner
 from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.developer_api.authentication import Authentication, Operation
 from upstash_helper.sandbox.developer_api.qstash_stats import DEFAULT_PERIOD, PERIODS, zero_stats
@@ -110,10 +110,17 @@ class QStashApi:
         body = await read_json(request, MoveToTeam)
         user = self._users.get(caller.owner, body.qstash_id)
         team_id = body.target_team_id
-        if self._teams.role(caller.account, team_id) is None:
-            raise RequestError(400, "team not found")
+        self._teams.require_resource_manager(caller.account, team_id)
         changes = {"account_id": team_id, "customer_id": team_id}
         self._change(request, caller, "Move QStash To Team", user, other=team_id, **changes)
+        self._audit_log.add(
+            Owner(team_id, caller.account.email),
+            "Move QStash To Team",
+            source=caller.source,
+            entity=user.id,
+            other=team_id,
+            ip=request.remote,
+        )
         return json_response(OK)
 
     def _user(self, request: web.Request, caller: Caller) -> QStashUserRecord:

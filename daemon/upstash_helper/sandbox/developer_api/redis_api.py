@@ -8,12 +8,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Caller
+from upstash_helper.sandbox.accounts import Caller, Owner
 from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.developer_api import wire
 from upstash_helper.sandbox.developer_api.authentication import Authentication, Operation
 from upstash_helper.sandbox.developer_api.stats import stats_of
-from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.redis.backups import Backups
 from upstash_helper.sandbox.redis.databases import (
     Database,
@@ -181,12 +180,13 @@ class RedisApi:
         """Move a database to a team of the account."""
         body = await read_json(request, wire.MoveToTeam)
         database = self._databases.get(caller.owner, body.database_id)
-        if self._teams.role(caller.account, body.team_id) is None:
-            raise RequestError(400, "team not found")
+        self._teams.require_resource_manager(caller.account, body.team_id)
         self._databases.require_room(body.team_id)
         async with self._databases.change(database, account_id=body.team_id):
             pass
         self._log(request, caller, "Move To Team", database, body.team_id)
+        team = msgspec.structs.replace(caller, owner=Owner(body.team_id, caller.account.email))
+        self._log(request, team, "Move To Team", database, body.team_id)
         return json_response(OK)
 
     async def stats(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -253,10 +253,14 @@ class RedisApi:
         self._audit_log.add(caller.owner, action, source=caller.source, entity=entity, other=other, ip=request.remote)
 
     def _as_json(self, record: DatabaseRecord, request: web.Request) -> wire.Database:
+        return self.as_json(record, credentials=request.query.get("credentials") != "hide")
+
+    def as_json(self, record: DatabaseRecord, *, credentials: bool = True) -> wire.Database:
+        """Return a database in Upstash's format, with or without its secrets."""
         database = _without_secrets(record, self._host)
         if record.tls:
             database.tls_ca = str(self._databases.tls_ca)
-        if request.query.get("credentials") != "hide":
+        if credentials:
             database.password = record.password
             database.rest_token = record.rest_token
             database.read_only_rest_token = record.read_only_rest_token

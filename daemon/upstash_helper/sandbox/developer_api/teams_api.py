@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from upstash_helper.sandbox.accounts import Caller
+from upstash_helper.sandbox.accounts import Caller, Owner
 from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.developer_api import wire
 from upstash_helper.sandbox.developer_api.authentication import Access, Authentication, Operation
@@ -103,6 +103,8 @@ class TeamsApi:
         return team
 
     def _log(self, request: web.Request, caller: Caller, action: str, team: Team, other: str = "NA") -> None:
-        self._audit_log.add(
-            caller.account, action, source=caller.source, entity=team.team_name, other=other, ip=request.remote
-        )
+        # In the log of the account that acted, and in the team's, which the other managers see.
+        for owner in (caller.account, Owner(team.team_id, caller.account.email)):
+            self._audit_log.add(
+                owner, action, source=caller.source, entity=team.team_name, other=other, ip=request.remote
+            )

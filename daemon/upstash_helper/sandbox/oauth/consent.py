@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from upstash_helper.sandbox.accounts import Account, Accounts
+from upstash_helper.sandbox.accounts import Account, Accounts, Owner
+from upstash_helper.sandbox.audit import AuditLog
 from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.oauth import pages
 from upstash_helper.sandbox.oauth.authorization import AuthorizationRequest, AuthorizationServer
@@ -27,7 +28,14 @@ class ConsentPages:
     """Signs the user in, asks what the app may access, and redirects the browser to the app with a code."""
 
     def __init__(
-        self, *, origin: str, server: AuthorizationServer, accounts: Accounts, teams: Teams, sessions: Sessions
+        self,
+        *,
+        origin: str,
+        server: AuthorizationServer,
+        accounts: Accounts,
+        teams: Teams,
+        sessions: Sessions,
+        audit_log: AuditLog,
     ) -> None:
         """
         Args:
@@ -36,12 +44,14 @@ class ConsentPages:
             accounts: The accounts that can sign in.
             teams: The teams that the user can choose.
             sessions: The browsers that are signed in.
+            audit_log: Logs what users allow.
         """
         self._origin = origin
         self._server = server
         self._accounts = accounts
         self._teams = teams
         self._sessions = sessions
+        self._audit_log = audit_log
         self._guard = FormGuard(origin=origin, path=PATH)
 
     def routes(self) -> list[web.RouteDef]:
@@ -115,7 +125,15 @@ class ConsentPages:
         if access not in {"read-only", "full"}:
             return self._consent(request, authorization, account, "Choose what the app may do.", status=400)
         read_only = access == "read-only"
-        return redirect(self._server.issue_code(self._url(request), account, team_id=team_id, read_only=read_only))
+        location = self._server.issue_code(self._url(request), account, team_id=team_id, read_only=read_only)
+        self._audit_log.add(
+            Owner(team_id, account.email) if team_id else account,
+            "Allow OAuth Client",
+            source="CONSOLE",
+            entity=authorization.client_name,
+            ip=request.remote,
+        )
+        return redirect(location)
 
     def _consent(
         self,

@@ -1,0 +1,1 @@
+"""The sandbox's own console, for the developer who runs it."""
