@@ -104,20 +104,6 @@ async def test_command_behind_one_without_a_timeout(database: dict[str, Any], ra
         assert 0.09 < await elapsed(block) < EARLY
 
 
-async def test_blocking_commands_over_rest(caller: Caller, database: dict[str, Any]) -> None:
-    """
-    Over REST, alone and in a pipeline, timeouts are as exact.
-    """
-    token = database["rest_token"]
-
-    async def block() -> None:
-        body = [["BLPOP", "none", 0.1], ["PING"], ["BLPOP", "none", 0.1]]
-        response = await caller.rest(token, "/pipeline", method="POST", json=body)
-        assert [{"result": None}, {"result": "PONG"}, {"result": None}] == response.json
-
-    assert 0.19 < await elapsed(block) < EARLY
-
-
 async def test_element_ends_the_wait(database: dict[str, Any], raw: Raw) -> None:
     """
     A blocking command returns as soon as there is an element, and later commands are in order.
@@ -127,6 +113,19 @@ async def test_element_ends_the_wait(database: dict[str, Any], raw: Raw) -> None
         other.send(encode("RPUSH", "list", "x"))
 
         assert await raw.lines(6) == [b"*2\r\n", b"$4\r\n", b"list\r\n", b"$1\r\n", b"x\r\n", b"+PONG\r\n"]
+
+
+async def test_waiting_for_replicas_over_rest(caller: Caller, database: dict[str, Any]) -> None:
+    """
+    WAIT, which is available over REST, has as exact a timeout, alone and behind others in a pipeline.
+    """
+
+    async def block() -> None:
+        body = [["WAIT", 1, 100], ["PING"], ["WAIT", 1, 100]]
+        response = await caller.rest(database["rest_token"], "/pipeline", method="POST", json=body)
+        assert [{"result": 0}, {"result": "PONG"}, {"result": 0}] == response.json
+
+    assert 0.19 < await elapsed(block) < EARLY
 
 
 async def test_blocking_commands_in_a_transaction_do_not_block(raw: Raw) -> None:

@@ -67,7 +67,10 @@ async def test_monitor_shows_commands_as_clients_send_them(caller: Caller, datab
         b'"EVAL" "#!lua flags=allow-key-locking\\nreturn 1" "0"',
     ]
     assert address == own
-    assert await shown(raw) == b'"GET" "name"'
+    over_rest = await raw.line()
+    assert over_rest.endswith(b'] "GET" "name"\r\n')
+    assert b" [0 127.0.0.1:" in over_rest
+    assert b":0]" not in over_rest
 
 
 async def test_monitor_hides_secrets(database: dict[str, Any], raw: Raw) -> None:

@@ -168,7 +168,9 @@ async def test_stopping_is_quick_and_leaves_no_process(own: Sandbox, user: Calle
     On SIGTERM, the sandbox and its servers exit within 3 seconds with code 0, even while a command blocks.
     """
     database = await user.create()
-    blocked = asyncio.create_task(user.rest(database["rest_token"], "/blpop/none/0"))
+    await user.run(database, "PING")
+    client = redis.Redis(port=database["port"], password=database["password"])
+    blocked = asyncio.ensure_future(client.blpop("none"))
     await asyncio.wait([blocked], timeout=0.2)
     servers = psutil.Process(own.ready.pid).children(recursive=True)
 
@@ -176,6 +178,7 @@ async def test_stopping_is_quick_and_leaves_no_process(own: Sandbox, user: Calle
     returncode = await own.stop()
     elapsed = asyncio.get_running_loop().time() - started
     await asyncio.gather(blocked, return_exceptions=True)
+    await client.aclose()
 
     assert returncode == 0
     assert elapsed < STOP_SECONDS

@@ -9,7 +9,7 @@ import msgspec
 from upstash_helper.sandbox.errors import RequestError
 from upstash_helper.sandbox.redis.databases import Database, Databases
 from upstash_helper.sandbox.redis.dialect.tokens import parse_token
-from upstash_helper.sandbox.redis.servers import Role, User
+from upstash_helper.sandbox.redis.servers import NO_ADDRESS, Role, User
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -26,6 +26,8 @@ class Access(msgspec.Struct, frozen=True):
 
     database: Database
     user: Role | User
+    source: bytes = NO_ADDRESS
+    """The client's address, for MONITOR."""
 
     @property
     def user_name(self) -> bytes:
@@ -43,9 +45,10 @@ def authenticate(request: web.Request, databases: Databases) -> Access:
         RequestError: With 401, if the token is missing or invalid. Whether that of an own user is, shows its use.
     """
     token = request.query.get("_token") or _token_of(request.headers.get("Authorization", ""))
+    source = _address_of(request)
     if token and (found := databases.by_token(token)):
-        return Access(*found)
-    if token and (access := _of_own_user(token, databases)):
+        return Access(*found, source)
+    if token and (access := _of_own_user(token, databases, source)):
         return access
     raise unauthorized()
 
@@ -55,7 +58,7 @@ def unauthorized() -> RequestError:
     return RequestError(401, UNAUTHORIZED)
 
 
-def _of_own_user(token: str, databases: Databases) -> Access | None:
+def _of_own_user(token: str, databases: Databases, source: bytes) -> Access | None:
     """Return the access of a user that the database's owner has made, if the token has this form."""
     content = parse_token(token.encode("utf-8", "surrogatepass"))
     database = databases.by_id(content.database_id) if content else None
@@ -66,7 +69,15 @@ def _of_own_user(token: str, databases: Databases) -> Access | None:
     except UnicodeDecodeError:
         return None
     # The server decides whether the token is valid, when it is used to connect.
-    return Access(database, User(name, token))
+    return Access(database, User(name, token), source)
+
+
+def _address_of(request: web.Request) -> bytes:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    if not peer:
+        return NO_ADDRESS
+    host, port = peer[:2]
+    return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()
 
 
 def _token_of(authorization: str) -> str:

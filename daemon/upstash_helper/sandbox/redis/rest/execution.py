@@ -46,7 +46,7 @@ class Execution:
         return result if isinstance(result, ErrorReply) else ErrorReply(b"ERR nothing was run")
 
     async def _run(self, access: Access, commands: list[Command]) -> list[Reply]:
-        return await self._databases.run(access.database, access.user, commands)
+        return await self._databases.run(access.database, access.user, commands, access.source)
 
 
 def _refused(command: Command) -> ErrorReply | None:
