@@ -17,12 +17,14 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from tests.sandbox.callers import Caller
 from tests.sandbox.gateway_clients import Raw, client_of, encode, until_true
+from tests.support.sandbox import Sandbox
 from upstash_helper.sandbox.folder import Folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
-    from tests.support.sandbox import Sandbox
+    import aiohttp
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no Valkey, and so no gateway")
 
@@ -440,6 +442,48 @@ async def test_administrative_commands_are_refused_by_name(owner: redis.Redis, c
     assert lines[2] == b"+QUEUED\r\n"
     assert lines[3].startswith(b"-EXECABORT ")
     assert lines[4] == b"+PONG\r\n"
+
+
+async def test_no_user_can_migrate_in_a_script(owner: redis.Redis, database: dict[str, Any]) -> None:
+    """
+    MIGRATE, which would connect to another server, is denied also in a script, and to a user with all commands.
+    """
+    command: Any = owner.execute_command
+    token = await command("ACL", "GENTOKEN", "app")
+    await command("ACL", "SETUSER", "app", "on", b">" + token, "~*", "+@all")
+    await owner.set("name", "Ada")
+    script = "return redis.call('MIGRATE', '127.0.0.1', '1', KEYS[1], '0', '1')"
+
+    with pytest.raises(ResponseError, match="has no permissions to run the 'migrate' command"):
+        await owner.eval(script, 1, "name")
+    app = redis.Redis(port=database["port"], username="app", password=token.decode())
+    async with app:
+        assert await app.get("name") == b"Ada"
+        with pytest.raises(ResponseError, match="has no permissions to run the 'migrate' command"):
+            await app.eval(script, 1, "name")
+
+
+async def test_many_clients(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    """
+    A database can have more clients than the default limit of open files.
+    """
+    async with Sandbox.running(tmp_path / "data", environment=few_files(tmp_path)) as own:
+        database = await (await Caller.new(own, session)).create()
+
+        clients = [await Raw.open(database) for _ in range(300)]
+        for client in clients:
+            client.send(encode("PING"))
+        replies = [await client.line() for client in clients]
+        await asyncio.gather(*(client.close() for client in clients))
+
+    assert [b"+PONG\r\n"] * 300 == replies
+
+
+def few_files(folder: Path) -> dict[str, str]:
+    """Return the environment of a process that begins with a low soft limit of open files, as on macOS."""
+    limit = "from resource import *; setrlimit(RLIMIT_NOFILE, (256, getrlimit(RLIMIT_NOFILE)[1]))"
+    (folder / "sitecustomize.py").write_text(limit)
+    return {"PYTHONPATH": str(folder)}
 
 
 async def test_refusal_in_a_transaction_over_rest(caller: Caller, database: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from upstash_helper.sandbox import connections
+from upstash_helper.sandbox import connections, open_files_limit
 from upstash_helper.sandbox.app import AdminAccess, Origins, compose
 from upstash_helper.sandbox.errors import StartupError
 from upstash_helper.sandbox.folder import Folder, default_root
@@ -78,6 +78,7 @@ class Ready(msgspec.Struct, kw_only=True):
 def run(options: Options) -> int:
     """Run until SIGINT or SIGTERM. Return the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    open_files_limit.raise_limit()
     os.umask(0o077)  # all files, also those that Valkey creates, are accessible only to the user
     try:
         asyncio.run(_serve(options))

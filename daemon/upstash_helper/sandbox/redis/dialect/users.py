@@ -76,7 +76,8 @@ def _set_user(command: Sequence[bytes], arguments: list[bytes], dialect: Dialect
         if problem := _problem_with(rule, name, dialect):
             raise Refused(b"ERR Error in ACL SETUSER modifier '%b': %b" % (_shown(rule), problem))
     if any(map(_grants_administration, rules)):
-        rules.append(b"-@admin")
+        # A script can call MIGRATE, which is not administrative, and connects to other servers.
+        rules += [b"-@admin", b"-migrate"]
     return Translation((*command[:3], *rules, *functions.acl_rules()), _after_change(dialect))
 
 
