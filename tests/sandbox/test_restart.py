@@ -168,7 +168,8 @@ async def test_stopping_is_quick_and_leaves_no_process(own: Sandbox, user: Calle
     On SIGTERM, the sandbox and its servers exit within 3 seconds with code 0, even while a command blocks.
     """
     database = await user.create()
-    blocked = asyncio.create_task(user.rest(database["rest_token"], "/blpop/none/0"))
+    await user.run(database, "PING")
+    blocked = asyncio.create_task(user.rest(database["rest_token"], "/wait/1/0"))  # there is no replica
     await asyncio.wait([blocked], timeout=0.2)
     servers = psutil.Process(own.ready.pid).children(recursive=True)
 
