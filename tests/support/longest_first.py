@@ -32,6 +32,7 @@ LONGEST: Final = (
     "tests/security/test_t46_kills.py",
     "tests/install/test_installed.py",
     "tests/browser/test_dev_server.py",
+    "tests/cli/test_sandbox_up.py",
     "tests/cli/test_databases.py",
     "tests/browser/test_t67_shared_stream.py",
     "tests/browser/test_every_surface.py",
