@@ -112,6 +112,24 @@ async def test_account_is_deleted_with_everything(
     assert [] == await sandbox.api_key_names(caller.email)
 
 
+async def test_account_is_deleted_twice_at_once(sandbox: Sandbox, caller: Caller) -> None:
+    """
+    Requests that delete the same account and its databases at the same time do not fail.
+    """
+    databases = [await caller.create() for _ in range(3)]
+    path = f"accounts/{caller.email}"
+
+    responses = await asyncio.gather(
+        admin(sandbox, caller.session, "DELETE", path),
+        admin(sandbox, caller.session, "DELETE", path),
+        *(caller.call("DELETE", f"database/{database['database_id']}") for database in databases),
+    )
+
+    assert {response.status for response in responses} <= {200, 401, 404}, [it.body for it in responses]
+    assert 200 in {response.status for response in responses[:2]}
+    assert (await admin(sandbox, caller.session, "DELETE", path)).status == 404
+
+
 async def test_team_is_deleted_with_its_databases(sandbox: Sandbox, caller: Caller) -> None:
     """
     A team that still has databases can be deleted, other than through the Developer API.

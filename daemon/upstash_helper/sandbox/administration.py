@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -250,7 +251,8 @@ class Administration:
     async def _delete_resources(self, owner: Owner) -> None:
         resources = self.resources(owner)
         for database in resources.databases:
-            await self.databases.delete(database)
+            with contextlib.suppress(RequestError):  # another request has deleted it in the meantime
+                await self.databases.delete(self.databases.get(owner, database.record.id))
         for index in resources.vector_indexes:
             self._vector_indexes.remove(index)
         for index in resources.search_indexes:
