@@ -28,6 +28,8 @@ LONGEST: Final = (
     "tests/cli/test_approvals.py",
     "tests/security/test_t78_kills.py",
     "tests/browser/test_sandbox_issuer.py",
+    "tests/sandbox/test_described_api.py",
+    "tests/browser/test_sandbox_console.py",
     "tests/security/test_refused_navigations.py",
     "tests/security/test_t46_kills.py",
     "tests/install/test_installed.py",
