@@ -116,6 +116,26 @@ async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
     assert ("attached", "statusnotifier") == (tray["state"], tray["backend"])
 
 
+async def test_automatic_approvals_are_shown_on_every_section(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page
+) -> None:
+    """A banner says that requests are approved without the user. Otherwise, there is none."""
+    banner = page.get_by_text("Requests are approved automatically (sandbox)")
+    for auto_approve in (False, True):
+        async with World.running(
+            tmp_path / str(auto_approve), sandbox, daemon_port, auto_approve=auto_approve, sign_in="open"
+        ) as world:
+            await open_dashboard(world, page, "Activity")
+            await expect(banner).to_have_count(int(auto_approve))
+            if auto_approve:
+                await world.ask("databases:read", origin=APP)
+                await page.reload()
+                await expect(page.get_by_text("Approved automatically", exact=True)).to_be_visible()
+                assert await banner.is_visible()
+                await go_to(page, "Overview")
+                assert await banner.is_visible()
+
+
 async def test_one_time_link_of_the_command_opens_the_dashboard(world: World, page: Page) -> None:
     """The link is replaced in the history, so that "back" does not lead to one that is used up."""
     link = await one_time_link(world)

@@ -418,6 +418,26 @@ async def test_damaged_file_can_be_reset(place: Place) -> None:
     assert (0, False) == (done.code, after["already_running"])
 
 
+async def test_sandbox_that_does_not_start_leaves_nothing_running(place: Place) -> None:
+    """
+    The error has the sandbox's reason, and its daemon, which would be of no use, is stopped.
+    """
+    await place.run("sandbox", "reset", "--yes")
+    place.data.mkdir(parents=True)
+    (place.data / "file").write_text("of another program", encoding="utf-8")
+
+    failed = await place.run("sandbox", "up")
+    status = await place.run("sandbox", "status", "--json")
+    (place.data / "file").unlink()
+    after = await place.up()
+
+    assert exit_codes.FAILURE == failed.code
+    assert "The sandbox did not start." in failed.err
+    assert "contains other files" in failed.err
+    assert "stopped" == status.json["state"]
+    assert ("hello", "hello") == write_and_read(after, "hello")
+
+
 async def test_taken_ports_are_left_to_their_programs(place: Place) -> None:
     """
     If other programs have taken the ports while the sandbox was stopped, it uses others, and keeps its data.
@@ -456,10 +476,9 @@ async def test_programs_of_ours_are_named_when_they_have_a_port(place: Place) ->
         "run": await place.run("run", "--port", daemon_port),
         "start": await place.run("start", "--port", daemon_port),
         "run on the sandbox": await place.run("run", "--port", ports["UPSTASH_REDIS_REST_URL"]),
+        "run on a database": await place.run("run", "--port", ports["REDIS_URL"]),
         "sandbox": await place.run("sandbox", "--data", str(place.home / "other"), "--port", daemon_port),
     }
-    if sys.platform != "win32":  # there, databases are not processes
-        ran["run on a database"] = await place.run("run", "--port", ports["REDIS_URL"])
     doctor = await run_cli("doctor", environment=place.environment | {"UPSTASH_HELPER_PORT": daemon_port})
 
     for name, holder in {
@@ -467,11 +486,10 @@ async def test_programs_of_ours_are_named_when_they_have_a_port(place: Place) ->
         "start": daemon,
         "sandbox": daemon,
         "run on the sandbox": sandbox,
-        "run on a database": "a database of the sandbox (upstash-helper sandbox, process",
+        "run on a database": sandbox,
     }.items():
-        if name in ran:
-            assert f"in use by {holder}" in ran[name].err
-            assert 0 != ran[name].code
+        assert f"in use by {holder}" in ran[name].err
+        assert 0 != ran[name].code
     assert f"in use by {daemon}" in doctor.out
     # As where the system hides which process has the socket of a daemon.
     assert ("sandbox", up["daemon"]["pid"]) == daemon_on(int(daemon_port), environ=place.environment)

@@ -112,6 +112,24 @@ async def test_account_is_deleted_with_everything(
     assert [] == await sandbox.api_key_names(caller.email)
 
 
+async def test_account_is_deleted_twice_at_once(sandbox: Sandbox, caller: Caller) -> None:
+    """
+    Requests that delete the same account and its databases at the same time do not fail.
+    """
+    databases = [await caller.create() for _ in range(3)]
+    path = f"accounts/{caller.email}"
+
+    responses = await asyncio.gather(
+        admin(sandbox, caller.session, "DELETE", path),
+        admin(sandbox, caller.session, "DELETE", path),
+        *(caller.call("DELETE", f"database/{database['database_id']}") for database in databases),
+    )
+
+    assert {response.status for response in responses} <= {200, 401, 404}, [it.body for it in responses]
+    assert 200 in {response.status for response in responses[:2]}
+    assert (await admin(sandbox, caller.session, "DELETE", path)).status == 404
+
+
 async def test_team_is_deleted_with_its_databases(sandbox: Sandbox, caller: Caller) -> None:
     """
     A team that still has databases can be deleted, other than through the Developer API.
@@ -248,6 +266,7 @@ async def test_errors_of_the_admin_api_explain_themselves(sandbox: Sandbox, call
     Every error says what is wrong and where, and where to look.
     """
     session, email = caller.session, caller.email
+    twice = {"a@example.com": "dev", "A@example.com": "admin"}
     responses = [
         await admin(sandbox, session, "DELETE", "accounts/nobody@example.com"),
         await admin(sandbox, session, "GET", "api-keys"),
@@ -255,6 +274,7 @@ async def test_errors_of_the_admin_api_explain_themselves(sandbox: Sandbox, call
         await admin(sandbox, session, "POST", "api-keys", {"email": email, "name": ""}),
         await admin(sandbox, session, "POST", "grants", {"id": "x", "action": "revoke"}),
         await admin(sandbox, session, "POST", "teams", {"email": email, "team_name": "x", "members": {email: "dev"}}),
+        await admin(sandbox, session, "POST", "teams", {"email": email, "team_name": "x", "members": twice}),
         await admin(sandbox, session, "PUT", "accounts"),
         await admin(sandbox, session, "GET", "nothing"),
         await send(session, "GET", f"{sandbox.ready.admin_url}/accounts"),
@@ -267,10 +287,12 @@ async def test_errors_of_the_admin_api_explain_themselves(sandbox: Sandbox, call
         (400, "invalid request body: name: Must not be empty."),
         (404, "no grant with this ID exists; GET grants lists them"),
         (409, f"{email} is already a member of the team, as its owner"),
+        (409, "an email is a member twice, in upper and lower case"),
         (405, "PUT is not allowed at /_sandbox/accounts. Allowed: GET, POST."),
         (501, "The sandbox has no GET /_sandbox/nothing at this address."),
         (401, "the admin token is required, as a bearer token; the sandbox prints it as admin_token"),
     ] == [(response.status, response.json["error"]) for response in responses]
+    assert [] == (await caller.call("GET", "/v2/teams")).json
 
 
 # --- the README -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -456,16 +457,16 @@ async def test_team_is_managed(user: ConsoleUser, caller: Caller) -> None:
     added = await members()
     await user.post("/teams", "remove-member", team_id=team_id, member_email="grace@example.com")
     removed = await members()
-    await user.post("/databases", "create", owner=team_id, database_name="shared")
+    await user.post("/databases", "create", owner=team_id, database_name=(name := f"shared-{secrets.token_hex(6)}"))
     page = await user.text("/databases")
     await user.post("/teams", "delete", team_id=team_id)
 
     assert [(caller.email, "owner"), ("grace@example.com", "finance")] == added
     assert [(caller.email, "owner")] == removed
-    assert "shared" in page
+    assert name in page
     assert "team Librarians" in page
     assert [] == (await caller.call("GET", "/v2/teams")).json
-    assert "shared" not in await user.text("/databases")
+    assert name not in await user.text("/databases")
 
 
 async def test_database_is_created_and_listed_without_secrets(user: ConsoleUser, caller: Caller) -> None:

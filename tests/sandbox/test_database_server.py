@@ -151,7 +151,7 @@ async def test_wrong_or_missing_password_is_rejected(server: DatabaseServer, con
 
 async def test_read_only_user_cannot_write(server: DatabaseServer, config: ServerConfig) -> None:
     """
-    The read-only user can read. Writes are rejected with NOPERM, also in a script.
+    The read-only user can read. Writes are rejected with NOPERM, also in a script, and so are KEYS and SCAN.
     """
     await server.start(config)
     async with client(config) as owner:
@@ -163,6 +163,10 @@ async def test_read_only_user_cannot_write(server: DatabaseServer, config: Serve
             await reader.set("name", "Eve")
         with pytest.raises(NoPermissionError):
             await reader.flushall()
+        with pytest.raises(NoPermissionError):
+            await reader.keys()
+        with pytest.raises(NoPermissionError):
+            await reader.scan()
         with pytest.raises(ResponseError):
             await reader.eval("return redis.call('SET', KEYS[1], 'Eve')", 1, "name")
     async with client(config) as owner:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as LostConnection
 
 from tests.sandbox.callers import Caller, bearer
+from tests.sandbox.rest_target import Target
 from tests.support.sandbox import Sandbox
 from tests.support.until import SECONDS
+from upstash_helper.sandbox.redis.dialect.tokens import VERSION, UserToken, _checksum, parse_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,6 +35,12 @@ async def database(caller: Caller, shared_database: dict[str, Any]) -> dict[str,
     own = set(await caller.run(shared_database, "ACL", "USERS")) - {"default"}
     await caller.run(shared_database, "ACL", "DELUSER", "nobody", *own)
     return shared_database
+
+
+@pytest.fixture
+def target(shared_sandbox: Sandbox, shared_database: dict[str, Any]) -> Target:
+    """The REST API, and the token of a database that is shared by all examples."""
+    return Target(shared_sandbox.rest_url, shared_database["rest_token"])
 
 
 async def error_of(caller: Caller, database: dict[str, Any], *command: str) -> str:
@@ -392,3 +404,75 @@ async def test_malformed_token_is_401(caller: Caller, database: dict[str, Any], 
 
     assert response.status == 401
     assert database
+
+
+RULES = st.lists(
+    st.sampled_from(
+        (
+            *("on", "off", "reset", "resetkeys", "allkeys", "~*", "&*", "allcommands", "AllCommands", "nocommands"),
+            *("+@all", "+@ALL", "-@all", "+@admin", "-@admin", "+@dangerous", "-@dangerous", "+@slow", "+@fast"),
+            *("+@connection", "+@read", "-@read", "+acl", "+ACL", "-acl", "+acl|setuser", "+shutdown", "+debug"),
+            *("+get", "-get", "+client", "-client", "+monitor", "+keys", "+replicaof", "+migrate", "+module", "+save"),
+        )
+    ),
+    max_size=6,
+)
+FORBIDDEN = (
+    ("ACL", "SETUSER", "app", "+@all"),
+    ("ACL", "LIST"),
+    ("SHUTDOWN",),
+    ("DEBUG", "SLEEP", "0"),
+    ("REPLICAOF", "localhost", "1"),
+    ("MODULE", "LIST"),
+    ("SAVE",),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=st.lists(RULES, min_size=1, max_size=3))
+def test_no_sequence_of_rules_gives_administrative_commands(target: Target, calls: list[list[str]]) -> None:
+    """
+    Whatever rules are set, in whatever calls, the server itself lets no own user administrate it.
+    """
+    body = [["ACL", "DELUSER", "app"], *(["ACL", "SETUSER", "app", *rules] for rules in calls)]
+    body += [
+        ["ACL", "SETUSER", "app"],
+        *(["ACL", "DRYRUN", "app", *command] for command in FORBIDDEN),
+        ["ACL", "USERS"],
+    ]
+
+    status, replies = target.send("POST", "/pipeline", json.dumps(body).encode())
+
+    assert status == 200
+    *_, names = replies
+    checks = [reply["result"] for reply in replies[-1 - len(FORBIDDEN) : -1]]
+    assert all(check.startswith("User app has no permissions to run the ") for check in checks), checks
+    assert {"app", "default"} == set(names["result"])
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_can_be_taken_for_a_token(data: bytes) -> None:
+    """
+    What is not a token is None, also if it has a token's form and checksum.
+    """
+    content = VERSION + data
+    forged = base64.urlsafe_b64encode(content + _checksum(content)).rstrip(b"=")
+
+    parsed = parse_token(forged)
+
+    assert parse_token(data) is None
+    assert parsed is None or isinstance(parsed, UserToken)
+
+
+@given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=60), st.binary(max_size=60))
+def test_token_has_what_it_was_made_of(database_id: str, user: str, password: bytes) -> None:
+    """
+    Every name and password can be read from the token, and a changed token is none.
+    """
+    token = UserToken(database_id, user.encode(), password)
+
+    encoded = token.encode()
+
+    assert token == parse_token(encoded)
+    assert parse_token(encoded[:-8]) is None
+    assert parse_token(encoded + b"AAAA") is None

@@ -12,12 +12,10 @@ from redis.exceptions import NoPermissionError, ResponseError
 from upstash_redis.asyncio import Redis as UpstashRedis
 from upstash_redis.errors import UpstashError
 
-from tests.support.npm import run_with_client
+from tests.support.npm import run_program
 from upstash_helper.sandbox.redis.backend import find_valkey
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sandbox.callers import Caller
 
 DOCUMENT: dict[str, Any] = {
@@ -116,65 +114,18 @@ async def test_upstash_redis_for_python_has_json(caller: Caller, database: dict[
     ) == after
 
 
-SCRIPT = """
-import { Redis } from "@upstash/redis";
-const redis = new Redis({ url: process.env.URL, token: process.env.TOKEN });
-const document = JSON.parse(process.env.DOCUMENT);
-const out = [
-  await redis.json.set("k", "$", document),
-  await redis.json.set("k", "$", document, { nx: true }),
-  await redis.json.set("k", "$.int", 1, { xx: true }),
-  await redis.json.get("k", "$"),
-  await redis.json.get("k"),
-  await redis.json.get("k", { indent: " ", newline: "\\n", space: " " }, "$.array"),
-  await redis.json.get("k", "$..int", "$..text"),
-  await redis.json.mget(["k", "missing"], "$..int"),
-  await redis.json.type("k", "$..flag"),
-  await redis.json.arrappend("k", "$..array", 8, '"nine"', [10]),
-  await redis.json.arrindex("k", "$..array", '"nine"'),
-  await redis.json.arrinsert("k", "$.array", 0, '"first"'),
-  await redis.json.arrlen("k", "$..array"),
-  await redis.json.arrpop("k", "$..array", 0),
-  await redis.json.arrtrim("k", "$..array", 0, 1),
-  await redis.json.numincrby("k", "$..int", 2),
-  await redis.json.nummultby("k", "$..int", 2),
-  await redis.json.strappend("k", "$..text", '"z"'),
-  await redis.json.strlen("k", "$..text"),
-  await redis.json.toggle("k", "$..flag"),
-  await redis.json.merge("k", "$", { text: null, new: { a: 1 } }),
-  await redis.json.clear("k", "$.new"),
-  await redis.json.objkeys("k", "$.object"),
-  await redis.json.objlen("k", "$.object"),
-  await redis.json.resp("k", "$.array"),
-  await redis.json.mset({ key: "k", path: "$.set", value: [1] }, { key: "l", path: "$", value: { a: 1 } }),
-  await redis.json.del("k", "$.object.flag"),
-  await redis.json.forget("k", "$.flag"),
-  await redis.type("k"),
-  (await redis.scan(0, { type: "json", count: 100 }))[1].sort(),
-  await redis.pipeline().json.set("p", "$", { a: 1 }).json.numincrby("p", "$.a", 1).json.get("p", "$").exec(),
-  await redis.multi().json.set("m", "$", { a: 1 }).json.numincrby("m", "$.a", 1).json.get("m", "$").exec(),
-];
-const reader = new Redis({ url: process.env.URL, token: process.env.READ_ONLY });
-out.push(await reader.json.get("k", "$.int"));
-try { await reader.json.set("k", "$", 1); } catch (error) { out.push(error.message); }
-console.log(JSON.stringify(out));
-"""
-
-
-async def test_upstash_redis_for_javascript_has_json(caller: Caller, database: dict[str, Any], tmp_path: Path) -> None:
+async def test_upstash_redis_for_javascript_has_json(caller: Caller, database: dict[str, Any]) -> None:
     """
     Each method of `redis.json` in `@upstash/redis` works, also in pipelines and transactions.
     """
-    out = await run_with_client(
-        SCRIPT,
-        tmp_path,
-        URL=caller.sandbox.rest_url,
-        TOKEN=database["rest_token"],
-        READ_ONLY=database["read_only_rest_token"],
+    *results, denied = await run_program(
+        "upstash_redis_json",
+        REST_URL=caller.sandbox.rest_url,
+        REST_TOKEN=database["rest_token"],
+        READ_ONLY_TOKEN=database["read_only_rest_token"],
         DOCUMENT=json.dumps(DOCUMENT),
     )
 
-    *results, denied = json.loads(out)
     assert [
         "OK",
         None,

@@ -24,12 +24,12 @@ PAGE = "https://app.example.com"
 AUTO: dict[str, Any] = {"auto_approve": True, "credential_store": "memory", "sign_in": "open"}
 
 
-def urls_of(sandbox: Sandbox) -> dict[str, str]:
+def urls_of(sandbox: Sandbox) -> dict[str, Any]:
     """Return the settings of a daemon that uses the sandbox."""
     return {name: getattr(sandbox, name) for name in ("auth_url", "api_url", "rest_url", "issuer_url")}
 
 
-async def start(tmp_path: Path, urls: Mapping[str, str], **settings: str | int) -> str:
+async def start(tmp_path: Path, urls: Mapping[str, Any], **settings: Any) -> str:
     """Start a daemon with auto_approve, and return the error that it ends with."""
     daemon = DaemonProcess(tmp_path, environment={"UPSTASH_HELPER_AUTO_APPROVE": "true"}, **urls, **settings)
     with pytest.raises(DaemonFailed) as caught:
@@ -104,7 +104,7 @@ async def test_request_waits_for_the_user_once_the_sandbox_is_gone(
     app.router.add_get("/.well-known/upstash-sandbox", identity)
     async with TestServer(app) as server:
         names = ("api_url", "rest_url", "issuer_url", "auth_url")
-        urls = dict.fromkeys(names, str(server.make_url("")).rstrip("/"))
+        urls: dict[str, Any] = dict.fromkeys(names, str(server.make_url("")).rstrip("/"))
         answers |= {"service": "upstash-helper-sandbox", **urls}
         async with World.running(tmp_path, sandbox, daemon_port, **AUTO, **urls) as world:
             first = await world.ask("databases:read", origin=PAGE)
@@ -156,7 +156,7 @@ async def test_daemon_of_another_local_server_does_not_start(tmp_path: Path, san
         del request
         return web.json_response({"service": "upstash-helper-sandbox", **urls_of(sandbox)})
 
-    errors = []
+    one, errors = "", []
     for handler in (anything, forwarded):
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", handler)

@@ -18,6 +18,7 @@ import pytest
 from install.javascript import FOLDER, Missing, Tools
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 MODULES = FOLDER / "node_modules"
@@ -55,9 +56,27 @@ async def run_program(name: str, **variables: str) -> Any:
         variables: Added to the environment.
     """
     await installed_packages()
+    return json.loads(await _run(PROGRAMS / f"{name}.js", variables))
+
+
+async def run_with_client(source: str, folder: Path, **variables: str) -> str:
+    """
+    Run a short ES module that imports the pinned packages, and return what it prints.
+
+    Args:
+        source: The module.
+        folder: An empty folder for it.
+        variables: Added to the environment.
+    """
+    (folder / "node_modules").symlink_to(await installed_packages())
+    (folder / "job.mjs").write_text(source, encoding="utf-8")
+    return await _run(folder / "job.mjs", variables)
+
+
+async def _run(program: Path, variables: Mapping[str, str]) -> str:
     process = await asyncio.create_subprocess_exec(
         "node",
-        str(PROGRAMS / f"{name}.js"),
+        str(program),
         env={**os.environ, "UPSTASH_DISABLE_TELEMETRY": "1", **variables},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -69,31 +88,7 @@ async def run_program(name: str, **variables: str) -> Any:
     except TimeoutError:
         process.kill()
         _, err = await process.communicate()
-        pytest.fail(f"{name}.js did not end within {PROGRAM_SECONDS} seconds: {err.decode(errors='replace')}")
+        pytest.fail(f"{program.name} did not end within {PROGRAM_SECONDS} seconds: {err.decode(errors='replace')}")
     if process.returncode != 0:
-        pytest.fail(f"{name}.js ended with {process.returncode}: {err.decode(errors='replace')}")
-    return json.loads(out)
-
-
-async def run_with_client(source: str, folder: Path, **variables: str) -> str:
-    """
-    Run an ES module that imports the pinned packages, and return what it prints.
-
-    Args:
-        source: The module.
-        folder: An empty folder for it.
-        variables: Added to the environment.
-    """
-    (folder / "node_modules").symlink_to(await installed_packages())
-    (folder / "job.mjs").write_text(source)
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        "job.mjs",
-        cwd=folder,
-        env={**os.environ, "UPSTASH_DISABLE_TELEMETRY": "1", **variables},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
+        pytest.fail(f"{program.name} ended with {process.returncode}: {err.decode(errors='replace')}")
     return out.decode()

@@ -54,10 +54,7 @@ async def _database(cli: UpstashCli, rest_url: str) -> None:
     assert not {created["password"], created["rest_token"]} & {after["password"], after["rest_token"]}
     assert (await cli("redis stats", *at))["current_storage"] > 0
 
-    await cli("redis delete", *at, "--dry-run")
-    assert 1 == len(await cli("redis list"))
     assert {"deleted": True, "database_id": name} == await cli("redis delete", *at)
-    assert [] == await cli("redis list")
 
 
 async def _backups(cli: UpstashCli, rest_url: str) -> None:
@@ -78,8 +75,6 @@ async def _backups(cli: UpstashCli, rest_url: str) -> None:
     disabled = await cli("redis get", *at)
     assert (True, False) == (enabled["daily_backup_enabled"], disabled["daily_backup_enabled"])
 
-    await cli("redis backup delete", *at, "--backup-id", backup["backup_id"], "--dry-run")
-    assert 1 == len(await cli("redis backup list", *at))
     await cli("redis backup delete", *at, "--backup-id", backup["backup_id"])
     assert [] == await cli("redis backup list", *at)
     await cli("redis delete", *at)
@@ -104,8 +99,6 @@ async def vector(cli: UpstashCli, team_id: str) -> None:
     assert 0 == (await cli("vector index-stats", *at, "--period", "3h"))["current_vector_count"]
     assert 0 == (await cli("vector stats"))["record_count"]
 
-    await cli("vector delete", *at, "--dry-run")
-    assert 1 == len(await cli("vector list"))
     await cli("vector delete", *at)
     moved = await cli(
         "vector create", "--name", "moved", "--region", "eu-west-1", "--similarity-function", "DOT_PRODUCT",
@@ -129,8 +122,6 @@ async def search(cli: UpstashCli, team_id: str) -> None:
     assert 0 == (await cli("search index-stats", *at, "--period", "1d"))["current_vector_count"]
     assert 0 == (await cli("search stats"))["record_count"]
 
-    await cli("search delete", *at, "--dry-run")
-    assert 1 == len(await cli("search list"))
     await cli("search delete", *at)
     moved = await cli("search create", "--name", "moved", "--region", "eu-west-1", "--type", "fixed")
     await cli("search transfer", "--index-id", moved["id"], "--target-account", team_id)
@@ -165,10 +156,8 @@ async def teams(cli: UpstashCli, owner: str, other: str) -> None:
     assert created["team_id"] in [one["team_id"] for one in await cli("team list")]
     await cli("team add-member", *at, "--member-email", other, "--role", "dev")
     assert {owner: "owner", other: "dev"} == await _roles(cli, created["team_id"])
-    await cli("team remove-member", *at, "--member-email", other, "--dry-run")
     await cli("team remove-member", *at, "--member-email", other)
     assert {owner: "owner"} == await _roles(cli, created["team_id"])
-    await cli("team delete", *at, "--dry-run")
     assert {"deleted": True, "team_id": created["team_id"]} == await cli("team delete", *at)
     assert created["team_id"] not in [one["team_id"] for one in await cli("team list")]
 

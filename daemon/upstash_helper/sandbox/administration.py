@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -140,10 +141,13 @@ class Administration:
         Create a team with members.
 
         Raises:
-            RequestError: If the account owns the maximum number of teams, or the owner is among the members.
+            RequestError: If the account owns the maximum number of teams, or an email is a member twice.
         """
-        if owner.email.lower() in {email.lower() for email in members}:
+        emails = {email.lower() for email in members}
+        if owner.email.lower() in emails:
             raise RequestError(409, f"{owner.email} is already a member of the team, as its owner")
+        if len(emails) < len(members):
+            raise RequestError(409, "an email is a member twice, in upper and lower case")
         team = self.teams.create(owner, name)
         self._log(owner, "Create Team", name, ip)
         for email, role in members.items():
@@ -250,7 +254,8 @@ class Administration:
     async def _delete_resources(self, owner: Owner) -> None:
         resources = self.resources(owner)
         for database in resources.databases:
-            await self.databases.delete(database)
+            with contextlib.suppress(RequestError):  # another request has deleted it in the meantime
+                await self.databases.delete(self.databases.get(owner, database.record.id))
         for index in resources.vector_indexes:
             self._vector_indexes.remove(index)
         for index in resources.search_indexes:

@@ -1,5 +1,5 @@
 """
-Recognizing the programs of this project by their command lines: a daemon, a sandbox, and a sandbox's database.
+Recognizing the programs of this project by their command lines: a daemon or a sandbox.
 
 Their processes are named after the interpreter, such as ``python3``, which does not help the user.
 """
@@ -21,18 +21,15 @@ DEFAULT_PROFILE: Final = "default"
 _PROGRAMS: Final = frozenset({"upstash-helper", "upstash_helper"})
 _SANDBOX: Final = "upstash_helper.sandbox"
 _SANDBOX_COMMAND: Final = "upstash-helper sandbox"
-_DATABASE_SERVER: Final = "valkey-server"
 
 
 def describe(process: psutil.Process) -> str | None:
-    """Return what to call a process of this project, with its id, such as ``the sandbox (…, process 12)``, or None."""
+    """Return what to call a process of this project, such as ``the sandbox (…, process 12)``; None for others."""
     words = command_line(process)
     if is_daemon(words):
         return daemon_name(profile_of(words, environ_of(process) or {}), process.pid)
     if is_sandbox(words):
         return f"the sandbox ({_SANDBOX_COMMAND}, process {process.pid})"
-    if words and os.path.basename(words[0]).startswith(_DATABASE_SERVER) and _is_of_sandbox(process):  # noqa: PTH119
-        return f"a database of the sandbox ({_SANDBOX_COMMAND}, process {process.pid})"
     return None
 
 
@@ -87,12 +84,3 @@ def _place(words: Sequence[str], programs: frozenset[str]) -> int | None:
             is_module = words[place - 1] == "-m"
             return place if is_module or all(each.startswith("-") for each in words[1:place]) else None
     return None
-
-
-def _is_of_sandbox(process: psutil.Process) -> bool:
-    import psutil
-
-    with contextlib.suppress(psutil.Error, OSError):
-        parent = process.parent()
-        return parent is not None and is_sandbox(command_line(parent))
-    return False

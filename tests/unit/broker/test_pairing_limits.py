@@ -24,8 +24,8 @@ from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import Approved, Denied, Grant, Pairing, Waiting, Withdrawn
 
 
-def page(name: str = "https://app.example.com", *, site: str = "domain:example.com", **known: bool) -> Asker:
-    return Asker(identity=Identity(kind="web", name=name), site=site, **known)
+def page(name: str = "https://app.example.com", *, site: str = "domain:example.com") -> Asker:
+    return Asker(identity=Identity(kind="web", name=name), site=site)
 
 
 def program(path: str, *, name: str = "App", **known: bool) -> Asker:

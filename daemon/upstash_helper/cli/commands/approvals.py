@@ -29,7 +29,7 @@ from upstash_helper.cli.output import (
     say,
     table,
 )
-from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.cli.session import Session, note_if_sandbox, pass_session
 from upstash_helper.protocol.literals import Scope
 from upstash_helper.protocol.messages import IDENTITY_KINDS, VIA_BRIDGE
 
@@ -183,6 +183,7 @@ def list_approvals(session: Session) -> None:
     if session.json:
         print_json(PairingList(pairings=found))
     elif found:
+        note_if_sandbox(session)
         click.echo("\n\n".join(_described(one) for one in found))
         code = found[0].user_code if len(found) == 1 else "CODE"
         approve = session.command("approvals", "approve", code)
@@ -233,6 +234,7 @@ def approve(
     chosen = scopes or None
     _check_grant(pairing, chosen, all_databases=all_databases)
     if not yes:
+        note_if_sandbox(session)
         if interactive():
             _present(_described(pairing), _grant(pairing, scopes=chosen, all_databases=all_databases, once=once))
         ask(lambda: confirm("Approve?", yes=False))

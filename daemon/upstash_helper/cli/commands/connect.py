@@ -17,7 +17,7 @@ from upstash_helper.cli.commands.status import account_name, connection_summary
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import interactive, note, note_if_not_recorded, print_json, printable, say
-from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.cli.session import Session, note_if_sandbox, pass_session
 from upstash_helper.cli.typed_lines import TypedLines, read_line
 from upstash_helper.protocol.messages import API_KEYS_URL, ATTEMPTS, FAILURES, PROBLEMS
 from upstash_helper.protocol.wire import Connection
@@ -102,6 +102,7 @@ def connect(
     answer, the connected account is kept.
     """
     _check_answer(replace=replace, keep=keep, attempt=attempt, yes=yes)
+    note_if_sandbox(session)
     if replace or keep:
         _answer(session, replace=replace, attempt_id=attempt, yes=yes)
         return

@@ -124,40 +124,51 @@ def reset(profile: SandboxProfile) -> bool:
 
 
 def _up(profile: SandboxProfile, *, auto_approve: bool | None) -> Running:
-    kept = profile.load()
     profile.require_own()
-    found = upstream.running(profile.data)
-    daemon = _own_daemon(profile)
-    if auto_approve is None:
-        auto_approve = daemon is not None and daemon.auto_approve
-    kept.auto_approve = auto_approve
-    if daemon is not None and daemon.auto_approve != auto_approve:
+    kept = profile.load()
+    found, daemon = upstream.running(profile.data), _own_daemon(profile)
+    kept.auto_approve = (daemon is not None and daemon.auto_approve) if auto_approve is None else auto_approve
+    # An earlier start may not have got further than to write the settings.
+    kept.addresses = kept.addresses or profile.configured() or _new_addresses(kept)
+    if daemon is not None and daemon.auto_approve != kept.auto_approve:
         stop_daemon(profile.session)
         daemon = None
     was_running = found is not None and daemon is not None
-    process: subprocess.Popen[bytes] | None = None
-    if found is None:
-        process = _start_upstream(profile, kept)
-    if process is not None and auto_approve:
-        # The daemon starts only once it has an answer of the sandbox.
-        found, process = upstream.wait_until_ready(process, profile.data, profile.log), None
-    if daemon is None:
-        if found is not None:
-            kept.addresses = _actual(kept, found)
-        # At the same time: otherwise, the daemon asks the sandbox nothing until it has to.
-        daemon = _start_daemon(profile, kept)
-    if process is not None:
-        found = upstream.wait_until_ready(process, profile.data, profile.log)
-    assert found is not None  # noqa: S101 - for the type checker: it was running, or was started
-    actual = _actual(kept, found)
+    found, daemon = _both(profile, kept, found, daemon)
+    actual = _actual(kept.addresses, found)
     if actual != kept.addresses or daemon.api_url != actual.api_url:
         # Another program has taken a port since the last time.
         kept.addresses = actual
-        profile.configure(actual, auto_approve=auto_approve)
         stop_daemon(profile.session)
         daemon = _start_daemon(profile, kept)
     profile.save(kept)
     return _connected(profile, found, daemon, kept, was_running=was_running)
+
+
+def _both(
+    profile: SandboxProfile, kept: Kept, found: Upstream | None, daemon: DaemonStatus | None
+) -> tuple[Upstream, DaemonStatus]:
+    """Start what does not run yet, at the same time: the daemon asks the sandbox nothing until it has to."""
+    process: subprocess.Popen[bytes] | None = None
+    if found is None:
+        process = _start_upstream(profile, _addresses(kept))
+        if kept.auto_approve:
+            # Such a daemon starts only once it has an answer of the sandbox.
+            found = upstream.wait_until_ready(process, profile.data, profile.log)
+    had_daemon = daemon is not None
+    if daemon is None:
+        if found is not None:
+            kept.addresses = _actual(_addresses(kept), found)
+        daemon = _start_daemon(profile, kept)
+    if found is None and process is not None:
+        try:
+            found = upstream.wait_until_ready(process, profile.data, profile.log)
+        except Failure:
+            if not had_daemon:
+                stop_daemon(profile.session)  # of no use alone
+            raise
+    assert found is not None  # noqa: S101 - for the type checker: it was running, or was started
+    return found, daemon
 
 
 def _connected(
@@ -170,19 +181,16 @@ def _connected(
     return Running(upstream=found, daemon=daemon, client=client, database=database, kept=kept, was_running=was_running)
 
 
-def _start_upstream(profile: SandboxProfile, kept: Kept) -> subprocess.Popen[bytes]:
+def _new_addresses(kept: Kept) -> Addresses:
+    api, issuer, rest = map(_url, ports.for_sandbox())
+    port = ports.for_daemon(auto_approve=kept.auto_approve)
+    return Addresses(port=port, auth_url=api, api_url=api, issuer_url=issuer, rest_url=rest)
+
+
+def _start_upstream(profile: SandboxProfile, addresses: Addresses) -> subprocess.Popen[bytes]:
     secure_folder(profile.folders.state)
     secure_folder(profile.folders.logs)
-    if kept.addresses is None:
-        api, issuer, rest = ports.for_sandbox()
-        kept.addresses = Addresses(
-            port=ports.for_daemon(auto_approve=kept.auto_approve),
-            auth_url=_url(api),
-            api_url=_url(api),
-            issuer_url=_url(issuer),
-            rest_url=_url(rest),
-        )
-    first = (kept.addresses.api_url, kept.addresses.issuer_url, kept.addresses.rest_url)
+    first = (addresses.api_url, addresses.issuer_url, addresses.rest_url)
     api, issuer, rest = (urlsplit(url).port or 0 for url in first)
     return upstream.start(profile.data, profile.log, ports=(api, issuer, rest))
 
@@ -207,10 +215,10 @@ def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
         )
 
 
-def _actual(kept: Kept, found: Upstream) -> Addresses:
+def _actual(addresses: Addresses, found: Upstream) -> Addresses:
     """Return the addresses with the URLs of the sandbox that runs, which may have other ports than the last one."""
     return msgspec.structs.replace(
-        _addresses(kept),
+        addresses,
         auth_url=found.auth_url,
         issuer_url=found.issuer_url,
         api_url=found.api_url,
@@ -219,7 +227,7 @@ def _actual(kept: Kept, found: Upstream) -> Addresses:
 
 
 def _addresses(kept: Kept) -> Addresses:
-    assert kept.addresses is not None  # noqa: S101 - for the type checker: set when the sandbox is started
+    assert kept.addresses is not None  # noqa: S101 - for the type checker: set before anything is started
     return kept.addresses
 
 
@@ -233,7 +241,8 @@ def _own_daemon(profile: SandboxProfile) -> DaemonStatus | None:
     if not discovery.is_running(profile.folders.runtime):
         return None
     status = daemon_status(profile.session)
-    if status is None or status.api_url == _own_api_url(profile, status):
+    own = profile.configured()
+    if status is None or (own is not None and status.api_url == own.api_url):
         return status
     message = (
         f"A daemon of the profile {profile.name} is running (process {status.pid}) that uses {status.api_url}, and was"
@@ -241,14 +250,6 @@ def _own_daemon(profile: SandboxProfile) -> DaemonStatus | None:
         " such as --profile sandbox2."
     )
     raise Failure(message, code="profile_not_for_sandbox")
-
-
-def _own_api_url(profile: SandboxProfile, status: DaemonStatus) -> str | None:
-    try:
-        addresses = profile.load().addresses
-    except Failure:  # damaged: it must be possible to stop and reset it
-        return status.api_url if status.upstream != "upstash" else None
-    return None if addresses is None else addresses.api_url
 
 
 def _down(profile: SandboxProfile) -> bool:

@@ -14,7 +14,7 @@ from upstash_helper.cli import exit_codes
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.sandbox import managed_lines
 from upstash_helper.cli.session import Session
-from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders, secure_folder
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders, SettingsError, secure_folder
 from upstash_helper.system import private_files, text
 
 if TYPE_CHECKING:
@@ -201,6 +201,19 @@ class SandboxProfile:
         except text.NotUtf8 as error:
             message = f"{path} {error}"
             raise Failure(message, code="invalid_setting", exit_code=exit_codes.USAGE) from None
+
+    def configured(self) -> Addresses | None:
+        """Return the addresses that ``configure`` has written, or None."""
+        from upstash_helper.settings.config import read_toml
+
+        path = self.folders.config_file
+        try:
+            if managed_lines.BEGIN not in path.read_text(encoding="utf-8"):
+                return None
+            values = read_toml(path)
+            return msgspec.convert({name: values.get(name) for name in Addresses.__struct_fields__}, Addresses)
+        except (OSError, UnicodeDecodeError, SettingsError, msgspec.ValidationError):
+            return None
 
     @property
     def _kept_file(self) -> Path:

@@ -23,7 +23,7 @@ KINDS = (
 )
 LISTENERS = (("api", "api"), ("issuer", "issuer"), ("rest", "rest"))
 MAX_NUMBER = 10**9
-WHEN = (("before", "Instead of the operation"), ("after", "After the operation was carried out"))
+WHEN = (("before", "Before the operation"), ("after", "After the operation"))
 
 
 class FaultsPage(Page):

@@ -66,7 +66,7 @@ def sign_in_page(path: str, csrf: str, *, error: str = "") -> str:
             tag("h1", title),
             tag(
                 "p",
-                "Open the link that the sandbox prints when it starts, or enter its admin token.",
+                "Open the link that the sandbox prints when it starts, which works once, or enter its admin token.",
                 class_="lead",
             ),
             tag("p", error, class_="notice", role="alert") if error else None,
@@ -75,7 +75,7 @@ def sign_in_page(path: str, csrf: str, *, error: str = "") -> str:
                     "Admin token",
                     "token",
                     type_="password",
-                    hint="The sandbox prints it as admin_token. The link works once.",
+                    hint="The sandbox prints it as admin_token. It is also in running.json in the data folder.",
                     required=True,
                     maxlength=200,
                     autocomplete="off",
