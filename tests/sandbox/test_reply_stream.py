@@ -76,6 +76,22 @@ def test_marker_that_the_server_did_not_run_is_dropped() -> None:
     assert (b"-NOAUTH\r\n+a\r\n-found\r\n+b\r\n", True) == (output, replies.idle)
 
 
+@pytest.mark.parametrize("subscribed", [False, True])
+def test_message_to_a_subscriber_is_no_reply(subscribed: bool) -> None:  # noqa: FBT001
+    """
+    While subscribed in RESP2, a message before a reply is passed on, and is not taken for the reply.
+    """
+    message = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n"
+    replies = Replies()
+    replies.subscribed = subscribed
+    marker = replies.new_marker()
+    replies.expect(marker, NextReply(lambda raw: b"<%b>" % raw))
+
+    output = replies.edit(reply_to(replies, marker, fails_transaction=True) + message + b"+OK\r\n")
+
+    assert output == (message + b"<+OK\r\n>" if subscribed else b"<" + message + b">+OK\r\n")
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_replies_are_encoded_as_they_were(protocol: int) -> None:
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio as redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from tests.sandbox.callers import Caller
 
@@ -52,6 +52,22 @@ async def test_script_is_known_by_the_digest_of_its_own_text(client: redis.Redis
         await client.evalsha(SHA, 1, "n", "5")
     assert SHA == await client.script_load(SCRIPT)
     assert await client.evalsha(SHA, 1, "n", "5") == 20
+
+
+async def test_user_without_the_right_does_not_flush_scripts(client: redis.Redis, database: dict[str, Any]) -> None:
+    """
+    SCRIPT FLUSH of the read-only user is denied, and the scripts are still known.
+    """
+    await client.script_load(SCRIPT)
+    reader = redis.Redis(
+        port=database["port"], username="default_ro", password=database["read_only_rest_token"], protocol=2
+    )
+
+    async with reader:
+        with pytest.raises(NoPermissionError):
+            await reader.script_flush()
+
+    assert await client.evalsha(SHA, 1, "n", "5") == 5
 
 
 async def test_missing_script_has_upstashs_text(caller: Caller, database: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 
-ENOUGH = 16_384
+LIMITS = (16_384, 10_240, 4_096)
+"""The first one that the system accepts is set. macOS has a maximum that ``getrlimit`` does not report."""
 
 
 def raise_limit() -> None:
@@ -15,7 +16,10 @@ def raise_limit() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = ENOUGH if hard == resource.RLIM_INFINITY else min(ENOUGH, hard)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        with contextlib.suppress(OSError, ValueError):  # macOS has another limit, which is not reported
+    for wanted in LIMITS:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft == resource.RLIM_INFINITY or soft >= limit:
+            return
+        with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            return

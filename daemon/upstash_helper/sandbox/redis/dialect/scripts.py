@@ -8,7 +8,7 @@ sees the script. Clients call it by the SHA-1 of the text with the flag.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from upstash_helper.sandbox.redis.dialect.translation import MAX_SCRIPTS, Dialect, Translation
 from upstash_helper.sandbox.redis.resp import ErrorReply, Reply
@@ -76,8 +76,19 @@ def translate_script(command: Sequence[bytes], dialect: Dialect) -> Translation 
     if subcommand in {b"exists", b"show"}:
         return Translation((*command[:2], *(dialect.scripts.get(sha.lower(), sha) for sha in command[2:])))
     if subcommand == b"flush":
-        dialect.forget_scripts()
+        return Translation(tuple(command), _forgetting(dialect))
     return None
+
+
+def _forgetting(dialect: Dialect) -> Callable[[Reply], Reply]:
+    """Return what forgets all scripts once the server has done so: not every user may make it."""
+
+    def convert(reply: Reply) -> Reply:
+        if not isinstance(reply, ErrorReply):
+            dialect.forget_scripts()
+        return reply
+
+    return convert
 
 
 def _remember(script: bytes, dialect: Dialect) -> bytes:

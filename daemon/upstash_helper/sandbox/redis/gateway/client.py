@@ -287,12 +287,12 @@ class ClientConnection(asyncio.Protocol):
         elif name == b"reset":
             self._reset()
         elif name in SUBSCRIBING:
-            self._subscribed = True
+            self._subscribed = self._replies.subscribed = True
 
     def _reset(self) -> None:
         self._leave_transaction()
         self._protocol = 2
-        self._subscribed = self._silent = False
+        self._subscribed = self._silent = self._replies.subscribed = False
         self._stop_monitoring()
 
     def _forward_in_transaction(

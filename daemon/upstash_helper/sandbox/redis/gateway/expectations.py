@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from upstash_helper.sandbox.redis.gateway.replies import ReplyScanner, is_push
+from upstash_helper.sandbox.redis.gateway.replies import ReplyScanner, is_message, is_push
 from upstash_helper.sandbox.redis.resp import encode_command
 
 # Both are unique, and neither changes anything. An unknown command makes a transaction fail, and is possible while
@@ -53,6 +53,8 @@ class Replies:
         self._held = bytearray()
         """The end of the stream so far, which cannot be passed on yet."""
         self._scanner = ReplyScanner()
+        self.subscribed = False
+        """Whether messages may come between replies."""
 
     @property
     def idle(self) -> bool:
@@ -96,7 +98,7 @@ class Replies:
                 self._scanner = ReplyScanner()
                 raw = bytes(buffer[position : position + size])
                 position += size
-                if is_push(raw):
+                if is_push(raw) or (self.subscribed and is_message(raw)):
                     output.append(raw)
                     continue
                 self._expected.popleft()

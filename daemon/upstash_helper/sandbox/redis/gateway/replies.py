@@ -12,6 +12,7 @@ MAX_NESTING = 64
 
 _BULKS = frozenset(b"$=!")
 _AGGREGATES = frozenset(b"*~>")
+_MESSAGES = (b"*3\r\n$7\r\nmessage\r\n", b"*4\r\n$8\r\npmessage\r\n", b"*3\r\n$8\r\nsmessage\r\n")
 _PAIRS = frozenset(b"%|")
 _SCALARS: dict[bytes, Callable[[bytes], Reply]] = {
     b"+": SimpleString,
@@ -73,6 +74,11 @@ def array_items(raw: bytes) -> list[bytes] | None:
 def is_push(raw: bytes) -> bool:
     """Return whether these bytes begin with a message that is no reply (RESP3)."""
     return raw[:1] == b">"
+
+
+def is_message(raw: bytes) -> bool:
+    """Return whether this is a message to a subscriber in RESP2, where it is an array like others."""
+    return raw.startswith(_MESSAGES)
 
 
 class Unparsed(msgspec.Struct, frozen=True):
