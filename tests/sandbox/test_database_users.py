@@ -21,7 +21,7 @@ from tests.sandbox.callers import Caller, bearer
 from tests.sandbox.rest_target import Target
 from tests.support.sandbox import Sandbox
 from tests.support.until import SECONDS
-from upstash_helper.sandbox.redis.dialect.tokens import VERSION, UserToken, _checksum, parse_token
+from upstash_helper.sandbox.redis.dialect.tokens import VERSION, UserToken, checksum, parse_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -456,7 +456,7 @@ def test_any_bytes_can_be_taken_for_a_token(data: bytes) -> None:
     What is not a token is None, also if it has a token's form and checksum.
     """
     content = VERSION + data
-    forged = base64.urlsafe_b64encode(content + _checksum(content)).rstrip(b"=")
+    forged = base64.urlsafe_b64encode(content + checksum(content)).rstrip(b"=")
 
     parsed = parse_token(forged)
 

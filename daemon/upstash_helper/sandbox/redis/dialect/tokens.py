@@ -40,7 +40,7 @@ class UserToken(msgspec.Struct, frozen=True):
         database_id = self.database_id.encode()
         names = bytes([len(database_id)]) + database_id + bytes([len(self.user)]) + self.user
         content = VERSION + names + self.password
-        return base64.urlsafe_b64encode(content + _checksum(content)).rstrip(b"=")
+        return base64.urlsafe_b64encode(content + checksum(content)).rstrip(b"=")
 
 
 def parse_token(token: bytes) -> UserToken | None:
@@ -48,7 +48,7 @@ def parse_token(token: bytes) -> UserToken | None:
     try:
         data = base64.b64decode(token + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
         content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-        if not content.startswith(VERSION) or checksum != _checksum(content):
+        if not content.startswith(VERSION) or checksum != checksum(content):
             return None
         database_id, rest = _split(content[len(VERSION) :])
         user, password = _split(rest)
@@ -72,5 +72,6 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
     return data[1 : 1 + data[0]], data[1 + data[0] :]
 
 
-def _checksum(content: bytes) -> bytes:
+def checksum(content: bytes) -> bytes:
+    """Return what shows that a token is complete. It protects nothing: anybody can compute it."""
     return hashlib.sha256(b"upstash-sandbox-token" + content).digest()[:CHECKSUM_BYTES]
