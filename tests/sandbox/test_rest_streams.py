@@ -178,7 +178,7 @@ async def test_monitor_shows_the_commands_of_all_clients(caller: Caller, databas
             rest.append(await events.next())
 
     assert ['"OK"'] == confirmed
-    assert re.fullmatch(r'\d+\.\d{6} \[0 0\.0\.0\.0:0\] "SET" "name" "Ad\\"a\\n\\xc3\\xa9"', first)
+    assert re.fullmatch(r'\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] "SET" "name" "Ad\\"a\\n\\xc3\\xa9"', first)
     assert second.endswith('] "get" "name"')
     assert re.fullmatch(r'\d+\.\d{6} \[0 127\.0\.0\.1:\d+\] "PING"', rest[-1][0])
     assert database["password"] not in str(rest)

@@ -14,9 +14,11 @@ import pytest_asyncio
 from yarl import URL
 
 from tests.sandbox.callers import Caller, bearer
+from tests.support.clock import FakeClock
 from tests.support.npm import run_with_client
 from tests.support.rawhttp import exchange
 from tests.support.sandbox import Sandbox, SandboxFailed
+from upstash_helper.upstream.sandbox import SandboxCheck
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,6 +80,26 @@ async def test_api_is_the_same_over_tls(tls_caller: Caller) -> None:
 
     assert {"result": "Ada"} == value
     assert confirmed == b"data: subscribe,chat,1\n"
+
+
+async def test_daemon_recognizes_the_sandbox_by_the_url(with_tls: Sandbox) -> None:
+    """
+    A daemon that uses the URL with TLS recognizes the sandbox, as one that uses the other URL does.
+    """
+    common = {"api_url": with_tls.api_url, "issuer_url": with_tls.issuer_url}
+    urls = [
+        with_tls.rest_url,
+        str(with_tls.ready.rest_tls_url),
+        str(with_tls.ready.rest_tls_url).replace("https", "http"),
+    ]
+
+    found = []
+    for url in urls:
+        check = SandboxCheck(urls={**common, "rest_url": url}, clock=FakeClock())
+        found.append(await check.is_sandbox())
+        await check.close()
+
+    assert [True, True, False] == found
 
 
 async def test_certificate_is_not_trusted_without_the_authority(tls_caller: Caller) -> None:

@@ -63,7 +63,7 @@ async def poll(world: World, asked: Reply, origin: str | None = None) -> dict[st
 async def ending(world: World, asked: Reply, origin: str | None = None) -> tuple[str, bool]:
     """Return the state that the app sees, and whether its request was replaced."""
     status = await poll(world, asked, origin)
-    return status["state"], status["replaced"]
+    return status["state"], status.get("replaced", False)
 
 
 async def waiting(world: World) -> list[dict[str, Any]]:

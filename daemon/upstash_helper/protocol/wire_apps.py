@@ -88,7 +88,7 @@ class StartedPairing(Sensitive, frozen=True, kw_only=True):
     interval: Annotated[float, Meta(description="Seconds to wait between two polls.")]
 
 
-class PairingStatus(ResponseBody, frozen=True, kw_only=True):
+class PairingStatus(ResponseBody, frozen=True, kw_only=True, omit_defaults=True):
     """State of a pairing."""
 
     id: str

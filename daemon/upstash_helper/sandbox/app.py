@@ -86,6 +86,7 @@ class Origins(msgspec.Struct, frozen=True):
     api: str
     issuer: str
     rest: str
+    rest_tls: str | None = None
 
 
 class Applications(msgspec.Struct, frozen=True):
@@ -211,7 +212,13 @@ def compose(
         stop=stop,
     )
     own = identity.IdentityEndpoint(
-        identity.Identity(auth_url=origins.api, api_url=origins.api, issuer_url=origins.issuer, rest_url=origins.rest),
+        identity.Identity(
+            auth_url=origins.api,
+            api_url=origins.api,
+            issuer_url=origins.issuer,
+            rest_url=origins.rest,
+            rest_tls_url=origins.rest_tls,
+        ),
         settings,
     )
     api = _api(services, databases, redis, own, admin_api, console, ignore=(admin.path, identity.PATH))

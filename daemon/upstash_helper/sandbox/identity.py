@@ -22,6 +22,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str
     issuer_url: str
     rest_url: str
+    rest_tls_url: str | None
 
 
 class IdentityEndpoint:

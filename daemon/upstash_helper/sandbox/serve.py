@@ -108,9 +108,7 @@ async def _serve(options: Options) -> None:
         api_port, issuer_port, rest_port = options.first_ports or (DEFAULT_PORT, None, None)
         api_socket = stack.enter_context(_listen_for_api(options, values, api_port))
         rest_socket = stack.enter_context(_listen_on_last_port(options.host, values, "rest_port", rest_port))
-        rest_tls_socket = _listen_for_rest_tls(options, values)
-        if rest_tls_socket is not None:
-            stack.enter_context(rest_tls_socket)
+        rest_tls_socket = _listen_for_rest_tls(stack, options, values)
         issuer_socket = stack.enter_context(_listen_on_last_port(options.host, values, "issuer_port", issuer_port))
         client_id, redirect_uris = _oauth_client(options, values)
 
@@ -120,10 +118,11 @@ async def _serve(options: Options) -> None:
             _report(backend.note)
         admin = AdminAccess(token=secrets.token_urlsafe(32))
         origin, rest_url, issuer_url = _url(api_socket), _url(rest_socket), _url(issuer_socket)
+        rest_tls_url = _url(rest_tls_socket, "https") if rest_tls_socket else None
         apps = compose(
             connection=connection,
             folder=folder,
-            origins=Origins(api=origin, issuer=issuer_url, rest=rest_url),
+            origins=Origins(api=origin, issuer=issuer_url, rest=rest_url, rest_tls=rest_tls_url),
             host=options.host,
             backend=backend,
             admin=admin,
@@ -153,7 +152,7 @@ async def _serve(options: Options) -> None:
             auth_url=origin,
             api_url=origin,
             rest_url=rest_url,
-            rest_tls_url=_url(rest_tls_socket, "https") if rest_tls_socket else None,
+            rest_tls_url=rest_tls_url,
             issuer_url=issuer_url,
             client_id=client_id,
             redirect_uris=redirect_uris,
@@ -209,9 +208,9 @@ def _listen_for_api(options: Options, values: KeyValues, default: int) -> socket
     return listener
 
 
-def _listen_for_rest_tls(options: Options, values: KeyValues) -> socket.socket | None:
+def _listen_for_rest_tls(stack: AsyncExitStack, options: Options, values: KeyValues) -> socket.socket | None:
     """
-    Listen on the port for the REST API over TLS that the command line names, or else on the last one used.
+    Listen for the REST API over TLS, if the command line says so, until ``stack`` is closed.
 
     Raises:
         StartupError: If the named port cannot be used.
@@ -219,8 +218,8 @@ def _listen_for_rest_tls(options: Options, values: KeyValues) -> socket.socket |
     if options.rest_tls_port is None:
         return None
     if options.rest_tls_port == 0:
-        return _listen_on_last_port(options.host, values, "rest_tls_port")
-    return _listen_on(options.host, options.rest_tls_port, "--rest-tls-port")
+        return stack.enter_context(_listen_on_last_port(options.host, values, "rest_tls_port"))
+    return stack.enter_context(_listen_on(options.host, options.rest_tls_port, "--rest-tls-port"))
 
 
 def _listen_on(host: str, port: int, option: str) -> socket.socket:

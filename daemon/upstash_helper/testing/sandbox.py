@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from upstash_helper.system import open_files
 
 if TYPE_CHECKING:
     from upstash_helper.client.daemon import DaemonClient
@@ -84,7 +85,8 @@ class TestingSandbox:
             with _process(home) as started:
                 yield cls(home=home, started=started, client=_client(home))
         finally:
-            shutil.rmtree(home, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                open_files.remove_tree(home)
 
     def create_database(self, name: str | None = None, *, tls: bool = False) -> SandboxDatabase:
         """

@@ -43,6 +43,7 @@ class _Identity(msgspec.Struct):
     api_url: str
     issuer_url: str
     rest_url: str
+    rest_tls_url: str | None = None
 
 
 class SandboxCheck:
@@ -118,6 +119,8 @@ class SandboxCheck:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
         theirs = msgspec.structs.asdict(identity)
+        if identity.rest_tls_url is not None and _same_listener(self._urls.get("rest_url", ""), identity.rest_tls_url):
+            theirs["rest_url"] = identity.rest_tls_url  # the same databases, on another listener
         return identity.service == SERVICE and all(
             _same_listener(url, theirs[name]) for name, url in self._urls.items()
         )

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -38,6 +39,8 @@ from upstash_helper.sandbox.redis.tls import TlsProxy
 from upstash_helper.system import open_files, private_files
 
 SHUTDOWN_POLL_SECONDS = 0.1
+SEND_SECONDS = 30.0
+"""How long a client may take to read what is sent before its connection is closed."""
 MAX_NAME_LENGTH = 128
 """Of a command. Longer ones are unknown."""
 
@@ -311,18 +314,36 @@ class AuthenticatingHandler(TCPFakeRequestHandler):
     """Serves one client."""
 
     server: AuthenticatingServer
+    sending: socket.socket | None = None
 
     def setup(self) -> None:
         """Replace fakeredis's connection with an ``AuthenticatingConnection``."""
         super().setup()
-        self.writer = TypedWriter(self.client_address, self.wfile, self)
+        self.writer = TypedWriter(self.client_address, self._waiting_file(), self)
         self.server.connections.add(self.connection)
         connection = AuthenticatingConnection(server=self.server.fake_server, protocol=2)
         connection.tcp_server = self.server
         self.current_client = self.server.clients[self.client_address] = connection
 
+    def _waiting_file(self) -> BufferedIOBase:
+        """
+        Return a file that waits until a client has read enough to write more.
+
+        On systems with ``fcntl``, fakeredis makes its socket non-blocking to read from it, and fails to write large
+        replies to it.
+        """
+        if sys.platform == "win32":
+            return self.wfile
+        self.sending = self.connection.dup()
+        self.sending.settimeout(SEND_SECONDS)
+        return self.sending.makefile("wb")
+
     def finish(self) -> None:
         """Remove the client."""
+        if self.sending is not None:
+            with suppress(OSError, ValueError):
+                self.writer.writer.close()
+            self.sending.close()
         self.server.connections.discard(self.connection)
         # It may have disconnected already. Then flushing its socket fails.
         with suppress(OSError, ValueError):
