@@ -193,6 +193,25 @@ async def test_client_kill(database: dict[str, Any], raw: Raw, form: str) -> Non
     assert killed in (b"OK", 1)
 
 
+async def test_killing_all_clients_leaves_the_database_usable(
+    caller: Caller, database: dict[str, Any], raw: Raw
+) -> None:
+    """
+    CLIENT KILL may also end the sandbox's own connections. It opens new ones: REST and timeouts still work.
+    """
+    await caller.run(database, "PING")
+    raw.send(encode("BLPOP", "none", "0.01"))
+    await raw.line()
+    async with client_of(database) as client:
+        await client.execute_command("CLIENT", "KILL", "TYPE", "normal")  # type: ignore[no-untyped-call]
+
+    assert await raw.rest() == b""
+    assert await caller.run(database, "SET", "name", "Ada") == "OK"
+    async with Raw.opened(database) as again:
+        again.send(encode("BLPOP", "none", "0.01") + encode("GET", "name"))
+        assert await again.lines(3) == [b"*-1\r\n", b"$3\r\n", b"Ada\r\n"]
+
+
 async def test_clients_that_are_gone_are_forgotten(database: dict[str, Any]) -> None:
     """
     CLIENT LIST no longer has a client that has disconnected.
