@@ -156,7 +156,7 @@ def _files(context: DoctorContext) -> Iterator[tuple[Path, bool]]:
     yield ours.runtime / LOCK_FILE, False
     if context.profile is not None:
         yield context.profile.credential_file, True
-    for pattern, folder in (("ledger.db*", ours.state), ("*.log*", ours.logs)):
+    for pattern, folder in (("ledger*.db*", ours.state), ("*.log*", ours.logs)):
         try:
             yield from ((file, False) for file in sorted(folder.glob(pattern)))
         except OSError:
@@ -217,7 +217,8 @@ def ledger(context: DoctorContext) -> Iterator[CheckResult]:
     from upstash_helper.cli.doctor import subprocesses
     from upstash_helper.system.processes import command_line
 
-    name, file = "Ledger", context.folders.ledger_file
+    name = "Ledger"
+    file = context.folders.ledger_file if context.profile is None else context.profile.ledger_file
     command = command_line(str(file), module="upstash_helper.storage.ledger.check")
     result = subprocesses.run(command, seconds=LEDGER_SECONDS)
     output = result.last_line(_LedgerCheck)
