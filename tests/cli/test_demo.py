@@ -159,12 +159,14 @@ async def test_demo_ignores_the_users_profile(environment: dict[str, str], tmp_p
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 async def test_sandbox_receives_all_arguments(environment: dict[str, str], flag: str) -> None:
     """
-    Everything after `sandbox` is passed on, including --help.
+    Everything after `sandbox serve` is passed on, including --help. Without a command, `serve` is meant.
     """
-    ran = await run_cli("sandbox", flag, environment=environment)
+    ran = await run_cli("sandbox", "serve", flag, environment=environment)
+    version = await run_cli("sandbox", "--version", environment=environment)
 
-    assert 0 == ran.code
+    assert (0, 0) == (ran.code, version.code)
     assert "--redirect-uri" in ran.out
+    assert version.out.startswith("upstash-helper sandbox, version ")
 
 
 async def test_sandbox_reports_its_own_usage_errors(environment: dict[str, str]) -> None:

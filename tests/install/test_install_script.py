@@ -132,7 +132,7 @@ def test_installed_command_runs(installed: User) -> None:
     """
     version = installed.program("--version")
     tray = installed.program("tray", "--check", "--json")
-    sandbox = installed.program("sandbox", "--help")
+    sandbox = installed.program("sandbox", "serve", "--help")
 
     assert (0, f"upstash-helper, version {__version__}\n") == (version.returncode, version.stdout)
     assert "tray_not_installed" not in tray.stderr

@@ -133,6 +133,9 @@ def _up(profile: SandboxProfile, *, auto_approve: bool | None) -> Running:
     if daemon is not None and daemon.auto_approve != kept.auto_approve:
         stop_daemon(profile.session)
         daemon = None
+    if daemon is None and kept.auto_approve and ports.is_known_to_pages(kept.addresses.port):
+        # It was chosen for a daemon that asks.
+        kept.addresses = msgspec.structs.replace(kept.addresses, port=ports.for_daemon(auto_approve=True))
     was_running = found is not None and daemon is not None
     found, daemon = _both(profile, kept, found, daemon)
     actual = _actual(kept.addresses, found)

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli.errors import Failure
+from upstash_helper.settings.config import API_PORTS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +38,11 @@ def for_daemon(*, avoid: Iterable[int] = (), auto_approve: bool = False) -> int:
     # From a random one, so that the sandboxes of tests that start at the same time rarely choose the same.
     first = () if auto_approve else (PREFERRED,)
     return _first_free((*first, *_shuffled(_DAEMON)), set(avoid), both=True)
+
+
+def is_known_to_pages(port: int) -> bool:
+    """Return whether pages look for the user's helper on a port."""
+    return port in {Settings().port, *API_PORTS}
 
 
 def for_sandbox() -> tuple[int, int, int]:
