@@ -47,8 +47,8 @@ def parse_token(token: bytes) -> UserToken | None:
     """Return the content of a token, or None if it is another kind of password."""
     try:
         data = base64.b64decode(token + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        content, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-        if not content.startswith(VERSION) or checksum != checksum(content):
+        content = data[:-CHECKSUM_BYTES]
+        if not content.startswith(VERSION) or data[-CHECKSUM_BYTES:] != checksum(content):
             return None
         database_id, rest = _split(content[len(VERSION) :])
         user, password = _split(rest)
