@@ -39,6 +39,10 @@ PLATFORM_SPECIFIC = {
 CHECKED_EXTRAS = {DAEMON / "cli/demo/command.py": {"redis"}}
 
 
+# Only pytest loads this module, and brings itself.
+PLUGINS = {DAEMON / "testing/pytest_plugin.py": {"pytest"}}
+
+
 class Import(NamedTuple):
     """An import of another project's module."""
 
@@ -95,7 +99,9 @@ def test_imported_packages_are_declared(folder: Path, exclude: Path | None, extr
     undeclared = {
         f"{one.file.relative_to(ROOT)}: {one.module}"
         for one in imports_of(folder, exclude=exclude)
-        if not one.distributions & dependencies and one.module not in CHECKED_EXTRAS.get(one.file, ())
+        if not one.distributions & dependencies
+        and one.module not in CHECKED_EXTRAS.get(one.file, ())
+        and one.module not in PLUGINS.get(one.file, ())
     }
     assert set() == undeclared
 
@@ -117,6 +123,9 @@ def test_exceptions_are_needed() -> None:
         assert modules <= {one.module for one in imports_of(file.parent) if one.file == file}
         assert "require_sandbox()" in file.read_text(encoding="utf-8")
         assert modules <= declared("sandbox")
+    for file, modules in PLUGINS.items():
+        assert modules == {one.module for one in imports_of(file.parent) if one.file == file}
+        assert f"upstash_helper.testing.{file.stem}" in PROJECT["entry-points"]["pytest11"].values()
 
 
 def test_daemon_does_not_import_the_sandboxs_dependencies() -> None:
