@@ -13,6 +13,7 @@ from tests.support.another_process import another_process
 from tests.support.clock import FakeClock
 from tests.support.faulty import Answer, Bytes, Reset, Step, answer, faulty
 from tests.support.other_programs import HttpServer
+from tests.support.platforms import not_under_wine
 from tests.support.python_app import ALL, NEW_TOKEN, STARTED, TOKEN, User, a_helper, a_status, pair, pair_at
 from tests.support.world import World, free_port
 from upstash_helper.broker.apps.pairing_limits import LIFETIME
@@ -154,6 +155,7 @@ async def test_timeout_withdraws_the_request(world: World, user: User) -> None:
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
 
+@not_under_wine("reports no owners of sockets")
 async def test_request_replaces_an_earlier_one_of_the_same_program(world: World, user: User) -> None:
     """Such as that of a run that was interrupted. The earlier one ends with an error that says so."""
     first = await world.ask("connection:read", name="Orders tool")

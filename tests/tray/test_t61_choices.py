@@ -73,6 +73,7 @@ def test_t61_choices_that_do_not_wait() -> None:
     } == immediate  # fmt: skip
 
 
+@not_under_wine("reports no owners of sockets")
 async def test_t61_choice_about_a_replaced_request_decides_nothing(running: DaemonProcess) -> None:
     """The notification says that there is a new request, which the menu shows."""
     first = SampleApp.requesting(running, origin=PAGE)
