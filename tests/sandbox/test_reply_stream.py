@@ -9,7 +9,7 @@ import pytest
 
 from tests.sandbox.gateway_clients import encode
 from upstash_helper.sandbox.redis.gateway.expectations import Marker, NextReply, Replies
-from upstash_helper.sandbox.redis.gateway.inline import UnbalancedQuotes, split_inline
+from upstash_helper.sandbox.redis.inline import UnbalancedQuotes, split_inline
 from upstash_helper.sandbox.redis.gateway.replies import encode as encode_reply
 from upstash_helper.sandbox.redis.gateway.replies import parse_reply
 from upstash_helper.sandbox.redis.gateway.requests import Command, Malformed, Oversized, RequestReader
