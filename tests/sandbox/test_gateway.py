@@ -518,6 +518,31 @@ async def test_client_reply_off_and_skip(raw: Raw) -> None:
     assert lines[2] == b":2\r\n"
 
 
+async def test_client_reply_skip_does_not_end_off(raw: Raw) -> None:
+    """
+    CLIENT REPLY SKIP has no effect after OFF: MONITOR, which needs replies, is refused without a reply until ON.
+    """
+    silent = encode("CLIENT", "REPLY", "OFF") + encode("CLIENT", "REPLY", "SKIP") + encode("INCR", "n")
+    raw.send(silent + encode("MONITOR") + encode("JSON.SET", "doc", "$", "1") + encode("CLIENT", "REPLY", "ON"))
+    raw.send(encode("JSON.GET", "doc") + encode("INCR", "n"))
+
+    assert [b"+OK\r\n", b"$1\r\n", b"1\r\n", b":2\r\n"] == await raw.lines(4)
+
+
+async def test_refusal_after_a_subscription_in_a_transaction(raw: Raw) -> None:
+    """
+    A transaction can subscribe as well. Then a refused command has its own error, and one reply.
+    """
+    raw.send(encode("MULTI") + encode("SUBSCRIBE", "news") + encode("EXEC"))
+    await raw.lines(9)
+    raw.send(encode("SHUTDOWN") + encode("PING"))
+
+    refused, *pong = await raw.lines(5)
+
+    assert refused.startswith(b"-NOPERM ")
+    assert [b"*2\r\n", b"$4\r\n", b"pong\r\n", b"$0\r\n"] == pong
+
+
 async def test_refusal_while_subscribed(raw: Raw) -> None:
     """
     A refused command has its error also while the connection is subscribed.

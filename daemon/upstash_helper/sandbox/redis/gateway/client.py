@@ -100,6 +100,9 @@ class ClientConnection(asyncio.Protocol):
         self._held: list[Item] | None = None
         """What has been read, and waits until it is known whether the client may monitor; None otherwise."""
         self._monitoring = False
+        self._authenticated = False
+        self._unshown: list[list[bytes]] = []
+        """The commands since AUTH. Monitors see them once the server has accepted it."""
         self._id: int | None = None
         self._addresses = (b"", b"")
         """The two ends of the client's connection, as in CLIENT LIST."""
@@ -160,8 +163,10 @@ class ClientConnection(asyncio.Protocol):
             self._server.abort()
         self._blocked.clear()
         self._stop_monitoring()
-        if self._id is not None:
-            self._host.dialect.addresses.pop(self._id, None)
+        addresses = self._host.dialect.addresses
+        # A server that was started in the meantime may have given the ID to another client.
+        if self._id is not None and addresses.get(self._id) is self._addresses:
+            del addresses[self._id]
         self._host.closed(self)
 
     def pause_writing(self) -> None:
@@ -187,7 +192,7 @@ class ClientConnection(asyncio.Protocol):
             await self._host.ensure_running()
             transport, _ = await loop.create_unix_connection(lambda: _ServerConnection(self), str(self._host.socket))
         except (ServerError, OSError) as error:
-            self.fail(b"ERR " + str(error).replace("\r", " ").replace("\n", " ").encode())
+            self.fail(b"ERR " + _one_line(error))
             return
         finally:
             self._connecting = None
@@ -240,7 +245,9 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refused.text, output, silent=silent)
             return
         if self._host.monitors and self._reader.authenticated:
-            self._host.monitors.show(command.arguments, self._addresses[0])
+            self._unshown.append(command.arguments)
+            if self._authenticated:
+                self._show_in_monitors()
         raw = encode_command(*translation.command) if translation else command.raw
         convert = translation.convert if translation else None
         if name == b"client" and self._changes_replies(command.arguments, output):
@@ -315,6 +322,8 @@ class ClientConnection(asyncio.Protocol):
                 self._replies.expect(expected)
             else:
                 transaction.expected.append(expected)
+            if name in SUBSCRIBING:
+                self._subscribed = self._replies.subscribed = True  # after EXEC
         output.append(raw)
 
     def _leave_transaction(self) -> None:
@@ -374,16 +383,27 @@ class ClientConnection(asyncio.Protocol):
         """Send AUTH or HELLO, and ask the server for the connection's ID."""
         self._reader.authenticated = True  # perhaps not yet: the server decides
         self._mark(output)
-        self._replies.expect(NextReply(self._authenticated))
+        self._replies.expect(NextReply(self._authentication_decided))
         output.append(raw)
         if self._id is None:
             self._replies.expect(NextReply(self._identified))
             output.append(encode_command("CLIENT", "ID"))
 
-    def _authenticated(self, raw: bytes) -> bytes:
+    def _authentication_decided(self, raw: bytes) -> bytes:
+        if not raw.startswith(b"-"):
+            self._authenticated = self._reader.authenticated = True
+            self._show_in_monitors()
+        elif not self._authenticated:
+            self._reader.authenticated = False
+            self._unshown.clear()
         if raw.startswith((b"%", b"*")):  # the reply to HELLO, in the version that it has chosen
             self._protocol = 3 if raw.startswith(b"%") else 2
         return raw
+
+    def _show_in_monitors(self) -> None:
+        for arguments in self._unshown:
+            self._host.monitors.show(arguments, self._addresses[0])
+        self._unshown.clear()
 
     def _identified(self, raw: bytes) -> bytes:
         reply = parse_reply(raw)
@@ -399,7 +419,8 @@ class ClientConnection(asyncio.Protocol):
         mode = arguments[2].lower()
         if mode not in {b"on", b"off", b"skip"}:
             return False
-        self._silent = mode == b"off"
+        if mode != b"skip":
+            self._silent = mode == b"off"
         self._skips_next = mode == b"skip"
         output.append(encode_command(*arguments))
         return True
@@ -425,8 +446,9 @@ class ClientConnection(asyncio.Protocol):
     async def _begin_monitoring(self, user: bytes) -> None:
         try:
             allowed = await self._host.may_monitor(user)
-        except ServerError:
-            return  # the connection is closed as well
+        except ServerError as error:
+            self.fail(b"ERR " + _one_line(error))
+            return
         if self._transport is None or self._transport.is_closing():
             return
         self._transport.write(b"+OK\r\n" if allowed else MAY_NOT_MONITOR)
@@ -452,6 +474,10 @@ class ClientConnection(asyncio.Protocol):
     def _stop_monitoring(self) -> None:
         self._monitoring = False
         self._host.monitors.remove(self._show)
+
+
+def _one_line(error: Exception) -> bytes:
+    return str(error).replace("\r", " ").replace("\n", " ").encode()
 
 
 def _address(transport: asyncio.BaseTransport, end: str) -> bytes:
