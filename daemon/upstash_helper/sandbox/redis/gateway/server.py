@@ -135,6 +135,9 @@ class GatewayServer:
     async def kill(self) -> None:
         """See ``DatabaseServer``."""
         await self._close()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
         async with self._change:
             await self._server.kill()
 
