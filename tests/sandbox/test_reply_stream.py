@@ -9,10 +9,10 @@ import pytest
 
 from tests.sandbox.gateway_clients import encode
 from upstash_helper.sandbox.redis.gateway.expectations import Marker, NextReply, Replies
-from upstash_helper.sandbox.redis.inline import UnbalancedQuotes, split_inline
 from upstash_helper.sandbox.redis.gateway.replies import encode as encode_reply
 from upstash_helper.sandbox.redis.gateway.replies import parse_reply
 from upstash_helper.sandbox.redis.gateway.requests import Command, Malformed, Oversized, RequestReader
+from upstash_helper.sandbox.redis.inline import UnbalancedQuotes, split_inline
 
 NESTED = b"*3\r\n:1\r\n*2\r\n$3\r\na\r\n\r\n$-1\r\n%1\r\n+k\r\n=5\r\ntxt:v\r\n"
 PUSH = b">2\r\n+message\r\n$2\r\nhi\r\n"

@@ -244,10 +244,7 @@ class ClientConnection(asyncio.Protocol):
         except Refused as refused:
             self._refuse(refused.text, output, silent=silent)
             return
-        if self._host.monitors and self._reader.authenticated:
-            self._unshown.append(command.arguments)
-            if self._authenticated:
-                self._show_in_monitors()
+        self._show_later(command.arguments)
         raw = encode_command(*translation.command) if translation else command.raw
         convert = translation.convert if translation else None
         if name == b"client" and self._changes_replies(command.arguments, output):
@@ -399,6 +396,13 @@ class ClientConnection(asyncio.Protocol):
         if raw.startswith((b"%", b"*")):  # the reply to HELLO, in the version that it has chosen
             self._protocol = 3 if raw.startswith(b"%") else 2
         return raw
+
+    def _show_later(self, arguments: list[bytes]) -> None:
+        """Show a command to those who monitor, once the client is authenticated."""
+        if self._host.monitors and self._reader.authenticated:
+            self._unshown.append(arguments)
+            if self._authenticated:
+                self._show_in_monitors()
 
     def _show_in_monitors(self) -> None:
         for arguments in self._unshown:
