@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 
 import pytest
 
@@ -61,6 +62,22 @@ def test_reply_is_found_however_the_stream_is_cut(fails_transaction: bool) -> No
         assert replies.idle
         if size > len(stream):
             break
+
+
+def test_large_reply_takes_time_in_proportion_to_its_size() -> None:
+    """
+    A reply in many pieces is put together without a copy of all that has come so far for each of them.
+    """
+    replies = Replies()
+    replies.expect(NextReply(lambda raw: raw))
+    size = 32 * 1024 * 1024
+    pieces = [b"$%d\r\n" % size, *[b"x" * 4096] * (size // 4096), b"\r\n"]
+
+    began = time.monotonic()
+    output = b"".join(map(replies.edit, pieces))
+
+    assert len(output) == size + len(pieces[0]) + 2
+    assert time.monotonic() - began < 30  # it took minutes
 
 
 def test_marker_that_the_server_did_not_run_is_dropped() -> None:
