@@ -444,13 +444,14 @@ async def test_administrative_commands_are_refused_by_name(owner: redis.Redis, c
     assert lines[4] == b"+PONG\r\n"
 
 
-async def test_no_user_can_migrate_in_a_script(owner: redis.Redis, database: dict[str, Any]) -> None:
+@pytest.mark.parametrize("category", ["all", "write", "keyspace", "WRITE"])
+async def test_no_user_can_migrate_in_a_script(owner: redis.Redis, database: dict[str, Any], category: str) -> None:
     """
-    MIGRATE, which would connect to another server, is denied also in a script, and to a user with all commands.
+    MIGRATE, which would connect to another server, is denied also in a script, and to a user with its categories.
     """
     command: Any = owner.execute_command
     token = await command("ACL", "GENTOKEN", "app")
-    await command("ACL", "SETUSER", "app", "on", b">" + token, "~*", "+@all")
+    await command("ACL", "SETUSER", "app", "on", b">" + token, "~*", f"+@{category}", "+eval", "+get")
     await owner.set("name", "Ada")
     script = "return redis.call('MIGRATE', '127.0.0.1', '1', KEYS[1], '0', '1')"
 
