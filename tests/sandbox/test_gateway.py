@@ -530,6 +530,19 @@ async def test_client_reply_skip_does_not_end_off(raw: Raw) -> None:
     assert [b"+OK\r\n", b"$1\r\n", b"1\r\n", b":2\r\n"] == await raw.lines(4)
 
 
+async def test_what_is_wrong_has_no_reply_after_client_reply_off(raw: Raw) -> None:
+    """
+    A command that is too large has no reply, also after SKIP, and bytes that are not RESP end the connection.
+    """
+    large = encode("SET", "large", b"x" * 10 * MIB)
+    raw.send(encode("CLIENT", "REPLY", "SKIP") + large + encode("JSON.SET", "doc", "$", "1", "XX"))
+    first = await raw.line()
+    raw.send(encode("CLIENT", "REPLY", "OFF") + large + encode("SET", "name", "Ada") + b"*x\r\n")
+
+    assert b"$-1\r\n" == first
+    assert b"" == await raw.rest()
+
+
 async def test_refusal_after_a_subscription_in_a_transaction(raw: Raw) -> None:
     """
     A transaction can subscribe as well. Then a refused command has its own error, and one reply.

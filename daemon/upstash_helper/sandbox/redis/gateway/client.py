@@ -139,7 +139,7 @@ class ClientConnection(asyncio.Protocol):
             elif isinstance(item, Oversized):
                 limit = self._reader.limit
                 text = b"ERR max request size exceeded. Limit: %d bytes, Actual: %d bytes" % (limit, item.size)
-                self._refuse(text, output)
+                self._refuse(text, output, silent=self._is_silent())
             else:
                 self._end(item, output)
         if self._transaction and not self._transaction.silent:
@@ -151,9 +151,12 @@ class ClientConnection(asyncio.Protocol):
         """Pass on that the client sends nothing more. It may still read."""
         if self._failed or self._transport is None or self._transport.get_extra_info("sslcontext") is not None:
             return False
+        self._end_requests()
+        return True
+
+    def _end_requests(self) -> None:
         if self._server is not None and not self._server.is_closing():
             self._server.write_eof()
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Close the connection to the server."""
@@ -237,8 +240,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _forward(self, command: Command, output: list[bytes]) -> None:
         name = command.arguments[0].lower()
-        silent = self._silent or self._skips_next or (self._transaction is not None and self._transaction.silent)
-        self._skips_next = False
+        silent = self._is_silent()
         try:
             translation = self._translate(name, command.arguments, silent=silent)
         except Refused as refused:
@@ -267,6 +269,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._note_state(name, len(output))
             output.append(raw)
+
+    def _is_silent(self) -> bool:
+        """Return whether the server does not reply to this command. The next one may have a reply."""
+        silent = self._silent or self._skips_next or (self._transaction is not None and self._transaction.silent)
+        self._skips_next = False
+        return silent
 
     def _translate(self, name: bytes, arguments: list[bytes], *, silent: bool) -> Translation | None:
         """
@@ -364,6 +372,9 @@ class ClientConnection(asyncio.Protocol):
     def _end(self, malformed: Malformed, output: list[bytes]) -> None:
         """Reply with an error after all other replies, and close the connection."""
         self._malformed = True
+        if self._is_silent():
+            asyncio.get_running_loop().call_soon(self._end_requests)  # then the server closes the connection
+            return
 
         def fail() -> None:
             asyncio.get_running_loop().call_soon(self.fail, malformed.text)  # after the replies before it
