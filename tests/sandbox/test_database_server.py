@@ -278,6 +278,22 @@ async def answer_within(connection: Connection, seconds: float) -> Reply:
         return None
 
 
+async def test_no_connection_is_used_again_once_users_have_changed(tmp_path: Path, config: ServerConfig) -> None:
+    """
+    The first request after a change authenticates again: the user's password may no longer be valid.
+    """
+    server = make_valkey(Folder(tmp_path / "data"))
+    await server.start(config)
+    first, again = [await server.run("default", [[b"CLIENT", b"ID"]]) for _ in range(2)]
+
+    server.dialect.users_changed()
+    changed = await server.run("default", [[b"CLIENT", b"ID"]])
+    await server.kill()
+
+    assert first == again
+    assert first != changed
+
+
 async def test_cancelled_connection_is_closed() -> None:
     """
     A request that ends while its connection is being authenticated leaves no connection behind.

@@ -73,9 +73,17 @@ class CommandRunner:
 
     async def close(self) -> None:
         """Close all idle connections, and the others after their use."""
+        await asyncio.gather(*(connection.close() for connection in self._withdraw()))
+
+    def expire(self) -> None:
+        """Let no later command use a connection that was authenticated before, without waiting."""
+        for connection in self._withdraw():
+            connection.hang_up()
+
+    def _withdraw(self) -> list[Connection]:
         self._generation += 1
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(connection.close() for _, connection in idle))
+        return [connection for _, connection in idle]
 
     def _translate(self, command: list[bytes]) -> Translation | ErrorReply | None:
         try:
@@ -110,7 +118,8 @@ class CommandRunner:
     async def _exchange(
         self, user: User, commands: list[list[bytes]], show: Callable[[], None], *, blocks: bool
     ) -> list[Reply]:
-        connection, generation = await self._take(user), self._generation
+        generation = self._generation  # when it authenticates, or before
+        connection = await self._take(user)
         show()  # not before: a user of the database has been authenticated
         blocked = BlockedCommands(self._host.wake)
         timeouts = [timeout_of(command) if blocks else None for command in commands]
