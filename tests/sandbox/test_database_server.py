@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import psutil
 import pytest
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -17,7 +18,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from upstash_helper.sandbox.errors import PortInUse
 from upstash_helper.sandbox.folder import Folder
 from upstash_helper.sandbox.redis.backend import choose_backend, find_valkey
-from upstash_helper.sandbox.redis.resp import ErrorReply
+from upstash_helper.sandbox.redis.resp import Connection, ErrorReply, Reply, SimpleString
 from upstash_helper.sandbox.redis.servers import Capability, DatabaseServer, Passwords, ServerConfig, free_ports
 from upstash_helper.sandbox.redis.tls import CertificateAuthority, TlsProxy
 
@@ -238,6 +239,80 @@ async def test_data_is_kept_across_a_restart(server: DatabaseServer, config: Ser
     async with client(config) as owner:
         assert await owner.get("name") == b"Ada"
         assert 900 < await owner.ttl("soon") <= 1000
+
+
+@pytest.mark.parametrize(
+    ("first", "kept"), [("", b"Ada"), ("redis.call('SET', 'other', '1')", None)], ids=["reads", "writes"]
+)
+async def test_server_stops_while_a_script_runs(tmp_path: Path, config: ServerConfig, first: str, kept: object) -> None:
+    """
+    A script that does not end is ended, and the data is saved. One that has written cannot be ended, so the server is
+    killed: no process is left.
+    """
+    server = make_valkey(Folder(tmp_path / "data"))
+    await server.start(config)
+    (process,) = (it for it in psutil.Process().children() if str(tmp_path) in " ".join(it.cmdline()))
+    await server.run("default", [[b"SET", b"name", b"Ada"]])
+    script = f"{first} while true do end"
+    running = asyncio.ensure_future(server.run("default", [[b"EVAL", script.encode(), b"0"]]))
+    async with await server.connect("default") as probe:
+        while isinstance(await answer_within(probe, 0.2), SimpleString):
+            pass
+
+    await server.stop()
+    await asyncio.gather(running, return_exceptions=True)
+    left = process.is_running()
+    await server.start(config)
+    (name,) = await server.run("default", [[b"GET", b"name"]])
+    await server.kill()
+
+    assert not left
+    assert kept == name
+
+
+async def answer_within(connection: Connection, seconds: float) -> Reply:
+    """Return the reply to PING, or None if the server is busy."""
+    try:
+        return await asyncio.wait_for(connection.call("PING"), seconds)
+    except TimeoutError:
+        return None
+
+
+async def test_no_connection_is_used_again_once_users_have_changed(tmp_path: Path, config: ServerConfig) -> None:
+    """
+    The first request after a change authenticates again: the user's password may no longer be valid.
+    """
+    server = make_valkey(Folder(tmp_path / "data"))
+    await server.start(config)
+    first, again = [await server.run("default", [[b"CLIENT", b"ID"]]) for _ in range(2)]
+
+    server.dialect.users_changed()
+    changed = await server.run("default", [[b"CLIENT", b"ID"]])
+    await server.kill()
+
+    assert first == again
+    assert first != changed
+
+
+async def test_cancelled_connection_is_closed() -> None:
+    """
+    A request that ends while its connection is being authenticated leaves no connection behind.
+    """
+    accepted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    server = await asyncio.start_server(lambda *ends: accepted.put_nowait(ends), CONFIG.host, 0)
+    host, port = server.sockets[0].getsockname()
+    opening = asyncio.ensure_future(Connection.open((host, port), user="default", password="pw-default"))
+    reader, writer = await accepted.get()
+    await reader.readuntil(b"\r\n")
+
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    async with asyncio.timeout(20):
+        await reader.read()
+    writer.close()
+    server.close()
+
+    assert reader.at_eof()
 
 
 async def test_restoring_a_snapshot_replaces_all_data(

@@ -369,9 +369,10 @@ async def test_users_are_kept(tmp_path: Path, session: aiohttp.ClientSession, *,
         database = await caller.create()
         token = await make(caller, database, "Ada-é", "~“*", "+get", "+ping")
         await make(caller, database, "gone", "+ping")
+        await until_kept(tmp_path, "gone", exists=True)
         await caller.run(database, "ACL", "DELUSER", "gone")
         if kill:
-            await until_kept(tmp_path, "gone")
+            await until_kept(tmp_path, "gone", exists=False)
             await sandbox.kill()
         await sandbox.restart()
 
@@ -384,14 +385,14 @@ async def test_users_are_kept(tmp_path: Path, session: aiohttp.ClientSession, *,
     assert not any(token.encode() in content for content in files)
 
 
-async def until_kept(folder: Path, deleted: str) -> None:
-    """Wait until a deleted user is no longer in the files: they are written after the reply."""
+async def until_kept(folder: Path, name: str, *, exists: bool) -> None:
+    """Wait until a user is in the files, or no longer: they are written after the reply."""
 
     def mentioned() -> bool:
-        return any(deleted.encode() in path.read_bytes() for path in folder.rglob("valkey.conf"))
+        return any(name.encode() in path.read_bytes() for path in folder.rglob("valkey.conf"))
 
     async with asyncio.timeout(SECONDS):
-        while await asyncio.to_thread(mentioned):  # noqa: ASYNC110 - it happens in another process
+        while await asyncio.to_thread(mentioned) != exists:  # noqa: ASYNC110 - it happens in another process
             await asyncio.sleep(0.01)
 
 

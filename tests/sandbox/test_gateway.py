@@ -444,13 +444,14 @@ async def test_administrative_commands_are_refused_by_name(owner: redis.Redis, c
     assert lines[4] == b"+PONG\r\n"
 
 
-async def test_no_user_can_migrate_in_a_script(owner: redis.Redis, database: dict[str, Any]) -> None:
+@pytest.mark.parametrize("category", ["all", "write", "keyspace", "WRITE"])
+async def test_no_user_can_migrate_in_a_script(owner: redis.Redis, database: dict[str, Any], category: str) -> None:
     """
-    MIGRATE, which would connect to another server, is denied also in a script, and to a user with all commands.
+    MIGRATE, which would connect to another server, is denied also in a script, and to a user with its categories.
     """
     command: Any = owner.execute_command
     token = await command("ACL", "GENTOKEN", "app")
-    await command("ACL", "SETUSER", "app", "on", b">" + token, "~*", "+@all")
+    await command("ACL", "SETUSER", "app", "on", b">" + token, "~*", f"+@{category}", "+eval", "+get")
     await owner.set("name", "Ada")
     script = "return redis.call('MIGRATE', '127.0.0.1', '1', KEYS[1], '0', '1')"
 
@@ -516,6 +517,44 @@ async def test_client_reply_off_and_skip(raw: Raw) -> None:
     assert lines[0] == b"+OK\r\n"
     assert lines[1].startswith(b"-NOPERM ")
     assert lines[2] == b":2\r\n"
+
+
+async def test_client_reply_skip_does_not_end_off(raw: Raw) -> None:
+    """
+    CLIENT REPLY SKIP has no effect after OFF: MONITOR, which needs replies, is refused without a reply until ON.
+    """
+    silent = encode("CLIENT", "REPLY", "OFF") + encode("CLIENT", "REPLY", "SKIP") + encode("INCR", "n")
+    raw.send(silent + encode("MONITOR") + encode("JSON.SET", "doc", "$", "1") + encode("CLIENT", "REPLY", "ON"))
+    raw.send(encode("JSON.GET", "doc") + encode("INCR", "n"))
+
+    assert [b"+OK\r\n", b"$1\r\n", b"1\r\n", b":2\r\n"] == await raw.lines(4)
+
+
+async def test_what_is_wrong_has_no_reply_after_client_reply_off(raw: Raw) -> None:
+    """
+    A command that is too large has no reply, also after SKIP, and bytes that are not RESP end the connection.
+    """
+    large = encode("SET", "large", b"x" * 10 * MIB)
+    raw.send(encode("CLIENT", "REPLY", "SKIP") + large + encode("JSON.SET", "doc", "$", "1", "XX"))
+    first = await raw.line()
+    raw.send(encode("CLIENT", "REPLY", "OFF") + large + encode("SET", "name", "Ada") + b"*x\r\n")
+
+    assert b"$-1\r\n" == first
+    assert b"" == await raw.rest()
+
+
+async def test_refusal_after_a_subscription_in_a_transaction(raw: Raw) -> None:
+    """
+    A transaction can subscribe as well. Then a refused command has its own error, and one reply.
+    """
+    raw.send(encode("MULTI") + encode("SUBSCRIBE", "news") + encode("EXEC"))
+    await raw.lines(9)
+    raw.send(encode("SHUTDOWN") + encode("PING"))
+
+    refused, *pong = await raw.lines(5)
+
+    assert refused.startswith(b"-NOPERM ")
+    assert [b"*2\r\n", b"$4\r\n", b"pong\r\n", b"$0\r\n"] == pong
 
 
 async def test_refusal_while_subscribed(raw: Raw) -> None:

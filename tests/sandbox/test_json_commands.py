@@ -641,6 +641,14 @@ async def test_clients_have_functions_of_their_own(json: JsonClient) -> None:
             Error("ERR Library 'upstash_helper' already exists"),
         ),
         (
+            ("FUNCTION", "LOAD", "REPLACE", LIBRARY.replace("=mine", '="upstash_helper"')),
+            Error("ERR Library 'upstash_helper' already exists"),
+        ),
+        (
+            ("FUNCTION", "LOAD", "REPLACE", LIBRARY.replace("=mine", '="\\x75pstash_helper"')),
+            Error("ERR Library 'upstash_helper' already exists"),
+        ),
+        (
             ("FUNCTION", "LOAD", LIBRARY.replace("twice", "upstash_helper_json_next")),
             Error("ERR Names of functions that begin with 'upstash_helper_' are reserved"),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from tests.sandbox.callers import Caller
 from tests.sandbox.gateway_clients import Raw, client_of, encode, until_true
+from upstash_helper.sandbox.redis.dialect.tokens import UserToken
+from upstash_helper.sandbox.redis.monitor import MAX_BYTES, Monitors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,6 +102,31 @@ async def test_monitor_hides_secrets(database: dict[str, Any], raw: Raw) -> None
     assert database["password"].encode() not in b"".join(lines)
 
 
+async def test_monitor_shows_nothing_of_clients_with_a_wrong_password(
+    caller: Caller, database: dict[str, Any], raw: Raw
+) -> None:
+    """
+    After a failed AUTH, and with a token over REST that the server does not accept, commands are not shown.
+    """
+    raw.send(encode("MONITOR"))
+    assert await raw.line() == b"+OK\r\n"
+    token = UserToken(database["database_id"], b"nobody", b"x" * 20).encode().decode()
+
+    other = await Raw.open(database, authenticate=False)
+    other.send(encode("AUTH", "wrong") + encode("SET", "forged", "1"))
+    await other.lines(2)
+    other.send(encode("SET", "forged", "2"))
+    await other.line()
+    over_rest = await caller.rest(token, "/set/forged/3")
+    other.send(encode("AUTH", database["password"]) + encode("GET", "forged"))
+    await other.lines(2)
+    line = await shown(raw)
+    await other.close()
+
+    assert 401 == over_rest.status
+    assert b'"GET" "forged"' == line
+
+
 async def test_monitor_needs_authentication_and_permission(database: dict[str, Any]) -> None:
     """
     MONITOR is refused before AUTH, and for the read-only user. The replies to later commands are in order.
@@ -132,6 +160,25 @@ async def test_monitor_ends_with_reset(database: dict[str, Any], raw: Raw) -> No
     assert lines[0] == b"+OK\r\n"
     (refused,) = (line for line in lines if line.startswith(b"-"))
     assert refused.startswith(b"-ERR only PING, QUIT, and RESET ")
+
+
+async def test_reader_that_is_too_slow_misses_the_rest() -> None:
+    """
+    What waits for a reader is limited by its size, not by the number of commands: each can have megabytes.
+    """
+    monitors = Monitors()
+    lines = monitors.lines()
+    first = asyncio.ensure_future(anext(lines))
+    await asyncio.sleep(0)
+    for _ in range(100):
+        monitors.show([b"SET", b"a", b"x" * 1024 * 1024], b"127.0.0.1:1")
+    received = len(await first)
+
+    async for line in lines:
+        received += len(line)
+
+    assert MAX_BYTES < received < MAX_BYTES + 2 * 1024 * 1024
+    assert 0 == len(monitors)
 
 
 # --- CLIENT -----------------------------------------------------------------------------------------------------------

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import re
+import time
 
 import pytest
 
 from tests.sandbox.gateway_clients import encode
 from upstash_helper.sandbox.redis.gateway.expectations import Marker, NextReply, Replies
-from upstash_helper.sandbox.redis.gateway.inline import UnbalancedQuotes, split_inline
 from upstash_helper.sandbox.redis.gateway.replies import encode as encode_reply
 from upstash_helper.sandbox.redis.gateway.replies import parse_reply
 from upstash_helper.sandbox.redis.gateway.requests import Command, Malformed, Oversized, RequestReader
+from upstash_helper.sandbox.redis.inline import UnbalancedQuotes, split_inline
 
 NESTED = b"*3\r\n:1\r\n*2\r\n$3\r\na\r\n\r\n$-1\r\n%1\r\n+k\r\n=5\r\ntxt:v\r\n"
 PUSH = b">2\r\n+message\r\n$2\r\nhi\r\n"
@@ -61,6 +62,22 @@ def test_reply_is_found_however_the_stream_is_cut(fails_transaction: bool) -> No
         assert replies.idle
         if size > len(stream):
             break
+
+
+def test_large_reply_takes_time_in_proportion_to_its_size() -> None:
+    """
+    A reply in many pieces is put together without a copy of all that has come so far for each of them.
+    """
+    replies = Replies()
+    replies.expect(NextReply(lambda raw: raw))
+    size = 32 * 1024 * 1024
+    pieces = [b"$%d\r\n" % size, *[b"x" * 4096] * (size // 4096), b"\r\n"]
+
+    began = time.monotonic()
+    output = b"".join(map(replies.edit, pieces))
+
+    assert len(output) == size + len(pieces[0]) + 2
+    assert time.monotonic() - began < 30  # it took minutes
 
 
 def test_marker_that_the_server_did_not_run_is_dropped() -> None:

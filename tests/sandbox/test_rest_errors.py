@@ -155,6 +155,30 @@ async def test_record_has_a_maximum_size(caller: Caller, token: str) -> None:
     assert larger.json["error"].startswith("ERR max single record size exceeded. See https://upstash.com/docs/redis/")
 
 
+@pytest.mark.parametrize("command", [["SETRANGE", "a", "9" * 5000, "x"], ["SETBIT", "a", "9" * 5000, "1"]])
+async def test_offset_that_is_no_64_bit_integer_is_an_error(caller: Caller, token: str, command: list[str]) -> None:
+    """
+    An offset with thousands of digits has the server's own error.
+    """
+    response = await caller.rest(token, method="POST", json=command)
+
+    assert 400 == response.status
+    assert "is not an integer or out of range" in response.json["error"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no Valkey, and so no scripts")
+@pytest.mark.parametrize("kind", ["status_reply", "error_reply"])
+async def test_status_or_error_of_any_length_is_returned(caller: Caller, token: str, kind: str) -> None:
+    """
+    What a script returns on one line may be longer than the buffer of the connection to the server.
+    """
+    script = f"return redis.{kind}('ERR ' .. string.rep('x', 300000))"
+
+    (response,) = (await caller.rest(token, "/pipeline", method="POST", json=[["EVAL", script, "0"]])).json
+
+    assert ["ERR " + "x" * 300_000] == list(response.values())
+
+
 async def test_long_name_is_shortened_in_errors(caller: Caller, token: str) -> None:
     """
     A message does not repeat a whole argument that was sent as the command's name.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-MAX_LINES = 10_000
-"""How many lines wait for a reader. One that is slower misses the rest."""
+MAX_BYTES = 32 * 1024 * 1024
+"""How much waits for a reader. One that is slower misses the rest."""
 
 REDACTED = b"(redacted)"
 
+_SPECIAL = re.compile(rb"[^ !#-\[\]-~]")
 _ESCAPES = {byte: b"\\x%02x" % byte for byte in range(256) if not 0x20 <= byte < 0x7F}
 _ESCAPES |= {ord(char): b"\\" + char.encode() for char in '\\"'}
 _ESCAPES |= {10: b"\\n", 13: b"\\r", 9: b"\\t", 7: b"\\a", 8: b"\\b"}
@@ -45,18 +47,23 @@ class Monitors:
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Yield the lines from now on. It ends if the reader is too slow."""
-        queue: asyncio.Queue[bytes] = asyncio.Queue(MAX_LINES)
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        waiting = 0
 
         def receive(line: bytes) -> None:
-            try:
-                queue.put_nowait(line)
-            except asyncio.QueueFull:
+            nonlocal waiting
+            if waiting > MAX_BYTES:
                 self.remove(receive)
+            else:
+                waiting += len(line)
+                queue.put_nowait(line)
 
         self.add(receive)
         try:
             while receive in self._receivers or not queue.empty():
-                yield await queue.get()
+                line = await queue.get()
+                waiting -= len(line)
+                yield line
         finally:
             self.remove(receive)
 
@@ -83,6 +90,4 @@ def without_secrets(command: Sequence[bytes]) -> list[bytes]:
 
 
 def _escaped(argument: bytes) -> bytes:
-    if argument.isascii() and argument.isalnum():
-        return argument
-    return b"".join(_ESCAPES.get(byte) or bytes((byte,)) for byte in argument)
+    return _SPECIAL.sub(lambda found: _ESCAPES[found[0][0]], argument)

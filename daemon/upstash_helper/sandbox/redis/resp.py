@@ -18,7 +18,7 @@ import msgspec
 
 from upstash_helper.sandbox.errors import ServerError, WrongPassword
 
-MAX_LINE_BYTES = 64 * 1024
+BUFFER_BYTES = 64 * 1024
 MAX_NESTING = 64
 
 
@@ -84,9 +84,12 @@ class Connection:
         except OSError as error:
             raise ServerError(f"the database's server does not respond: {error.strerror}") from error
         connection = cls(reader, writer)
-        if isinstance(await connection.call("AUTH", user, password), ErrorReply):
-            await connection.close()
-            raise WrongPassword("the database's server rejected the password")
+        try:
+            if isinstance(await connection.call("AUTH", user, password), ErrorReply):
+                raise WrongPassword("the database's server rejected the password")
+        except BaseException:  # also if cancelled: nobody else could close it
+            connection.hang_up()
+            raise
         return connection
 
     async def __aenter__(self) -> Self:
@@ -133,7 +136,7 @@ class Connection:
         try:
             self._writer.write(b"".join(encode_command(*command) for command in commands))
             _, replies = await asyncio.gather(self._writer.drain(), self._read_all(len(commands), replied))
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise ServerError("the database's server closed the connection") from error
         return replies
 
@@ -146,7 +149,7 @@ class Connection:
         """
         try:
             return await self._read(MAX_NESTING)
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise ServerError("the database's server closed the connection") from error
 
     def hang_up(self) -> None:
@@ -169,8 +172,18 @@ class Connection:
                 replied(index)
         return replies
 
+    async def _read_line(self) -> bytes:
+        parts = []
+        while True:
+            try:
+                parts.append(await self._reader.readuntil(b"\r\n"))
+            except asyncio.LimitOverrunError as error:  # a script's errors and statuses can have any length
+                parts.append(await self._reader.readexactly(error.consumed))
+            else:
+                return b"".join(parts)[:-2]
+
     async def _read(self, depth: int) -> Reply:
-        line = (await self._reader.readuntil(b"\r\n"))[:-2]
+        line = await self._read_line()
         kind, rest = line[:1], line[1:]
         if kind == b"+":
             return SimpleString(rest)
@@ -197,7 +210,7 @@ async def connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Strea
     """
     path = address if isinstance(address, Path) else None
     if sys.platform != "win32" and path is not None:
-        return await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
+        return await asyncio.open_unix_connection(path, limit=BUFFER_BYTES)
     if isinstance(address, Path):
         raise OSError(errno.EAFNOSUPPORT, "asyncio has no Unix sockets on this platform")
-    return await asyncio.open_connection(*address, limit=MAX_LINE_BYTES)
+    return await asyncio.open_connection(*address, limit=BUFFER_BYTES)

@@ -28,7 +28,11 @@ from upstash_helper.system import open_files, private_files
 ADMIN_USER = users.ADMINISTRATOR.decode()
 SHUTDOWN_COMMAND_SECONDS = 1.0
 STOP_SECONDS = 2.0
+SCRIPT_SECONDS = 7.0
+"""How long it takes to end a script: the server handles nothing else before it has run for 5 seconds."""
 START_SECONDS = 20.0
+LEFTOVER_SECONDS = 10.0
+"""How long a server that a crashed sandbox has left running may take to begin to save its data, or to exit."""
 NOTIFICATION_FLAGS = frozenset("KEg$lshzxetdmnA")
 
 # Like Upstash, without administration. MIGRATE could connect to other machines, and SCRIPT DEBUG forks the server.
@@ -259,8 +263,9 @@ class ValkeyServer:
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
-            # It is saving a lot of data and exits afterwards. The next start waits for it.
-            return
+            if _is_saving(self._folder, process.pid):
+                return  # it exits afterwards, and the next start waits for it
+            await self._end_script(process)
         if self._output is not None:
             # A process that the server has forked may still have the other end.
             with contextlib.suppress(TimeoutError):
@@ -271,6 +276,17 @@ class ValkeyServer:
         with contextlib.suppress(OSError, EOFError, ServerError, TimeoutError):
             async with asyncio.timeout(SHUTDOWN_COMMAND_SECONDS), await self.connect_as_admin() as admin:
                 await admin.call("SHUTDOWN", "SAVE")
+
+    async def _end_script(self, process: asyncio.subprocess.Process) -> None:
+        """End a script that does not end, which would keep the process running for ever, and then the process."""
+        with contextlib.suppress(OSError, EOFError, ServerError, TimeoutError):
+            async with asyncio.timeout(SCRIPT_SECONDS), await self.connect_as_admin() as admin:
+                await admin.pipeline([("SCRIPT", "KILL"), ("FUNCTION", "KILL")])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        if process.returncode is None and not _is_saving(self._folder, process.pid):
+            process.kill()  # the script has written, so the server does not let it be ended in another way
+            await process.wait()
 
 
 async def _until_ready(output: asyncio.StreamReader) -> None:
@@ -298,6 +314,10 @@ def _stop_leftover_process(folder: Path) -> None:
         process = psutil.Process(int(pidfile.read_text("utf-8")))
         if str(folder / "valkey.conf") in process.cmdline():
             process.terminate()
+            with contextlib.suppress(psutil.TimeoutExpired):
+                process.wait(timeout=LEFTOVER_SECONDS)
+            if process.is_running() and not _is_saving(folder, process.pid):
+                process.kill()  # it runs a script that does not end
             process.wait(timeout=START_SECONDS)
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
         pass
@@ -306,6 +326,11 @@ def _stop_leftover_process(folder: Path) -> None:
             f"process {error.pid}, left over from a crash, does not exit; terminate it manually"
         ) from error
     pidfile.unlink(missing_ok=True)
+
+
+def _is_saving(folder: Path, pid: int) -> bool:
+    """Return whether this process writes the data to its temporary file."""
+    return (folder / f"temp-{pid}.rdb").exists()
 
 
 def _terminate_with_parent() -> Callable[[], None] | None:

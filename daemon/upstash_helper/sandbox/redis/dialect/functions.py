@@ -13,6 +13,7 @@ from importlib import resources
 
 from upstash_helper.sandbox.redis.dialect.calls import FUNCTION_PREFIX
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused, Translation
+from upstash_helper.sandbox.redis.inline import UnbalancedQuotes, split_inline
 from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 LIBRARY = b"upstash_helper"
@@ -121,7 +122,11 @@ def _printable(text: bytes) -> bytes:
 
 
 def _names_library(code: bytes) -> bool:
-    return any(option.lower() == b"name=" + LIBRARY for option in code.partition(b"\n")[0].split())
+    try:
+        options = split_inline(code.partition(b"\n")[0])  # as the server does: the name can be in quotes
+    except UnbalancedQuotes:
+        return False  # the server does not accept them either
+    return any(option.lower() == b"name=" + LIBRARY for option in options)
 
 
 def _without_library(reply: Reply) -> Reply:

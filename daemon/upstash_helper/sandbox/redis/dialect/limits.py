@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from upstash_helper.sandbox.redis.dialect.translation import Dialect, Refused
 
 BITS_PER_BYTE = 8
+MAX_DIGITS = 20
+"""Of an offset. The server has its own error for one that is no 64-bit integer."""
 
 
 def check_setrange(command: Sequence[bytes], dialect: Dialect) -> None:
@@ -23,7 +25,7 @@ def check_setrange(command: Sequence[bytes], dialect: Dialect) -> None:
     Raises:
         Refused: If the value would be too large.
     """
-    if len(command) == 4 and command[2].isdigit() and command[3]:
+    if len(command) == 4 and _is_offset(command[2]) and command[3]:
         _check(int(command[2]) + len(command[3]), dialect)
 
 
@@ -34,8 +36,12 @@ def check_setbit(command: Sequence[bytes], dialect: Dialect) -> None:
     Raises:
         Refused: If the value would be too large.
     """
-    if len(command) == 4 and command[2].isdigit():
+    if len(command) == 4 and _is_offset(command[2]):
         _check(int(command[2]) // BITS_PER_BYTE + 1, dialect)
+
+
+def _is_offset(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def _check(size: int, dialect: Dialect) -> None:

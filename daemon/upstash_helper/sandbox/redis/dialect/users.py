@@ -27,8 +27,9 @@ HIDDEN = frozenset({ADMINISTRATOR, b"default_ro"})
 LIST = (b"ACL", b"USERS")
 
 FLAGS = frozenset(b"on off reset resetpass resetkeys resetchannels allkeys allchannels allcommands nocommands".split())
+# Without @write and @keyspace, which have MIGRATE.
 HARMLESS_CATEGORIES = frozenset(
-    b"read write keyspace string hash list set sortedset stream bitmap hyperloglog geo json search pubsub transaction"
+    b"read string hash list set sortedset stream bitmap hyperloglog geo json search pubsub transaction"
     b" scripting blocking".split()
 )
 GETUSER_FIELDS = (b"flags", b"passwords", b"commands", b"keys", b"channels")
@@ -134,7 +135,7 @@ def _is_administrative(name: bytes, dialect: Dialect) -> bool:
 
 
 def _grants_administration(rule: bytes) -> bool:
-    """Return whether a rule grants a category that may have administrative commands in it."""
+    """Return whether a rule grants a category that may have administrative commands, or MIGRATE, in it."""
     name = rule.lower()
     return name == b"allcommands" or (name.startswith(b"+@") and name[2:] not in HARMLESS_CATEGORIES)
 

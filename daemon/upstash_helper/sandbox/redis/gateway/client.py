@@ -100,6 +100,9 @@ class ClientConnection(asyncio.Protocol):
         self._held: list[Item] | None = None
         """What has been read, and waits until it is known whether the client may monitor; None otherwise."""
         self._monitoring = False
+        self._authenticated = False
+        self._unshown: list[list[bytes]] = []
+        """The commands since AUTH. Monitors see them once the server has accepted it."""
         self._id: int | None = None
         self._addresses = (b"", b"")
         """The two ends of the client's connection, as in CLIENT LIST."""
@@ -136,7 +139,7 @@ class ClientConnection(asyncio.Protocol):
             elif isinstance(item, Oversized):
                 limit = self._reader.limit
                 text = b"ERR max request size exceeded. Limit: %d bytes, Actual: %d bytes" % (limit, item.size)
-                self._refuse(text, output)
+                self._refuse(text, output, silent=self._is_silent())
             else:
                 self._end(item, output)
         if self._transaction and not self._transaction.silent:
@@ -148,9 +151,12 @@ class ClientConnection(asyncio.Protocol):
         """Pass on that the client sends nothing more. It may still read."""
         if self._failed or self._transport is None or self._transport.get_extra_info("sslcontext") is not None:
             return False
+        self._end_requests()
+        return True
+
+    def _end_requests(self) -> None:
         if self._server is not None and not self._server.is_closing():
             self._server.write_eof()
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Close the connection to the server."""
@@ -160,8 +166,10 @@ class ClientConnection(asyncio.Protocol):
             self._server.abort()
         self._blocked.clear()
         self._stop_monitoring()
-        if self._id is not None:
-            self._host.dialect.addresses.pop(self._id, None)
+        addresses = self._host.dialect.addresses
+        # A server that was started in the meantime may have given the ID to another client.
+        if self._id is not None and addresses.get(self._id) is self._addresses:
+            del addresses[self._id]
         self._host.closed(self)
 
     def pause_writing(self) -> None:
@@ -187,7 +195,7 @@ class ClientConnection(asyncio.Protocol):
             await self._host.ensure_running()
             transport, _ = await loop.create_unix_connection(lambda: _ServerConnection(self), str(self._host.socket))
         except (ServerError, OSError) as error:
-            self.fail(b"ERR " + str(error).replace("\r", " ").replace("\n", " ").encode())
+            self.fail(b"ERR " + _one_line(error))
             return
         finally:
             self._connecting = None
@@ -232,15 +240,13 @@ class ClientConnection(asyncio.Protocol):
 
     def _forward(self, command: Command, output: list[bytes]) -> None:
         name = command.arguments[0].lower()
-        silent = self._silent or self._skips_next or (self._transaction is not None and self._transaction.silent)
-        self._skips_next = False
+        silent = self._is_silent()
         try:
             translation = self._translate(name, command.arguments, silent=silent)
         except Refused as refused:
             self._refuse(refused.text, output, silent=silent)
             return
-        if self._host.monitors and self._reader.authenticated:
-            self._host.monitors.show(command.arguments, self._addresses[0])
+        self._show_later(command.arguments)
         raw = encode_command(*translation.command) if translation else command.raw
         convert = translation.convert if translation else None
         if name == b"client" and self._changes_replies(command.arguments, output):
@@ -263,6 +269,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._note_state(name, len(output))
             output.append(raw)
+
+    def _is_silent(self) -> bool:
+        """Return whether the server does not reply to this command. The next one may have a reply."""
+        silent = self._silent or self._skips_next or (self._transaction is not None and self._transaction.silent)
+        self._skips_next = False
+        return silent
 
     def _translate(self, name: bytes, arguments: list[bytes], *, silent: bool) -> Translation | None:
         """
@@ -315,6 +327,8 @@ class ClientConnection(asyncio.Protocol):
                 self._replies.expect(expected)
             else:
                 transaction.expected.append(expected)
+            if name in SUBSCRIBING:
+                self._subscribed = self._replies.subscribed = True  # after EXEC
         output.append(raw)
 
     def _leave_transaction(self) -> None:
@@ -358,6 +372,9 @@ class ClientConnection(asyncio.Protocol):
     def _end(self, malformed: Malformed, output: list[bytes]) -> None:
         """Reply with an error after all other replies, and close the connection."""
         self._malformed = True
+        if self._is_silent():
+            asyncio.get_running_loop().call_soon(self._end_requests)  # then the server closes the connection
+            return
 
         def fail() -> None:
             asyncio.get_running_loop().call_soon(self.fail, malformed.text)  # after the replies before it
@@ -374,16 +391,34 @@ class ClientConnection(asyncio.Protocol):
         """Send AUTH or HELLO, and ask the server for the connection's ID."""
         self._reader.authenticated = True  # perhaps not yet: the server decides
         self._mark(output)
-        self._replies.expect(NextReply(self._authenticated))
+        self._replies.expect(NextReply(self._authentication_decided))
         output.append(raw)
         if self._id is None:
             self._replies.expect(NextReply(self._identified))
             output.append(encode_command("CLIENT", "ID"))
 
-    def _authenticated(self, raw: bytes) -> bytes:
+    def _authentication_decided(self, raw: bytes) -> bytes:
+        if not raw.startswith(b"-"):
+            self._authenticated = self._reader.authenticated = True
+            self._show_in_monitors()
+        elif not self._authenticated:
+            self._reader.authenticated = False
+            self._unshown.clear()
         if raw.startswith((b"%", b"*")):  # the reply to HELLO, in the version that it has chosen
             self._protocol = 3 if raw.startswith(b"%") else 2
         return raw
+
+    def _show_later(self, arguments: list[bytes]) -> None:
+        """Show a command to those who monitor, once the client is authenticated."""
+        if self._host.monitors and self._reader.authenticated:
+            self._unshown.append(arguments)
+            if self._authenticated:
+                self._show_in_monitors()
+
+    def _show_in_monitors(self) -> None:
+        for arguments in self._unshown:
+            self._host.monitors.show(arguments, self._addresses[0])
+        self._unshown.clear()
 
     def _identified(self, raw: bytes) -> bytes:
         reply = parse_reply(raw)
@@ -399,7 +434,8 @@ class ClientConnection(asyncio.Protocol):
         mode = arguments[2].lower()
         if mode not in {b"on", b"off", b"skip"}:
             return False
-        self._silent = mode == b"off"
+        if mode != b"skip":
+            self._silent = mode == b"off"
         self._skips_next = mode == b"skip"
         output.append(encode_command(*arguments))
         return True
@@ -425,8 +461,9 @@ class ClientConnection(asyncio.Protocol):
     async def _begin_monitoring(self, user: bytes) -> None:
         try:
             allowed = await self._host.may_monitor(user)
-        except ServerError:
-            return  # the connection is closed as well
+        except ServerError as error:
+            self.fail(b"ERR " + _one_line(error))
+            return
         if self._transport is None or self._transport.is_closing():
             return
         self._transport.write(b"+OK\r\n" if allowed else MAY_NOT_MONITOR)
@@ -452,6 +489,10 @@ class ClientConnection(asyncio.Protocol):
     def _stop_monitoring(self) -> None:
         self._monitoring = False
         self._host.monitors.remove(self._show)
+
+
+def _one_line(error: Exception) -> bytes:
+    return str(error).replace("\r", " ").replace("\n", " ").encode()
 
 
 def _address(transport: asyncio.BaseTransport, end: str) -> bytes:

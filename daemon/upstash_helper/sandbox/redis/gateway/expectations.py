@@ -117,7 +117,8 @@ class Replies:
         if not self._expected:
             output.append(buffer[position:])
             position = length
-        self._held = bytearray(buffer[position:])
+        if position or buffer is data:  # otherwise all of it stays: a large reply is not copied with each piece
+            self._held = bytearray(buffer[position:])
         return b"".join(output)
 
     def _reach(self, number: int, output: list[bytes | bytearray]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from upstash_helper.sandbox.redis.gateway.inline import UnbalancedQuotes, split_inline
+from upstash_helper.sandbox.redis.inline import UnbalancedQuotes, split_inline
 from upstash_helper.sandbox.redis.resp import encode_command
 
 MAX_INLINE_BYTES = 64 * 1024

@@ -59,25 +59,31 @@ class CommandRunner:
             ServerError: If the server does not start, or stops.
         """
         await self._host.ensure_running()
-        if self._host.monitors:
-            for command in commands:
-                self._host.monitors.show(command, source)
         translated = [self._translate(command) for command in commands]
         if commands[0] == [b"MULTI"]:
-            return await self._run_transaction(user, commands, translated)
+            return await self._run_transaction(user, commands, translated, source)
         sent = [
             (list(it.command) if isinstance(it, Translation) else command)
             for command, it in zip(commands, translated, strict=True)
             if not isinstance(it, ErrorReply)
         ]
-        replies = iter(await self._exchange(user, sent, blocks=True) if sent else ())
+        shown = [command for command, it in zip(commands, translated, strict=True) if not isinstance(it, ErrorReply)]
+        replies = iter(await self._exchange(user, sent, lambda: self._show(shown, source), blocks=True) if sent else ())
         return [it if isinstance(it, ErrorReply) else _convert(next(replies), it) for it in translated]
 
     async def close(self) -> None:
         """Close all idle connections, and the others after their use."""
+        await asyncio.gather(*(connection.close() for connection in self._withdraw()))
+
+    def expire(self) -> None:
+        """Let no later command use a connection that was authenticated before, without waiting."""
+        for connection in self._withdraw():
+            connection.hang_up()
+
+    def _withdraw(self) -> list[Connection]:
         self._generation += 1
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(connection.close() for _, connection in idle))
+        return [connection for _, connection in idle]
 
     def _translate(self, command: list[bytes]) -> Translation | ErrorReply | None:
         try:
@@ -86,7 +92,11 @@ class CommandRunner:
             return ErrorReply(refused.text)
 
     async def _run_transaction(
-        self, user: User, commands: list[list[bytes]], translated: list[Translation | ErrorReply | None]
+        self,
+        user: User,
+        commands: list[list[bytes]],
+        translated: list[Translation | ErrorReply | None],
+        source: bytes,
     ) -> list[Reply]:
         if any(isinstance(it, ErrorReply) for it in translated):
             return [*(it if isinstance(it, ErrorReply) else None for it in translated[:-1]), ABORTED]
@@ -94,15 +104,23 @@ class CommandRunner:
             list(it.command) if isinstance(it, Translation) else command
             for command, it in zip(commands, translated, strict=True)
         ]
-        replies = await self._exchange(user, sent, blocks=False)
+        replies = await self._exchange(user, sent, lambda: self._show(commands, source), blocks=False)
         results = replies[-1]
         if isinstance(results, list) and len(results) == len(translated) - 2:
             converted = [_convert(reply, it) for reply, it in zip(results, translated[1:-1], strict=True)]
             replies[-1] = converted
         return replies
 
-    async def _exchange(self, user: User, commands: list[list[bytes]], *, blocks: bool) -> list[Reply]:
-        connection, generation = await self._take(user), self._generation
+    def _show(self, commands: list[list[bytes]], source: bytes) -> None:
+        for command in commands:
+            self._host.monitors.show(command, source)
+
+    async def _exchange(
+        self, user: User, commands: list[list[bytes]], show: Callable[[], None], *, blocks: bool
+    ) -> list[Reply]:
+        generation = self._generation  # when it authenticates, or before
+        connection = await self._take(user)
+        show()  # not before: a user of the database has been authenticated
         blocked = BlockedCommands(self._host.wake)
         timeouts = [timeout_of(command) if blocks else None for command in commands]
         for timeout in timeouts:

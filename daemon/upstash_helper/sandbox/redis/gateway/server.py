@@ -135,6 +135,9 @@ class GatewayServer:
     async def kill(self) -> None:
         """See ``DatabaseServer``."""
         await self._close()
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
         async with self._change:
             await self._server.kill()
 
@@ -357,6 +360,7 @@ class GatewayServer:
 
     def _users_changed(self) -> None:
         """Keep the users, and let idle connections authenticate again: a password may no longer be valid."""
+        self._runner.expire()
         self._keep_again = True
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep_users())
@@ -365,7 +369,6 @@ class GatewayServer:
         try:
             while self._keep_again:
                 self._keep_again = False
-                await self._runner.close()
                 await self._server.keep_users()
         except ServerError:
             return  # the server has stopped
