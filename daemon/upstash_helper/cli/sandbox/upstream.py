@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -47,6 +48,12 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Upstream(api_url={self.api_url!r}, …)"
+
+
+class _Settings(msgspec.Struct):
+    """Enough of the admin API's settings to tell a sandbox from another server, which may answer anything."""
+
+    require_pkce: bool
 
 
 def running(data: Path) -> Upstream | None:
@@ -105,10 +112,10 @@ def stop(data: Path) -> bool:
 
     found = running(data)
     if found is not None:
-        with contextlib.suppress(OSError):  # it may exit before it answers
+        with contextlib.suppress(OSError, HTTPException):  # it may exit before it answers
             _send(found, "POST", "stop")
     # One that does not answer, or is not ready yet, gets a signal.
-    processes = [psutil.Process(found.pid)] if found is not None and psutil.pid_exists(found.pid) else _processes(data)
+    processes = _processes(data) if found is None else _process(found.pid)
     for process in processes:
         if found is None:
             with contextlib.suppress(psutil.Error):
@@ -117,6 +124,15 @@ def stop(data: Path) -> bool:
             message = f"The sandbox did not stop. Kill process {process.pid}."
             raise Failure(message, code="stop_timed_out")
     return found is not None or bool(processes)
+
+
+def _process(pid: int) -> list[psutil.Process]:
+    """Return the process, unless it has ended."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return [psutil.Process(pid)]
+    return []
 
 
 def _processes(data: Path) -> list[psutil.Process]:
@@ -157,25 +173,28 @@ def _described(data: Path) -> Upstream | None:
 
 
 def _answers(upstream: Upstream) -> bool:
+    """Return whether the sandbox answers. Another server may have the port of one that was killed."""
     try:
-        _send(upstream, "GET", "settings")
-    except OSError:
+        msgspec.json.decode(_send(upstream, "GET", "settings"), type=_Settings)
+    except (OSError, HTTPException, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
 
-def _send(upstream: Upstream, method: str, name: str) -> None:
+def _send(upstream: Upstream, method: str, name: str) -> bytes:
     """
-    Send a request to the admin API.
+    Send a request to the admin API, and return the answer's body.
 
     Raises:
-        OSError: If the answer is not that of this sandbox, or there is none.
+        OSError: If the answer is an error, or there is none.
+        HTTPException: If it is not HTTP.
     """
     url = f"{upstream.admin_url}/{name}"
     headers = {"Authorization": f"Bearer {upstream.admin_token}"}
     request = Request(url, method=method, headers=headers)  # noqa: S310 - a URL of the sandbox
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=_ASK_SECONDS) as answer:
-            answer.read()
+            body: bytes = answer.read(_MAX_BYTES)
     except (HTTPError, URLError, ValueError) as error:
         raise OSError(str(error)) from None
+    return body
