@@ -238,6 +238,22 @@ async def test_env_file_of_a_real_database_is_not_changed(place: Place, tmp_path
     assert "\nREDIS_URL=rediss://example.upstash.io:6379\n" == file.read_text(encoding="utf-8")
 
 
+async def test_env_file_whose_lines_have_no_end_is_not_changed(place: Place, tmp_path: Path) -> None:
+    """
+    If the comment that ends the lines of an earlier `up` is gone, the user's lines after it are not deleted.
+    """
+    file = tmp_path / ".env"
+    await place.run("sandbox", "up", "--env-file", str(file))
+    *lines, _ = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([*lines, "SECRET=of the user"]), encoding="utf-8")
+    before = file.read_bytes()
+
+    ran = await place.run("sandbox", "up", "--env-file", str(file))
+
+    assert (exit_codes.FAILURE, before) == (ran.code, file.read_bytes())
+    assert "was not changed: line 1 begins the lines of `sandbox up`" in ran.err
+
+
 # --- without a person -------------------------------------------------------------------------------------------------
 
 
@@ -497,7 +513,8 @@ async def test_programs_of_ours_are_named_when_they_have_a_port(place: Place) ->
 
 async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
     """
-    The default profile, one with other files, and one whose daemon was started for something else are refused.
+    The default profile, one with other files, and one whose daemon was started for something else are refused. So is
+    one with the credential of a real account, although it is called "sandbox".
     """
     with tempfile.TemporaryDirectory(prefix="uh-") as folder:
         home = Path(folder) / "home"
@@ -511,6 +528,10 @@ async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
         with DaemonProcess.running(home, api_url="http://127.0.0.1:9", profile="sandbox") as daemon:
             by_hand = await run_cli("sandbox", "up", environment=environment)
             still_runs = daemon.client.status().pid
+        credential = home / "state" / "profiles" / "sandbox" / "credential.json"
+        credential.write_text("{}", encoding="utf-8")
+        real = await run_cli("sandbox", "up", "--reset", "--yes", environment=environment)
+        is_kept = credential.exists()
 
     assert exit_codes.USAGE == default.code
     assert "is for your Upstash account" in default.err
@@ -518,6 +539,8 @@ async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
     assert f"that this command did not write, such as {settings}" in work.err
     assert exit_codes.FAILURE == by_hand.code
     assert f"A daemon of the profile sandbox is running (process {still_runs})" in by_hand.err
+    assert (exit_codes.FAILURE, True) == (real.code, is_kept)
+    assert "The profile sandbox has files that this command did not write" in real.err
 
 
 async def test_own_settings_are_kept_unless_they_contradict(place: Place) -> None:
@@ -533,6 +556,7 @@ async def test_own_settings_are_kept_unless_they_contradict(place: Place) -> Non
         await place.run("sandbox", "down")
         place.config.write_text('api_url = "https://api.upstash.com"\n', encoding="utf-8")
         contradicting = await place.run("sandbox", "up")
+        state = (await place.run("sandbox", "status", "--json")).json["state"]
     finally:
         await place.run("sandbox", "down")
         place.config.write_text(written, encoding="utf-8")
@@ -540,6 +564,7 @@ async def test_own_settings_are_kept_unless_they_contradict(place: Place) -> Non
     assert (0, True) == (kept.code, after.endswith('log_level = "debug"\n'))
     assert exit_codes.USAGE == contradicting.code
     assert "line 1, sets api_url" in contradicting.err
+    assert "stopped" == state, "a sandbox without its daemon is of no use"
 
 
 async def test_settings_of_the_real_helper_in_the_environment_have_no_effect(place: Place) -> None:
@@ -613,3 +638,45 @@ async def test_foreground_ends_when_a_process_ends(place: Place) -> None:
 
     assert (exit_codes.FAILURE, False) == (process.returncode, runs(up["daemon"]["pid"]))
     assert "The sandbox has ended" in err
+
+
+async def test_foreground_that_cannot_show_the_addresses_stops_everything(place: Place, tmp_path: Path) -> None:
+    """
+    With --foreground, nothing stays behind after an error, unless it was running before.
+    """
+    file = tmp_path / ".env"
+    file.write_text("REDIS_URL=rediss://example.upstash.io:6379\n", encoding="utf-8")
+    words = ("sandbox", "up", "--foreground", "--env-file", str(file))
+    await place.run("sandbox", "down")
+
+    stopped = await place.run(*words)
+    after_start = (await place.run("sandbox", "status", "--json")).json["state"]
+    await place.up()
+    joined = await place.run(*words)
+    after_join = (await place.run("sandbox", "status", "--json")).json["state"]
+
+    assert [exit_codes.FAILURE] * 2 == [stopped.code, joined.code]
+    assert "already sets REDIS_URL" in stopped.err
+    assert ("stopped", "running") == (after_start, after_join)
+
+
+@posix_only
+async def test_ctrl_c_while_the_daemon_starts_leaves_nothing_running(place: Place) -> None:
+    """
+    Also if the daemon's process exists, but has not yet announced that it runs.
+    """
+    await place.run("sandbox", "down")
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "sandbox", "up", "--foreground"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=place.environment, text=True,
+    ) as process:  # fmt: skip
+        started = psutil.Process(process.pid)
+        children: list[psutil.Process] = []
+        while len(children) < 2 and process.poll() is None:
+            children = started.children()
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.to_thread(process.communicate, None, END_SECONDS)
+
+    await until_async(lambda: not any(runs(child.pid) for child in children))
+    assert (2, 0) == (len(children), process.returncode)
+    assert "The sandbox was stopped." in err

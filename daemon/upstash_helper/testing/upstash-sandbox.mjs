@@ -128,7 +128,13 @@ function firstLine(child, timeout) {
     };
     child.stdout.setEncoding("utf8").on("data", (text) => {
       output += text;
-      if (output.includes("\n")) end(() => resolve(JSON.parse(output.slice(0, output.indexOf("\n")))));
+      if (!output.includes("\n")) return;
+      try {
+        const started = JSON.parse(output.slice(0, output.indexOf("\n")));
+        end(() => resolve(started));
+      } catch {
+        end(() => reject(new Error("The command that was started is not upstash-helper: it does not print JSON.")));
+      }
     });
     child.stderr.setEncoding("utf8").on("data", (text) => {
       errors += text;

@@ -162,7 +162,13 @@ def _both(
     if daemon is None:
         if found is not None:
             kept.addresses = _actual(_addresses(kept), found)
-        daemon = _start_daemon(profile, kept)
+        try:
+            daemon = _start_daemon(profile, kept)
+        except BaseException:
+            if process is not None:
+                with contextlib.suppress(Failure):  # the first error is the one to show
+                    upstream.stop(profile.data)  # of no use alone
+            raise
     if found is None and process is not None:
         try:
             found = upstream.wait_until_ready(process, profile.data, profile.log)
