@@ -680,3 +680,23 @@ async def test_ctrl_c_while_the_daemon_starts_leaves_nothing_running(place: Plac
     await until_async(lambda: not any(runs(child.pid) for child in children))
     assert (2, 0) == (len(children), process.returncode)
     assert "The sandbox was stopped." in err
+
+
+@posix_only
+async def test_everything_stops_if_the_foreground_is_killed(place: Place) -> None:
+    """
+    With --foreground, nothing outlives the command, not even after SIGKILL, which ends it without its own code.
+    """
+    await place.run("sandbox", "down")
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "sandbox", "up", "--json", "--foreground"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=place.environment, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        processes = processes_of(json.loads(await asyncio.to_thread(process.stdout.readline)))
+        process.kill()
+
+        await until_async(lambda: not any(runs(one.pid) for one in processes))
+
+    state = await place.run("sandbox", "status", "--json")
+    assert "stopped" == state.json["state"]

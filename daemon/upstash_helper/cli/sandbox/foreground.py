@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -29,7 +30,8 @@ def until_interrupted(
     profile: SandboxProfile, *, show: Callable[[Running], None], auto_approve: bool | None = None
 ) -> None:
     """
-    Start the sandbox, and stop it on Ctrl-C, SIGTERM, or the end of the terminal, also while it is starting.
+    Start the sandbox, and stop it on Ctrl-C, SIGTERM, or the end of the terminal, also while it is starting. What was
+    started also stops if this process is killed.
 
     Args:
         profile: The sandbox's profile.
@@ -41,11 +43,11 @@ def until_interrupted(
     """
     ended: str | None = None
     was_stopped = False
-    with _interrupted_by_signals():
+    with _lifeline() as parent, _interrupted_by_signals():
         try:
             was_stopped = environment.state(profile).name == "stopped"
             with profile.session.progress("Starting the sandbox"):
-                running = environment.up(profile, auto_approve=auto_approve)
+                running = environment.up(profile, auto_approve=auto_approve, parent=parent)
             show(running)
             note("Press Ctrl-C to stop.")
             ended = _wait_for_end(running)
@@ -61,6 +63,17 @@ def until_interrupted(
     if ended is not None:
         raise Failure(f"The {ended} has ended, so everything was stopped.", code="sandbox_ended")
     note("The sandbox was stopped.")
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """Yield one end of a pipe. The system closes the other end when this process ends, however that happens."""
+    theirs, ours = os.pipe()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        os.close(ours)
 
 
 def _stop(profile: SandboxProfile) -> None:

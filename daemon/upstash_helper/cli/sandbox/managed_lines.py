@@ -29,7 +29,7 @@ class AlreadySet(Exception):
 
 
 class NoEnd(Exception):
-    """The line that ends ours is missing, so the lines after it may be the user's. ``line`` (from 1): where ours begin."""
+    """The line that ends ours is missing, so the lines after it may be the user's. Ours begin at ``line`` (from 1)."""
 
     def __init__(self, line: int) -> None:
         super().__init__(line)

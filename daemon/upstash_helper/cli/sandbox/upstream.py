@@ -62,7 +62,7 @@ def running(data: Path) -> Upstream | None:
     return found if found is not None and _answers(found) else None
 
 
-def start(data: Path, log: Path, *, ports: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+def start(data: Path, log: Path, *, ports: tuple[int, int, int], parent: int | None = None) -> subprocess.Popen[bytes]:
     """
     Start the sandbox in the background. It is not ready yet.
 
@@ -70,6 +70,7 @@ def start(data: Path, log: Path, *, ports: tuple[int, int, int]) -> subprocess.P
         data: Its data folder.
         log: The file that receives its messages.
         ports: Of the API, the issuer, and the REST API, at the first start.
+        parent: The end of a pipe: the sandbox stops when its other end is closed.
 
     Raises:
         OSError: If it cannot be started.
@@ -77,7 +78,9 @@ def start(data: Path, log: Path, *, ports: tuple[int, int, int]) -> subprocess.P
     open_files.remove(data / RUNNING_FILE)  # left by one that was killed
     arguments = ("--data", str(data), "--first-ports", *map(str, ports), "--no-announcement")
     command = command_line(*arguments, module="upstash_helper.sandbox")
-    return start_detached(command, output=log, folder=log.parent)
+    if parent is not None:
+        command.append("--stop-with-parent")
+    return start_detached(command, output=log, folder=log.parent, stdin=parent)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> Upstream:
