@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from http.client import HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -17,7 +19,7 @@ from upstash_helper.system.processes import command_line, start_detached, tail
 
 if TYPE_CHECKING:
     import subprocess
-    from pathlib import Path
+    from collections.abc import Callable
 
     import psutil
 
@@ -106,7 +108,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) ->
 
 def stop(data: Path) -> bool:
     """
-    Stop the sandbox that runs with a data folder, and wait until it has exited. Return whether it was running.
+    Stop the sandbox that runs with a data folder, and the servers of databases that a killed one has left. Wait until
+    they have exited. Return whether there was anything to stop.
 
     Raises:
         Failure: If it does not stop.
@@ -126,7 +129,10 @@ def stop(data: Path) -> bool:
         if not _ends(process):
             message = f"The sandbox did not stop. Kill process {process.pid}."
             raise Failure(message, code="stop_timed_out")
-    return found is not None or bool(processes)
+    left = _servers(data)
+    for server in left:
+        _end_server(server, data)
+    return found is not None or bool(processes) or bool(left)
 
 
 def _process(pid: int) -> list[psutil.Process]:
@@ -140,12 +146,45 @@ def _process(pid: int) -> list[psutil.Process]:
 
 def _processes(data: Path) -> list[psutil.Process]:
     """Return the processes of sandboxes with a data folder."""
+    return _matching(lambda words: is_sandbox_of(words, data))
+
+
+def _servers(data: Path) -> list[psutil.Process]:
+    """
+    Return the servers of databases that a killed sandbox has left running. Only Linux ends them with it, and not one
+    that cannot save its data.
+    """
+    folders = tuple(f"{folder / 'databases'}{os.sep}" for folder in (data, data.resolve()))
+    return _matching(lambda words: len(words) > 1 and words[1].startswith(folders) and words[1].endswith(".conf"))
+
+
+def _end_server(server: psutil.Process, data: Path) -> None:
+    """
+    End a database's server, after it has saved its data.
+
+    Raises:
+        Failure: If it does not end.
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        configuration = next(iter(server.cmdline()[1:]), "")
+        server.terminate()
+        if not Path(configuration).parent.is_dir():
+            server.kill()  # it refuses to end, because it cannot save, and there is nothing to save
+    if not _ends(server):
+        message = f"A database of the sandbox did not stop. Kill process {server.pid}; its data is in {data}."
+        raise Failure(message, code="stop_timed_out")
+
+
+def _matching(condition: Callable[[list[str]], bool]) -> list[psutil.Process]:
+    """Return the processes whose command lines match."""
     import psutil
 
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if is_sandbox_of(process.cmdline(), data):
+            if condition(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
