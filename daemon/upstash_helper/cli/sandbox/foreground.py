@@ -80,12 +80,14 @@ def _stop(profile: SandboxProfile) -> None:
     """Stop both processes, also one that has just been started, so that nothing but its parent can find it yet."""
     import psutil
 
-    environment.down(profile)
-    children = psutil.Process().children()
-    for child in children:
-        with contextlib.suppress(psutil.Error):
-            child.terminate()
-    psutil.wait_procs(children, timeout=_END_SECONDS)
+    try:
+        environment.down(profile)
+    finally:
+        children = psutil.Process().children()
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
+        psutil.wait_procs(children, timeout=_END_SECONDS)
 
 
 def _wait_for_end(running: Running) -> str:
