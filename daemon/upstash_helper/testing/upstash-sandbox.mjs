@@ -93,6 +93,8 @@ function run(command, home) {
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...Object.fromEntries(inherited), [`${PREFIX}HOME`]: home },
     windowsHide: true,
+    // Ctrl-C in the terminal ends the tests first: they may still need the sandbox to clean up.
+    detached: process.platform !== "win32",
   });
   child.stdin.on("error", () => {});
   // A test that forgets to stop it can end nevertheless.
