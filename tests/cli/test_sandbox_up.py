@@ -27,6 +27,7 @@ from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.mounts import run_with_mounts
 from tests.support.until import until_async
 from upstash_helper.cli import exit_codes
+from upstash_helper.cli.sandbox.upstream import is_sandbox_of
 from upstash_helper.settings.announced import daemon_on
 
 if TYPE_CHECKING:
@@ -100,6 +101,16 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def sandboxes_of(place: Place) -> list[int]:
+    """Return the processes of the place's sandbox, also if it is not ready yet."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if is_sandbox_of(process.cmdline(), place.data) and runs(process.pid):
+                found.append(process.pid)
+    return found
 
 
 def write_and_read(up: dict[str, Any], value: str) -> tuple[Any, Any]:
@@ -236,6 +247,22 @@ async def test_env_file_of_a_real_database_is_not_changed(place: Place, tmp_path
     assert exit_codes.FAILURE == ran.code
     assert "line 2, already sets REDIS_URL" in ran.err
     assert "\nREDIS_URL=rediss://example.upstash.io:6379\n" == file.read_text(encoding="utf-8")
+
+
+async def test_env_file_whose_lines_have_no_end_is_not_changed(place: Place, tmp_path: Path) -> None:
+    """
+    If the comment that ends the lines of an earlier `up` is gone, the user's lines after it are not deleted.
+    """
+    file = tmp_path / ".env"
+    await place.run("sandbox", "up", "--env-file", str(file))
+    *lines, _ = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([*lines, "SECRET=of the user"]), encoding="utf-8")
+    before = file.read_bytes()
+
+    ran = await place.run("sandbox", "up", "--env-file", str(file))
+
+    assert (exit_codes.FAILURE, before) == (ran.code, file.read_bytes())
+    assert "was not changed: line 1 begins the lines of `sandbox up`" in ran.err
 
 
 # --- without a person -------------------------------------------------------------------------------------------------
@@ -402,6 +429,26 @@ async def test_up_repairs_what_was_killed(place: Place, name: str) -> None:
     assert ("repaired", "repaired") == write_and_read(after, "repaired")
 
 
+@posix_only
+async def test_down_ends_the_databases_of_a_killed_sandbox(place: Place) -> None:
+    """
+    Also where the system does not end them with it, as on macOS, and one that refuses to end because it cannot save.
+    """
+    up = await place.up()
+    write_and_read(up, "hello")
+    sandbox = psutil.Process(up["upstream"]["pid"])
+    [server] = [one for one in sandbox.children() if "valkey" in one.name()]
+    shutil.rmtree(place.data / "databases" / up["database"]["id"])
+    sandbox.kill()
+    await until_async(lambda: not runs(sandbox.pid))
+
+    down = await place.run("sandbox", "down", "--json")
+    is_left = runs(server.pid)
+    await place.run("sandbox", "reset", "--yes")
+
+    assert (0, {"was_running": True}, False) == (down.code, down.json, is_left)
+
+
 async def test_damaged_file_can_be_reset(place: Place) -> None:
     """
     If the file with the account is damaged, the error has the command that helps, and that command works.
@@ -497,7 +544,8 @@ async def test_programs_of_ours_are_named_when_they_have_a_port(place: Place) ->
 
 async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
     """
-    The default profile, one with other files, and one whose daemon was started for something else are refused.
+    The default profile, one with other files, and one whose daemon was started for something else are refused. So is
+    one with the credential of a real account, although it is called "sandbox".
     """
     with tempfile.TemporaryDirectory(prefix="uh-") as folder:
         home = Path(folder) / "home"
@@ -511,6 +559,10 @@ async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
         with DaemonProcess.running(home, api_url="http://127.0.0.1:9", profile="sandbox") as daemon:
             by_hand = await run_cli("sandbox", "up", environment=environment)
             still_runs = daemon.client.status().pid
+        credential = home / "state" / "profiles" / "sandbox" / "credential.json"
+        credential.write_text("{}", encoding="utf-8")
+        real = await run_cli("sandbox", "up", "--reset", "--yes", environment=environment)
+        is_kept = credential.exists()
 
     assert exit_codes.USAGE == default.code
     assert "is for your Upstash account" in default.err
@@ -518,6 +570,8 @@ async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
     assert f"that this command did not write, such as {settings}" in work.err
     assert exit_codes.FAILURE == by_hand.code
     assert f"A daemon of the profile sandbox is running (process {still_runs})" in by_hand.err
+    assert (exit_codes.FAILURE, True) == (real.code, is_kept)
+    assert "The profile sandbox has files that this command did not write" in real.err
 
 
 async def test_own_settings_are_kept_unless_they_contradict(place: Place) -> None:
@@ -533,6 +587,7 @@ async def test_own_settings_are_kept_unless_they_contradict(place: Place) -> Non
         await place.run("sandbox", "down")
         place.config.write_text('api_url = "https://api.upstash.com"\n', encoding="utf-8")
         contradicting = await place.run("sandbox", "up")
+        left = sandboxes_of(place)
     finally:
         await place.run("sandbox", "down")
         place.config.write_text(written, encoding="utf-8")
@@ -540,6 +595,7 @@ async def test_own_settings_are_kept_unless_they_contradict(place: Place) -> Non
     assert (0, True) == (kept.code, after.endswith('log_level = "debug"\n'))
     assert exit_codes.USAGE == contradicting.code
     assert "line 1, sets api_url" in contradicting.err
+    assert [] == left, "a sandbox without its daemon is of no use"
 
 
 async def test_settings_of_the_real_helper_in_the_environment_have_no_effect(place: Place) -> None:
@@ -613,3 +669,65 @@ async def test_foreground_ends_when_a_process_ends(place: Place) -> None:
 
     assert (exit_codes.FAILURE, False) == (process.returncode, runs(up["daemon"]["pid"]))
     assert "The sandbox has ended" in err
+
+
+async def test_foreground_that_cannot_show_the_addresses_stops_everything(place: Place, tmp_path: Path) -> None:
+    """
+    With --foreground, nothing stays behind after an error, unless it was running before.
+    """
+    file = tmp_path / ".env"
+    file.write_text("REDIS_URL=rediss://example.upstash.io:6379\n", encoding="utf-8")
+    words = ("sandbox", "up", "--foreground", "--env-file", str(file))
+    await place.run("sandbox", "down")
+
+    stopped = await place.run(*words)
+    after_start = (await place.run("sandbox", "status", "--json")).json["state"]
+    await place.up()
+    joined = await place.run(*words)
+    after_join = (await place.run("sandbox", "status", "--json")).json["state"]
+
+    assert [exit_codes.FAILURE] * 2 == [stopped.code, joined.code]
+    assert "already sets REDIS_URL" in stopped.err
+    assert ("stopped", "running") == (after_start, after_join)
+
+
+@posix_only
+async def test_ctrl_c_while_the_daemon_starts_leaves_nothing_running(place: Place) -> None:
+    """
+    Also if the daemon's process exists, but has not yet announced that it runs.
+    """
+    await place.run("sandbox", "down")
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "sandbox", "up", "--foreground"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=place.environment, text=True,
+    ) as process:  # fmt: skip
+        started = psutil.Process(process.pid)
+        children: list[psutil.Process] = []
+        while len(children) < 2 and process.poll() is None:
+            children = started.children()
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.to_thread(process.communicate, None, END_SECONDS)
+
+    await until_async(lambda: not any(runs(child.pid) for child in children))
+    assert (2, 0) == (len(children), process.returncode)
+    assert "The sandbox was stopped." in err
+
+
+@posix_only
+async def test_everything_stops_if_the_foreground_is_killed(place: Place) -> None:
+    """
+    With --foreground, nothing outlives the command, not even after SIGKILL, which ends it without its own code.
+    """
+    await place.run("sandbox", "down")
+    with subprocess.Popen(
+        [sys.executable, "-m", "upstash_helper", "sandbox", "up", "--json", "--foreground"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=place.environment, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        processes = processes_of(json.loads(await asyncio.to_thread(process.stdout.readline)))
+        process.kill()
+
+        await until_async(lambda: not any(runs(one.pid) for one in processes))
+
+    state = await place.run("sandbox", "status", "--json")
+    assert "stopped" == state.json["state"]

@@ -13,6 +13,9 @@ from tests.support.daemon import DaemonFailed, DaemonProcess
 from tests.support.world import World, as_page
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import Helper, MemoryTokens
+from upstash_helper.runtime.auto_approve import require_sandbox
+from upstash_helper.settings.config import load_profile
+from upstash_helper.upstream.sandbox import ASK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,6 +117,25 @@ async def test_request_waits_for_the_user_once_the_sandbox_is_gone(
 
     assert [202, 202] == [first.status, second.status]
     assert [second.json["id"]] == [it["id"] for it in pending]
+
+
+async def test_sandbox_on_a_busy_machine_may_take_a_while(tmp_path: Path) -> None:
+    """Otherwise, tests on such a machine would now and then wait for a user who is not there."""
+    answers: dict[str, Any] = {}
+
+    async def identity(_: web.Request) -> web.Response:
+        await asyncio.sleep(ASK_SECONDS + 0.5)
+        return web.json_response(answers)
+
+    app = web.Application()
+    app.router.add_get("/.well-known/upstash-sandbox", identity)
+    async with TestServer(app) as server:
+        names = ("api_url", "rest_url", "issuer_url", "auth_url")
+        urls: dict[str, Any] = dict.fromkeys(names, str(server.make_url("")).rstrip("/"))
+        answers |= {"service": "upstash-helper-sandbox", **urls}
+        profile = load_profile(flags={**AUTO, **urls}, environ={"UPSTASH_HELPER_HOME": str(tmp_path)})
+
+        await require_sandbox(profile)
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------

@@ -159,15 +159,18 @@ def test_nothing_runs_after_node_was_killed(project: Path) -> None:
 
 
 def test_reason_of_a_sandbox_that_does_not_start(project: Path) -> None:
-    """The error says that the program is missing, or is what the program has printed."""
+    """The error says that the program is missing or another one, or is what the program has printed."""
     missing = run(project, FAILS, str(project / "missing"))
     fails = project / "fails"
     fails.write_text("#!/bin/sh\necho 'Error: no port is free' >&2\nexit 1\n", encoding="utf-8")
     fails.chmod(0o755)
     failed = run(project, FAILS, str(fails))
+    fails.write_text("#!/bin/sh\necho hello\n", encoding="utf-8")
+    other = run(project, FAILS, str(fails))
 
     assert "upstash-helper cannot be started" in missing
     assert "Error: no port is free" == failed
+    assert "it does not print JSON" in other
     assert [] == list(project.glob("uh-*"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,6 +132,50 @@ def test_nothing_runs_after_pytest_was_killed(project: Path) -> None:
     until(lambda: not any(runs(pid) for pid in pids), seconds=START_SECONDS)
 
     assert [True, True] == before
+
+
+INTERRUPTED = """
+import time
+import pytest
+import redis
+
+@pytest.fixture
+def orders(upstash_database):
+    yield
+    time.sleep(2)  # so that a sandbox that was interrupted, too, has ended
+    with redis.Redis.from_url(upstash_database.url) as database:
+        assert database.ping()
+
+def test_that_takes_long(orders, upstash_sandbox):
+    with open("home", "w") as file:
+        file.write(upstash_sandbox.environment["UPSTASH_HELPER_HOME"])
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: signals of a terminal")
+def test_sandbox_is_there_while_tests_clean_up_after_ctrl_c(project: Path) -> None:
+    """
+    The terminal sends Ctrl-C to all processes. The fixtures of tests still need the sandbox then, and it stops last.
+    """
+    (project / "test_it.py").write_text(INTERRUPTED, encoding="utf-8")
+    marker = project / "home"
+    with subprocess.Popen(
+        command_for(),
+        cwd=project,
+        env=environment_in(project),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        until(lambda: marker.exists() and bool(marker.read_text(encoding="utf-8")), seconds=START_SECONDS)
+        pids = pids_in(marker.read_text(encoding="utf-8"))
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=START_SECONDS)
+
+    assert pytest.ExitCode.INTERRUPTED == process.returncode, out
+    assert "ERROR" not in out
+    assert [False, False] == [runs(pid) for pid in pids]
 
 
 def test_plugin_costs_nothing_unless_it_is_used() -> None:

@@ -23,8 +23,6 @@ from upstash_helper.sandbox.teams import AssignableRole
 from upstash_helper.system import validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aiohttp.typedefs import Handler
 
 KeyName = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]

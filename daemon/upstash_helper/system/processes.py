@@ -19,7 +19,9 @@ def command_line(*arguments: str, module: str = "upstash_helper") -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> subprocess.Popen[bytes]:
+def start_detached(
+    command: Sequence[str], *, output: Path, folder: Path, stdin: int | None = None
+) -> subprocess.Popen[bytes]:
     """
     Start a process that outlives this one and its terminal.
 
@@ -27,6 +29,7 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
         command: The program and its arguments.
         output: The file that receives its stdout and stderr.
         folder: Its working directory. Not the user's: that one could then not be unmounted or removed.
+        stdin: What it reads from. Default: nothing.
 
     Raises:
         OSError: If it cannot be started.
@@ -34,7 +37,7 @@ def start_detached(command: Sequence[str], *, output: Path, folder: Path) -> sub
     with open(output, "wb", opener=private_files.opener) as stream:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=stream,
             stderr=stream,
             cwd=folder,

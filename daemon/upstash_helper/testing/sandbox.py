@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from upstash_helper.system import open_files
+from upstash_helper.system.processes import DETACHED
 
 if TYPE_CHECKING:
     from upstash_helper.client.daemon import DaemonClient
@@ -138,6 +139,8 @@ def _process(home: Path) -> Iterator[dict[str, Any]]:
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment | {f"{_PREFIX}HOME": str(home)},
+            # Ctrl-C in the terminal ends the tests first: their fixtures may still need the sandbox to clean up.
+            **DETACHED,
         )
     assert process.stdin is not None  # noqa: S101 - for the type checker
     assert process.stdout is not None  # noqa: S101 - for the type checker

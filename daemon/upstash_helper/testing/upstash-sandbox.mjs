@@ -93,6 +93,8 @@ function run(command, home) {
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...Object.fromEntries(inherited), [`${PREFIX}HOME`]: home },
     windowsHide: true,
+    // Ctrl-C in the terminal ends the tests first: they may still need the sandbox to clean up.
+    detached: process.platform !== "win32",
   });
   child.stdin.on("error", () => {});
   // A test that forgets to stop it can end nevertheless.
@@ -128,7 +130,13 @@ function firstLine(child, timeout) {
     };
     child.stdout.setEncoding("utf8").on("data", (text) => {
       output += text;
-      if (output.includes("\n")) end(() => resolve(JSON.parse(output.slice(0, output.indexOf("\n")))));
+      if (!output.includes("\n")) return;
+      try {
+        const started = JSON.parse(output.slice(0, output.indexOf("\n")));
+        end(() => resolve(started));
+      } catch {
+        end(() => reject(new Error("The command that was started is not upstash-helper: it does not print JSON.")));
+      }
     });
     child.stderr.setEncoding("utf8").on("data", (text) => {
       errors += text;

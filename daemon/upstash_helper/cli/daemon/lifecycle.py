@@ -38,9 +38,14 @@ _POLL_SECONDS: Final = 0.02
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-def start_daemon(session: Session, flags: dict[str, object]) -> DaemonStatus:
+def start_daemon(session: Session, flags: dict[str, object], *, parent: int | None = None) -> DaemonStatus:
     """
     Start the daemon, by connecting to its socket if a service manager holds one, and wait until it answers.
+
+    Args:
+        session: The command line's.
+        flags: Settings.
+        parent: The end of a pipe: the daemon stops when its other end is closed.
 
     Raises:
         Failure: If it exits, with its reason, or does not become ready.
@@ -51,10 +56,10 @@ def start_daemon(session: Session, flags: dict[str, object]) -> DaemonStatus:
     # A service manager that holds the socket starts the daemon without flags.
     if not flags and wake.wake(session.folders.runtime, session.folders.state):
         return wait_until_ready(session)
-    return _launch(session, flags)
+    return _launch(session, flags, parent)
 
 
-def _launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
+def _launch(session: Session, flags: dict[str, object], parent: int | None = None) -> DaemonStatus:
     from upstash_helper.settings.config import load_profile
     from upstash_helper.settings.profiles import secure_folder
     from upstash_helper.system import processes
@@ -69,7 +74,11 @@ def _launch(session: Session, flags: dict[str, object]) -> DaemonStatus:
     secure_folder(folders.logs)
     output = folders.start_log
     command = processes.command_line("--profile", session.profile, "run", *as_arguments(flags))
-    process = processes.start_detached(command, output=output, folder=folders.logs)
+    if parent is not None:
+        from upstash_helper.cli.daemon.run_flags import STOP_WITH_PARENT
+
+        command.append(STOP_WITH_PARENT)
+    process = processes.start_detached(command, output=output, folder=folders.logs, stdin=parent)
 
     status: list[DaemonStatus] = []
 

@@ -65,7 +65,7 @@ class State:
         return "stopped" if self.upstream is None and self.daemon is None else "incomplete"
 
 
-def up(profile: SandboxProfile, *, auto_approve: bool | None = None) -> Running:
+def up(profile: SandboxProfile, *, auto_approve: bool | None = None, parent: int | None = None) -> Running:
     """
     Start what does not run yet of the sandbox and its daemon, connect an account, and create a database.
 
@@ -73,13 +73,14 @@ def up(profile: SandboxProfile, *, auto_approve: bool | None = None) -> Running:
         profile: The sandbox's profile.
         auto_approve: Whether apps get access without the user. A daemon that runs otherwise is restarted. None: as it
             runs, and not if it does not run.
+        parent: The end of a pipe: what is started stops when its other end is closed. None: it stays.
 
     Raises:
         Failure: If that is not possible.
         SettingsError: If a folder cannot be created or trusted.
     """
     with _turn(profile):
-        return _up(profile, auto_approve=auto_approve)
+        return _up(profile, auto_approve=auto_approve, parent=parent)
 
 
 def state(profile: SandboxProfile) -> State:
@@ -123,7 +124,7 @@ def reset(profile: SandboxProfile) -> bool:
     return True
 
 
-def _up(profile: SandboxProfile, *, auto_approve: bool | None) -> Running:
+def _up(profile: SandboxProfile, *, auto_approve: bool | None, parent: int | None) -> Running:
     profile.require_own()
     kept = profile.load()
     found, daemon = upstream.running(profile.data), _own_daemon(profile)
@@ -137,24 +138,24 @@ def _up(profile: SandboxProfile, *, auto_approve: bool | None) -> Running:
         # It was chosen for a daemon that asks.
         kept.addresses = msgspec.structs.replace(kept.addresses, port=ports.for_daemon(auto_approve=True))
     was_running = found is not None and daemon is not None
-    found, daemon = _both(profile, kept, found, daemon)
+    found, daemon = _both(profile, kept, found, daemon, parent)
     actual = _actual(kept.addresses, found)
     if actual != kept.addresses or daemon.api_url != actual.api_url:
         # Another program has taken a port since the last time.
         kept.addresses = actual
         stop_daemon(profile.session)
-        daemon = _start_daemon(profile, kept)
+        daemon = _start_daemon(profile, kept, parent)
     profile.save(kept)
     return _connected(profile, found, daemon, kept, was_running=was_running)
 
 
 def _both(
-    profile: SandboxProfile, kept: Kept, found: Upstream | None, daemon: DaemonStatus | None
+    profile: SandboxProfile, kept: Kept, found: Upstream | None, daemon: DaemonStatus | None, parent: int | None
 ) -> tuple[Upstream, DaemonStatus]:
     """Start what does not run yet, at the same time: the daemon asks the sandbox nothing until it has to."""
     process: subprocess.Popen[bytes] | None = None
     if found is None:
-        process = _start_upstream(profile, _addresses(kept))
+        process = _start_upstream(profile, _addresses(kept), parent)
         if kept.auto_approve:
             # Such a daemon starts only once it has an answer of the sandbox.
             found = upstream.wait_until_ready(process, profile.data, profile.log)
@@ -162,7 +163,13 @@ def _both(
     if daemon is None:
         if found is not None:
             kept.addresses = _actual(_addresses(kept), found)
-        daemon = _start_daemon(profile, kept)
+        try:
+            daemon = _start_daemon(profile, kept, parent)
+        except BaseException:
+            if process is not None:
+                with contextlib.suppress(Failure):  # the first error is the one to show
+                    upstream.stop(profile.data)  # of no use alone
+            raise
     if found is None and process is not None:
         try:
             found = upstream.wait_until_ready(process, profile.data, profile.log)
@@ -190,15 +197,15 @@ def _new_addresses(kept: Kept) -> Addresses:
     return Addresses(port=port, auth_url=api, api_url=api, issuer_url=issuer, rest_url=rest)
 
 
-def _start_upstream(profile: SandboxProfile, addresses: Addresses) -> subprocess.Popen[bytes]:
+def _start_upstream(profile: SandboxProfile, addresses: Addresses, parent: int | None) -> subprocess.Popen[bytes]:
     secure_folder(profile.folders.state)
     secure_folder(profile.folders.logs)
     first = (addresses.api_url, addresses.issuer_url, addresses.rest_url)
     api, issuer, rest = (urlsplit(url).port or 0 for url in first)
-    return upstream.start(profile.data, profile.log, ports=(api, issuer, rest))
+    return upstream.start(profile.data, profile.log, ports=(api, issuer, rest), parent=parent)
 
 
-def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
+def _start_daemon(profile: SandboxProfile, kept: Kept, parent: int | None) -> DaemonStatus:
     """Start the daemon, on another port if the last one is taken."""
     if not profile.folders.welcome_file.exists():
         # An account is about to be connected, so the first start does not have to suggest that.
@@ -208,7 +215,7 @@ def _start_daemon(profile: SandboxProfile, kept: Kept) -> DaemonStatus:
         profile.configure(addresses, auto_approve=kept.auto_approve)
         kept.addresses = addresses
         try:
-            return start_daemon(profile.session, {})
+            return start_daemon(profile.session, {}, parent=parent)
         except Failure as failure:
             tried.add(addresses.port)
             if failure.exit_code != exit_codes.PORT_BUSY or len(tried) > _PORT_TRIES:

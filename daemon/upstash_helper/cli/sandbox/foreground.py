@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.output import note
 from upstash_helper.cli.sandbox import environment
+from upstash_helper.protocol.errors import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
     from upstash_helper.cli.sandbox.own_profile import SandboxProfile
 
 _POLL_SECONDS: Final = 0.3
+_END_SECONDS: Final = 20.0
 
 
 def until_interrupted(
     profile: SandboxProfile, *, show: Callable[[Running], None], auto_approve: bool | None = None
 ) -> None:
     """
-    Start the sandbox, and stop it on Ctrl-C, SIGTERM, or the end of the terminal, also while it is starting.
+    Start the sandbox, and stop it on Ctrl-C, SIGTERM, or the end of the terminal, also while it is starting. What was
+    started also stops if this process is killed.
 
     Args:
         profile: The sandbox's profile.
@@ -35,21 +39,55 @@ def until_interrupted(
         auto_approve: As for ``environment.up``.
 
     Raises:
-        Failure: If it cannot be started, or one of its processes ends.
+        Failure: If it cannot be started or shown, or one of its processes ends. What was started is stopped then.
     """
     ended: str | None = None
-    with _interrupted_by_signals():
-        with contextlib.suppress(KeyboardInterrupt):
+    was_stopped = False
+    with _lifeline() as parent, _interrupted_by_signals():
+        try:
+            was_stopped = environment.state(profile).name == "stopped"
             with profile.session.progress("Starting the sandbox"):
-                running = environment.up(profile, auto_approve=auto_approve)
+                running = environment.up(profile, auto_approve=auto_approve, parent=parent)
             show(running)
             note("Press Ctrl-C to stop.")
             ended = _wait_for_end(running)
+        except KeyboardInterrupt:
+            pass
+        except BaseException:
+            if was_stopped:
+                with contextlib.suppress(Failure, ClientError, OSError):  # the first error is the one to show
+                    _stop(profile)
+            raise
         with profile.session.progress("Stopping the sandbox"):
-            environment.down(profile)
+            _stop(profile)
     if ended is not None:
         raise Failure(f"The {ended} has ended, so everything was stopped.", code="sandbox_ended")
     note("The sandbox was stopped.")
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """Yield one end of a pipe. The system closes the other end when this process ends, however that happens."""
+    theirs, ours = os.pipe()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+def _stop(profile: SandboxProfile) -> None:
+    """Stop both processes, also one that has just been started, so that nothing but its parent can find it yet."""
+    import psutil
+
+    try:
+        environment.down(profile)
+    finally:
+        children = psutil.Process().children()
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
+        psutil.wait_procs(children, timeout=_END_SECONDS)
 
 
 def _wait_for_end(running: Running) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.system import open_files, private_files, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 BEGIN: Final = "# Begin: written by `upstash-helper sandbox up`, which replaces these lines"
 END: Final = "# End: upstash-helper sandbox up"
@@ -26,9 +28,21 @@ class AlreadySet(Exception):
         self.line = line
 
 
+class NoEnd(Exception):
+    """The line that ends ours is missing, so the lines after it may be the user's. Ours begin at ``line`` (from 1)."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+    def __str__(self) -> str:
+        return f"line {self.line} begins the lines of `sandbox up`, and the line that ends them is missing: {END}"
+
+
 def with_lines(content: str, lines: Sequence[str], *, names: Iterable[str], first: bool = False) -> str:
     """
-    Return ``content`` with our lines, in place of those of an earlier call.
+    Return ``content`` with our lines, in place of those of an earlier call. All other lines stay as they are, with
+    their line endings.
 
     Args:
         content: The file's text.
@@ -38,21 +52,31 @@ def with_lines(content: str, lines: Sequence[str], *, names: Iterable[str], firs
 
     Raises:
         AlreadySet: If another line sets one of the names.
+        NoEnd: If the line that ends our lines is missing.
     """
-    before, inside = [], False
+    newline = "\r\n" if "\r\n" in content else "\n"
+    kept, began = [], 0
     wanted = set(names)
-    for number, line in enumerate(content.splitlines(), start=1):
+    # Only at line feeds: str.splitlines() takes other characters, which may be part of a value, for the end of a line.
+    for number, line in enumerate(io.StringIO(content), start=1):
         if line.strip() == BEGIN:
-            inside = True
+            if began:
+                break
+            began = number
         elif line.strip() == END:
-            inside = False
-        elif not inside:
+            began = 0
+        elif not began:
             found = _ASSIGNMENT.match(line)
             if found and found["name"] in wanted:
                 raise AlreadySet(found["name"], number)
-            before.append(line)
-    ours = [BEGIN, *lines, END]
-    return "\n".join([*ours, *before] if first else [*before, *ours]) + "\n"
+            kept.append(line)
+    if began:
+        raise NoEnd(began)
+    ours = "".join(f"{line}{newline}" for line in (BEGIN, *lines, END))
+    others = "".join(kept)
+    if first:
+        return ours + others
+    return (others if others.endswith("\n") or not others else others + newline) + ours
 
 
 def update(path: Path, lines: Sequence[str], *, names: Iterable[str], first: bool = False) -> None:
@@ -61,10 +85,11 @@ def update(path: Path, lines: Sequence[str], *, names: Iterable[str], first: boo
 
     Raises:
         AlreadySet: Like ``with_lines``.
+        NoEnd: Like ``with_lines``.
         NotUtf8: If the file's text is not UTF-8.
         OSError: If it cannot be read or written.
     """
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # Path.resolve() reports a loop of links as another exception
     mode: int | None = None
     content = ""
     try:

@@ -115,14 +115,18 @@ class SandboxProfile:
         Check that the profile is not used for a real account.
 
         Raises:
-            Failure: If it has files, and none of them is from this command. The name "sandbox" is enough, however.
+            Failure: If it has files of a daemon, and none of them is from this command. `reset` would delete them. The
+                name "sandbox" does not prove that they are not those of a real account.
         """
-        if self.name == PROFILE or self.data.is_dir():
+        if self.data.is_dir():
             return
         folders = self.folders
-        files = [path for path in (folders.ledger_file, folders.registration_file) if path.exists()]
+        kept = (folders.ledger_file, folders.registration_file, *sorted(folders.state.glob("credential*.json")))
+        files = [path for path in kept if path.exists()]
         with contextlib.suppress(OSError):
-            if managed_lines.BEGIN not in folders.config_file.read_text(encoding="utf-8", errors="replace"):
+            if managed_lines.BEGIN in folders.config_file.read_text(encoding="utf-8", errors="replace"):
+                return  # an earlier start did not get further
+            if self.name != PROFILE:
                 files.append(folders.config_file)
         if files:
             message = (
@@ -198,6 +202,9 @@ class SandboxProfile:
                 " choose another profile, such as --profile sandbox2."
             )
             raise Failure(message, code="profile_not_for_sandbox", exit_code=exit_codes.USAGE) from None
+        except managed_lines.NoEnd as error:
+            message = f"{path} was not changed: {error}. Add that line, or remove the lines that are left."
+            raise Failure(message, code="not_managed", exit_code=exit_codes.USAGE) from None
         except text.NotUtf8 as error:
             message = f"{path} {error}"
             raise Failure(message, code="invalid_setting", exit_code=exit_codes.USAGE) from None

@@ -105,7 +105,7 @@ def to_env_file(running: Running, path: Path) -> None:
     Write the variables to a ``.env`` file, and keep its other lines.
 
     Raises:
-        Failure: If one of its own lines sets one of the variables, or it cannot be written.
+        Failure: If one of its own lines sets one of the variables, ours have no end, or it cannot be written.
     """
     variables = running.database.env
     lines = env_lines(variables, "dotenv").splitlines()
@@ -117,6 +117,9 @@ def to_env_file(running: Running, path: Path) -> None:
             " choose another file, such as .env.local."
         )
         raise Failure(message, code="already_set") from None
+    except managed_lines.NoEnd as error:
+        message = f"{path} was not changed: {error}. Add that line, or remove the lines that are left."
+        raise Failure(message, code="not_managed") from None
     except text.NotUtf8 as error:
         raise Failure(f"{path} {error}", code="not_utf8") from None
     except OSError as error:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+from http.client import HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -16,7 +19,7 @@ from upstash_helper.system.processes import command_line, start_detached, tail
 
 if TYPE_CHECKING:
     import subprocess
-    from pathlib import Path
+    from collections.abc import Callable
 
     import psutil
 
@@ -49,13 +52,19 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         return f"Upstream(api_url={self.api_url!r}, …)"
 
 
+class _Settings(msgspec.Struct):
+    """Enough of the admin API's settings to tell a sandbox from another server, which may answer anything."""
+
+    require_pkce: bool
+
+
 def running(data: Path) -> Upstream | None:
     """Return the sandbox that runs with a data folder, after it has answered; None if there is none."""
     found = _described(data)
     return found if found is not None and _answers(found) else None
 
 
-def start(data: Path, log: Path, *, ports: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+def start(data: Path, log: Path, *, ports: tuple[int, int, int], parent: int | None = None) -> subprocess.Popen[bytes]:
     """
     Start the sandbox in the background. It is not ready yet.
 
@@ -63,6 +72,7 @@ def start(data: Path, log: Path, *, ports: tuple[int, int, int]) -> subprocess.P
         data: Its data folder.
         log: The file that receives its messages.
         ports: Of the API, the issuer, and the REST API, at the first start.
+        parent: The end of a pipe: the sandbox stops when its other end is closed.
 
     Raises:
         OSError: If it cannot be started.
@@ -70,7 +80,9 @@ def start(data: Path, log: Path, *, ports: tuple[int, int, int]) -> subprocess.P
     open_files.remove(data / RUNNING_FILE)  # left by one that was killed
     arguments = ("--data", str(data), "--first-ports", *map(str, ports), "--no-announcement")
     command = command_line(*arguments, module="upstash_helper.sandbox")
-    return start_detached(command, output=log, folder=log.parent)
+    if parent is not None:
+        command.append("--stop-with-parent")
+    return start_detached(command, output=log, folder=log.parent, stdin=parent)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> Upstream:
@@ -96,7 +108,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) ->
 
 def stop(data: Path) -> bool:
     """
-    Stop the sandbox that runs with a data folder, and wait until it has exited. Return whether it was running.
+    Stop the sandbox that runs with a data folder, and the servers of databases that a killed one has left. Wait until
+    they have exited. Return whether there was anything to stop.
 
     Raises:
         Failure: If it does not stop.
@@ -105,10 +118,10 @@ def stop(data: Path) -> bool:
 
     found = running(data)
     if found is not None:
-        with contextlib.suppress(OSError):  # it may exit before it answers
+        with contextlib.suppress(OSError, HTTPException):  # it may exit before it answers
             _send(found, "POST", "stop")
     # One that does not answer, or is not ready yet, gets a signal.
-    processes = [psutil.Process(found.pid)] if found is not None and psutil.pid_exists(found.pid) else _processes(data)
+    processes = _processes(data) if found is None else _process(found.pid)
     for process in processes:
         if found is None:
             with contextlib.suppress(psutil.Error):
@@ -116,17 +129,62 @@ def stop(data: Path) -> bool:
         if not _ends(process):
             message = f"The sandbox did not stop. Kill process {process.pid}."
             raise Failure(message, code="stop_timed_out")
-    return found is not None or bool(processes)
+    left = _servers(data)
+    for server in left:
+        _end_server(server, data)
+    return found is not None or bool(processes) or bool(left)
+
+
+def _process(pid: int) -> list[psutil.Process]:
+    """Return the process, unless it has ended."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return [psutil.Process(pid)]
+    return []
 
 
 def _processes(data: Path) -> list[psutil.Process]:
     """Return the processes of sandboxes with a data folder."""
+    return _matching(lambda words: is_sandbox_of(words, data))
+
+
+def _servers(data: Path) -> list[psutil.Process]:
+    """
+    Return the servers of databases that a killed sandbox has left running. Only Linux ends them with it, and not one
+    that cannot save its data.
+    """
+    folders = tuple(f"{folder / 'databases'}{os.sep}" for folder in (data, data.resolve()))
+    return _matching(lambda words: len(words) > 1 and words[1].startswith(folders) and words[1].endswith(".conf"))
+
+
+def _end_server(server: psutil.Process, data: Path) -> None:
+    """
+    End a database's server, after it has saved its data.
+
+    Raises:
+        Failure: If it does not end.
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        configuration = next(iter(server.cmdline()[1:]), "")
+        server.terminate()
+        if not Path(configuration).parent.is_dir():
+            server.kill()  # it refuses to end, because it cannot save, and there is nothing to save
+    if not _ends(server):
+        message = f"A database of the sandbox did not stop. Kill process {server.pid}; its data is in {data}."
+        raise Failure(message, code="stop_timed_out")
+
+
+def _matching(condition: Callable[[list[str]], bool]) -> list[psutil.Process]:
+    """Return the processes whose command lines match."""
     import psutil
 
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if is_sandbox_of(process.cmdline(), data):
+            if condition(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
@@ -157,25 +215,28 @@ def _described(data: Path) -> Upstream | None:
 
 
 def _answers(upstream: Upstream) -> bool:
+    """Return whether the sandbox answers. Another server may have the port of one that was killed."""
     try:
-        _send(upstream, "GET", "settings")
-    except OSError:
+        msgspec.json.decode(_send(upstream, "GET", "settings"), type=_Settings)
+    except (OSError, HTTPException, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
 
-def _send(upstream: Upstream, method: str, name: str) -> None:
+def _send(upstream: Upstream, method: str, name: str) -> bytes:
     """
-    Send a request to the admin API.
+    Send a request to the admin API, and return the answer's body.
 
     Raises:
-        OSError: If the answer is not that of this sandbox, or there is none.
+        OSError: If the answer is an error, or there is none.
+        HTTPException: If it is not HTTP.
     """
     url = f"{upstream.admin_url}/{name}"
     headers = {"Authorization": f"Bearer {upstream.admin_token}"}
     request = Request(url, method=method, headers=headers)  # noqa: S310 - a URL of the sandbox
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=_ASK_SECONDS) as answer:
-            answer.read()
+            body: bytes = answer.read(_MAX_BYTES)
     except (HTTPError, URLError, ValueError) as error:
         raise OSError(str(error)) from None
+    return body

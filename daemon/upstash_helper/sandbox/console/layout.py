@@ -8,7 +8,7 @@ from importlib.resources import files
 import msgspec
 
 from upstash_helper.sandbox.console.elements import Form, field, submit
-from upstash_helper.sandbox.console.markup import Html, join, tag
+from upstash_helper.sandbox.console.markup import Html, tag
 from upstash_helper.sandbox.oauth import pages
 
 PAGES = (
@@ -31,8 +31,6 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     current: str
     """The path of the page in the navigation."""
     error: str = ""
-    done: str = ""
-    """What the user has just done."""
 
     def page(self, title: str, *content: Html) -> str:
         """Return the whole document."""
@@ -45,13 +43,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
             self.path,
             title,
             tag("header", tag("nav", links, aria_label="Pages"), sign_out),
-            tag("main", tag("h1", title), self._notices(), *content),
-        )
-
-    def _notices(self) -> Html:
-        return join(
-            tag("p", self.error, class_="notice", role="alert") if self.error else None,
-            tag("p", self.done, class_="news", role="status") if self.done else None,
+            tag(
+                "main",
+                tag("h1", title),
+                tag("p", self.error, class_="notice", role="alert") if self.error else None,
+                *content,
+            ),
         )
 
 
