@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.login import Login, shows
+from tests.support.platforms import not_under_wine
 from tests.support.sample_app import SampleApp
 from tests.support.until import until
 from tests.tray.menus import as_text, chosen, sub
