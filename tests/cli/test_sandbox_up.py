@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import psutil
 import pytest
 import redis
@@ -326,6 +327,29 @@ async def test_secrets_are_only_in_private_files(place: Place) -> None:
 
 
 # --- status, down, and reset ------------------------------------------------------------------------------------------
+
+
+async def test_console_link_works_once(place: Place) -> None:
+    """
+    `console` prints a link that opens the sandbox's console. A used one leads to the sign-in.
+    """
+    await place.up()
+    link = (await place.run("sandbox", "console", "--json")).json["url"]
+    printed = (await place.run("sandbox", "console")).out.strip()
+
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:  # an address as the host
+        first = await (await browser.get(link)).text()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as another:
+        second = await (await another.get(link)).text()
+    await place.run("sandbox", "down")
+    stopped = await place.run("sandbox", "console")
+
+    assert "Delete everything" in first
+    assert "Delete everything" not in second
+    assert link != printed
+    assert printed.startswith(link.partition("?")[0])
+    assert exit_codes.NOT_RUNNING == stopped.code
+    assert "Start it with: upstash-helper sandbox up" in stopped.err
 
 
 async def test_status(place: Place) -> None:

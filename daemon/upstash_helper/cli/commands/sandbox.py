@@ -185,6 +185,29 @@ def status(session: Session) -> None:
         click.get_current_context().exit(exit_codes.NOT_RUNNING)
 
 
+@sandbox.command("console")
+@pass_session
+def console(session: Session) -> None:
+    """
+    Print a link to the sandbox's console.
+
+    The console shows accounts, teams, API keys, databases, and the request log, and makes requests fail. The link works
+    once, within ten minutes.
+    """
+    from upstash_helper.cli.sandbox import upstream
+
+    profile = _profile(session)
+    found = upstream.running(profile.data)
+    if found is None:
+        message = f"The sandbox is not running. Start it with: {profile.command('up')}"
+        raise Failure(message, code="not_running", exit_code=exit_codes.NOT_RUNNING)
+    url = upstream.console_link(found)
+    if session.json:
+        print_json({"url": url})
+    else:
+        click.echo(url)
+
+
 @sandbox.command("reset")
 @yes_option
 @pass_session

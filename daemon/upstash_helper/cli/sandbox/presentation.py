@@ -89,6 +89,7 @@ def as_text(profile: SandboxProfile, running: Running) -> None:
         ("Dashboard", f"{running.client.open_dashboard().url} (works once, within a minute; then: {open_command})"),
         ("Daemon", f"{running.client.base_url} (profile {profile.name}, process {running.daemon.pid})"),
         ("Sandbox", f"{running.upstream.api_url} (process {running.upstream.pid})"),
+        ("Console", profile.command("console")),
         ("Stop", profile.command("down")),
     ]
     state = "was already running" if running.was_running else "is running"

@@ -58,10 +58,29 @@ class _Settings(msgspec.Struct):
     require_pkce: bool
 
 
+class _ConsoleLink(msgspec.Struct):
+    """The answer of the admin API to a request for a link."""
+
+    url: str
+
+
 def running(data: Path) -> Upstream | None:
     """Return the sandbox that runs with a data folder, after it has answered; None if there is none."""
     found = _described(data)
     return found if found is not None and _answers(found) else None
+
+
+def console_link(upstream: Upstream) -> str:
+    """
+    Return an address that opens the sandbox's console once, within ten minutes.
+
+    Raises:
+        Failure: If the sandbox does not answer.
+    """
+    try:
+        return msgspec.json.decode(_send(upstream, "POST", "console-links"), type=_ConsoleLink).url
+    except (OSError, HTTPException, msgspec.MsgspecError) as error:
+        raise Failure(f"The sandbox at {upstream.api_url} does not answer: {error}.", code="no_answer") from None
 
 
 def start(data: Path, log: Path, *, ports: tuple[int, int, int], parent: int | None = None) -> subprocess.Popen[bytes]:
