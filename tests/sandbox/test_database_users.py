@@ -385,6 +385,24 @@ async def test_users_are_kept(tmp_path: Path, session: aiohttp.ClientSession, *,
     assert not any(token.encode() in content for content in files)
 
 
+@pytest.mark.parametrize("denied", ["xtrim", "xsetid", "xadd"])
+async def test_document_stays_if_a_command_is_denied(caller: Caller, database: dict[str, Any], denied: str) -> None:
+    """
+    A document is stored as a stream. If one of the commands that write it is denied, the document stays as it is.
+    """
+    await caller.run(database, "JSON.SET", "doc", "$", '{"a":[1,2]}')
+    token = await make(caller, database, "reader", "~*", "+@all", f"-{denied}")
+
+    replies = [
+        await run_as(caller, token, *command)
+        for command in (["JSON.SET", "doc", "$.a", "1"], ["JSON.ARRPOP", "doc", "$.a"], ["JSON.DEL", "doc", "$.a"])
+    ]
+    kept = await caller.run(database, "JSON.GET", "doc")
+
+    assert [True] * 3 == [status == 400 and error.startswith("NOPERM ") for status, error in replies]
+    assert '{"a":[1,2]}' == kept
+
+
 async def until_kept(folder: Path, name: str, *, exists: bool) -> None:
     """Wait until a user is in the files, or no longer: they are written after the reply."""
 

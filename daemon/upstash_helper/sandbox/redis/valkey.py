@@ -278,7 +278,7 @@ class ValkeyServer:
                 await admin.call("SHUTDOWN", "SAVE")
 
     async def _end_script(self, process: asyncio.subprocess.Process) -> None:
-        """End a script that does not end, which would keep the process running for ever, and then the process."""
+        """End a script that does not end, which would keep the process running, and then the process."""
         with contextlib.suppress(OSError, EOFError, ServerError, TimeoutError):
             async with asyncio.timeout(SCRIPT_SECONDS), await self.connect_as_admin() as admin:
                 await admin.pipeline([("SCRIPT", "KILL"), ("FUNCTION", "KILL")])

@@ -26,8 +26,16 @@ local function read_existing(key)
   return text
 end
 
+-- Refuses what the server would refuse, before anything is changed.
+local function require_right(...)
+  if not server.acl_check_cmd(...) then call(...) end
+end
+
 local function write(key, text)
   if call('EXISTS', key) == 1 then
+    -- Nothing is removed if the user may not write it again.
+    require_right('XSETID', key, '0-0')
+    require_right('XADD', key, ENTRY_ID, FIELD, text)
     -- Not DEL, so that the key's expiration stays.
     call('XTRIM', key, 'MAXLEN', 0)
     call('XSETID', key, '0-0')
