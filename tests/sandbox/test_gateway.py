@@ -359,6 +359,28 @@ async def test_refusal_before_authentication(database: dict[str, Any]) -> None:
     assert [b"+OK\r\n", b"+PONG\r\n"] == lines[2:]
 
 
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("before", [["SUBSCRIBE", "news"], ["MULTI"], ["CLIENT", "REPLY", "OFF"]])
+async def test_each_command_before_authentication_has_one_reply(
+    database: dict[str, Any], before: list[str], *, reset: bool
+) -> None:
+    """
+    Commands that change the connection, and that the server refuses, change nothing: the replies after them, also to AUTH, are in order.
+    """
+    raw = await Raw.open(database, authenticate=reset)
+    if reset:
+        raw.send(encode("RESET"))
+        assert b"+RESET\r\n" == await raw.line()
+    raw.send(encode(*before) + encode("AUTH", "wrong") + encode("AUTH", database["password"]))
+    first = await raw.lines(3)
+    raw.send(encode("SHUTDOWN") + encode("JSON.SET", "doc", "$", "1") + encode("ECHO", "x" * 20_000) + encode("PING"))
+    later = await raw.lines(5)
+    await raw.close()
+
+    assert [b"-NOAUTH", b"-WRONGPASS", b"+OK"] == [line.split()[0] for line in first]
+    assert [b"-NOPERM", b"+OK", b"$20000", b"x" * 20_000, b"+PONG"] == [line.split()[0] for line in later]
+
+
 async def test_clients_that_disappear_leave_no_connections(owner: redis.Redis, database: dict[str, Any]) -> None:
     """
     Connections of clients that disappear in the middle of a large reply, or while a command blocks, are closed.

@@ -27,9 +27,10 @@ MAX_MONITOR_BYTES = 32 * 1024 * 1024
 
 MONITORING_COMMANDS = frozenset({b"ping", b"quit", b"reset", b"monitor"})
 MAY_NOT_MONITOR = b"-NOPERM User has no permissions to run the 'monitor' command\r\n"
+AUTHENTICATING = frozenset({b"auth", b"hello"})
 SUBSCRIBING = frozenset({b"subscribe", b"psubscribe", b"ssubscribe"})
 CONNECTION_COMMANDS = (
-    frozenset({b"auth", b"hello", b"multi", b"exec", b"discard", b"reset", b"client", b"monitor"}) | SUBSCRIBING
+    frozenset({b"multi", b"exec", b"discard", b"reset", b"client", b"monitor"}) | AUTHENTICATING | SUBSCRIBING
 )
 """They change the state of a connection that the gateway has to know."""
 
@@ -101,6 +102,8 @@ class ClientConnection(asyncio.Protocol):
         """What has been read, and waits until it is known whether the client may monitor; None otherwise."""
         self._monitoring = False
         self._authenticated = False
+        self._deciding = 0
+        """How many times the client has sent AUTH or HELLO that the server has not answered."""
         self._unshown: list[list[bytes]] = []
         """The commands since AUTH. Monitors see them once the server has accepted it."""
         self._id: int | None = None
@@ -247,6 +250,8 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refused.text, output, silent=silent)
             return
         self._show_later(command.arguments)
+        if name in AUTHENTICATING:
+            self._reader.authenticated = True  # perhaps not yet: the server decides
         raw = encode_command(*translation.command) if translation else command.raw
         convert = translation.convert if translation else None
         if name == b"client" and self._changes_replies(command.arguments, output):
@@ -258,7 +263,7 @@ class ClientConnection(asyncio.Protocol):
             self._forward_in_transaction(name, raw, translation, output)
         elif name == b"monitor" and len(command.arguments) == 1:
             self._ask_to_monitor(output)
-        elif name in {b"auth", b"hello"}:
+        elif name in AUTHENTICATING:
             self._authenticate(raw, output)
         elif name in BLOCKING_COMMANDS and (timeout := timeout_of(command.arguments)) is not None:
             self._block(raw, timeout, output)
@@ -291,13 +296,15 @@ class ClientConnection(asyncio.Protocol):
 
     def _note_state(self, name: bytes, position: int, *, silent: bool = False) -> None:
         """Note the effect that a command has on the connection."""
-        if name == b"multi":
+        if name == b"reset":
+            self._reset()
+        elif not self._reader.authenticated:
+            return  # the server refuses it
+        elif name == b"multi":
             self._transaction = Transaction(position, silent=silent, not_begun=self._leave_transaction)
             self._reader.every_command = True
         elif name in {b"exec", b"discard"}:
             self._leave_transaction()
-        elif name == b"reset":
-            self._reset()
         elif name in SUBSCRIBING:
             self._subscribed = self._replies.subscribed = True
 
@@ -305,6 +312,7 @@ class ClientConnection(asyncio.Protocol):
         self._leave_transaction()
         self._protocol = 2
         self._subscribed = self._silent = self._replies.subscribed = False
+        self._authenticated = self._reader.authenticated = False
         self._stop_monitoring()
 
     def _forward_in_transaction(
@@ -389,7 +397,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _authenticate(self, raw: bytes, output: list[bytes]) -> None:
         """Send AUTH or HELLO, and ask the server for the connection's ID."""
-        self._reader.authenticated = True  # perhaps not yet: the server decides
+        self._deciding += 1
         self._mark(output)
         self._replies.expect(NextReply(self._authentication_decided))
         output.append(raw)
@@ -398,11 +406,12 @@ class ClientConnection(asyncio.Protocol):
             output.append(encode_command("CLIENT", "ID"))
 
     def _authentication_decided(self, raw: bytes) -> bytes:
+        self._deciding -= 1
         if not raw.startswith(b"-"):
             self._authenticated = self._reader.authenticated = True
             self._show_in_monitors()
-        elif not self._authenticated:
-            self._reader.authenticated = False
+        elif not (self._authenticated or self._deciding):
+            self._reader.authenticated = self._subscribed = self._replies.subscribed = False
             self._unshown.clear()
         if raw.startswith((b"%", b"*")):  # the reply to HELLO, in the version that it has chosen
             self._protocol = 3 if raw.startswith(b"%") else 2
@@ -412,7 +421,7 @@ class ClientConnection(asyncio.Protocol):
         """Show a command to those who monitor, once the client is authenticated."""
         if self._host.monitors and self._reader.authenticated:
             self._unshown.append(arguments)
-            if self._authenticated:
+            if self._authenticated or not self._deciding:
                 self._show_in_monitors()
 
     def _show_in_monitors(self) -> None:
@@ -429,8 +438,10 @@ class ClientConnection(asyncio.Protocol):
 
     def _changes_replies(self, arguments: list[bytes], output: list[bytes]) -> bool:
         """Handle CLIENT REPLY. Return False if it is another command."""
-        if self._transaction or len(arguments) != 3 or arguments[1].lower() != b"reply":
-            return False  # in a transaction, the server refuses it
+        if len(arguments) != 3 or arguments[1].lower() != b"reply":
+            return False
+        if self._transaction or not self._reader.authenticated:
+            return False  # the server refuses it
         mode = arguments[2].lower()
         if mode not in {b"on", b"off", b"skip"}:
             return False
