@@ -365,7 +365,7 @@ async def test_each_command_before_authentication_has_one_reply(
     database: dict[str, Any], before: list[str], *, reset: bool
 ) -> None:
     """
-    Commands that change the connection, and that the server refuses, change nothing: the replies after them, also to AUTH, are in order.
+    Commands that would change the connection, but are refused, change nothing: the replies after them are in order.
     """
     raw = await Raw.open(database, authenticate=reset)
     if reset:
