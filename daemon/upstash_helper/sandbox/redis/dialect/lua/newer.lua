@@ -48,10 +48,24 @@ local function delex(keys, args)
   return call('DEL', keys[1])
 end
 
+local KEYS_AT_ONCE = 1000 -- unpack has a limit
+
 -- SDIFFCARD and SUNIONCARD. The argument is the limit; 0 is none.
 local function count_members_of(command)
+  local is_difference = command == 'SDIFF'
   return function(keys, args)
-    local count, limit = #call(command, unpack(keys)), tonumber(args[1])
+    local rounds, start, found = 0, is_difference and 2 or 1, {}
+    repeat
+      local some = { unpack(keys, start, math.min(#keys, start + KEYS_AT_ONCE - 1)) }
+      if is_difference then insert(some, 1, keys[1]) end
+      for _, member in ipairs(call(command, unpack(some))) do found[member] = (found[member] or 0) + 1 end
+      rounds, start = rounds + 1, start + KEYS_AT_ONCE
+    until start > #keys
+    local count, limit = 0, tonumber(args[1])
+    for _, times in pairs(found) do
+      -- In no set but the first: in the difference of each round.
+      if not is_difference or times == rounds then count = count + 1 end
+    end
     return limit > 0 and math.min(count, limit) or count
   end
 end
