@@ -278,6 +278,28 @@ async def answer_within(connection: Connection, seconds: float) -> Reply:
         return None
 
 
+async def test_requests_at_the_same_time_after_connections_are_lost(tmp_path: Path, config: ServerConfig) -> None:
+    """
+    If the server has closed the connections that are kept for later, each request opens a new one.
+    """
+    server = make_valkey(Folder(tmp_path / "data"))
+    await server.start(config)
+
+    async def ping_all() -> list[list[Reply]]:
+        return await asyncio.gather(*(server.run("default", [[b"PING"]]) for _ in range(8)))
+
+    before = await ping_all()
+    async with await server.connect("default") as connection:
+        killed = await connection.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await asyncio.sleep(0.1)  # the connections end
+    after = await ping_all()
+    await server.kill()
+
+    assert isinstance(killed, int)
+    assert killed >= 8
+    assert [[SimpleString(b"PONG")]] * 8 == before == after
+
+
 async def test_no_connection_is_used_again_once_users_have_changed(tmp_path: Path, config: ServerConfig) -> None:
     """
     The first request after a change authenticates again: the user's password may no longer be valid.

@@ -146,12 +146,14 @@ class CommandRunner:
 
     async def _take(self, user: User) -> Connection:
         """Return an idle connection of this user, or a new one."""
-        for index in range(len(self._idle) - 1, -1, -1):
-            if self._idle[index][0] == user:
-                _, connection = self._idle.pop(index)
+        # Nothing is awaited here: other requests take connections as well.
+        for entry in reversed(self._idle[:]):
+            owner, connection = entry
+            if owner == user:
+                self._idle.remove(entry)
                 if not connection.closed:
                     return connection
-                await connection.close()
+                connection.hang_up()
         return await self._host.connect_as(user)
 
 
