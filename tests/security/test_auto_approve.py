@@ -142,9 +142,11 @@ async def test_request_waits_for_the_user_once_the_sandbox_is_gone(
 async def test_sandbox_on_a_busy_machine_may_take_a_while(tmp_path: Path) -> None:
     """Otherwise, tests on such a machine would now and then wait for a user who is not there."""
     answers: dict[str, Any] = {}
+    answered = []
 
     async def identity(_: web.Request) -> web.Response:
         await asyncio.sleep(ASK_SECONDS + 0.5)
+        answered.append(True)
         return web.json_response(answers)
 
     app = web.Application()
@@ -156,6 +158,8 @@ async def test_sandbox_on_a_busy_machine_may_take_a_while(tmp_path: Path) -> Non
         profile = load_profile(flags={**AUTO, **urls}, environ={"UPSTASH_HELPER_HOME": str(tmp_path)})
 
         await require_sandbox(profile)
+
+    assert [True] == answered
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
