@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from aiohttp import web
 
 from tests.support.clock import FakeClock
 from tests.support.sandbox import Sandbox
-from upstash_helper.upstream.sandbox import PATH, RECHECK_SECONDS, SERVICE, SandboxCheck
+from upstash_helper.upstream.sandbox import ASK_SECONDS, PATH, RECHECK_SECONDS, SERVICE, SandboxCheck
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,12 +36,14 @@ class OtherServer:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
+        self.seconds = 0.0
         self.requests = 0
         self.url = ""
 
     async def show(self, _request: web.Request) -> web.Response:
         """Return the answer."""
         self.requests += 1
+        await asyncio.sleep(self.seconds)
         if isinstance(self.answer, web.Response):
             return web.Response(status=self.answer.status, text=self.answer.text, headers=self.answer.headers)
         return web.json_response(self.answer)
@@ -128,6 +131,21 @@ async def test_server_is_asked_once_in_a_while() -> None:
         await check.answers_now()
 
     assert ([True] * 3, 1, False, 3) == (first, asked, later, server.requests)
+
+
+async def test_busy_sandbox_is_remembered() -> None:
+    """
+    If a sandbox does not answer in time, the user still sees that it is one.
+    """
+    clock, server = FakeClock(), OtherServer({})
+    async with server.serving(), checked({"api_url": server.url}, clock) as check:
+        server.answer = {"service": SERVICE, "auth_url": "", "api_url": server.url, "issuer_url": "", "rest_url": ""}
+        before = await check.is_sandbox()
+        server.seconds = ASK_SECONDS + 0.5
+        clock.advance(RECHECK_SECONDS)
+        during = await check.is_sandbox()
+
+    assert (True, True, 2) == (before, during, server.requests)
 
 
 async def test_nothing_is_asked_for_urls_elsewhere() -> None:

@@ -94,6 +94,26 @@ async def test_blocked_app_is_not_approved(tmp_path: Path, sandbox: Sandbox, dae
         assert 403 == (await world.ask("databases:read", origin=PAGE)).status
 
 
+async def test_block_counts_for_a_request_that_is_being_written(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
+) -> None:
+    """Whichever comes first: once the app is blocked, none of its requests leads to a token."""
+    tokens = set()
+    async with World.running(tmp_path, sandbox, daemon_port, **AUTO) as world:
+        for number in range(24):
+            page = f"https://app{number}.example{number}.com"
+            first = (await world.ask("databases:read", origin=page)).json
+            asking = asyncio.create_task(world.ask("databases:read", origin=page))
+            await asyncio.sleep(number / 1000)  # so that it comes at every stage of the request
+            await world.call("POST", f"/v1/pairings/{first['id']}/block")
+            second = await asking
+            for asked in (first, second.json) if second.status == 202 else (first,):
+                at, secret = f"/v1/pairings/{asked['id']}/token", asked["poll_secret"]
+                tokens.add((await world.call("POST", at, token=secret, headers=as_page(page))).status)
+
+    assert {403} == tokens
+
+
 async def test_request_waits_for_the_user_once_the_sandbox_is_gone(
     tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
@@ -122,9 +142,11 @@ async def test_request_waits_for_the_user_once_the_sandbox_is_gone(
 async def test_sandbox_on_a_busy_machine_may_take_a_while(tmp_path: Path) -> None:
     """Otherwise, tests on such a machine would now and then wait for a user who is not there."""
     answers: dict[str, Any] = {}
+    answered = []
 
     async def identity(_: web.Request) -> web.Response:
         await asyncio.sleep(ASK_SECONDS + 0.5)
+        answered.append(True)
         return web.json_response(answers)
 
     app = web.Application()
@@ -136,6 +158,8 @@ async def test_sandbox_on_a_busy_machine_may_take_a_while(tmp_path: Path) -> Non
         profile = load_profile(flags={**AUTO, **urls}, environ={"UPSTASH_HELPER_HOME": str(tmp_path)})
 
         await require_sandbox(profile)
+
+    assert [True] == answered
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------

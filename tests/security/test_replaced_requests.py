@@ -12,7 +12,7 @@ from tests.support.clock import FakeClock
 from tests.support.effects import no_effect
 from tests.support.peers import UnknownPeers
 from tests.support.world import Reply, World, as_page
-from upstash_helper.broker.apps.pairing_limits import MAX_REPLACED
+from upstash_helper.broker.apps.pairing_limits import LIFETIME, MAX_REPLACED
 from upstash_helper.broker.ledger import Waiting
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
 from upstash_helper.system.peers import Program
@@ -133,6 +133,26 @@ async def test_blocking_a_replaced_request_ends_the_new_one(world: World) -> Non
 
     assert 200 == blocked.status
     assert "denied" == (await poll(world, second, PAGE))["state"]
+
+
+async def test_t61_denial_counts_for_a_request_that_is_being_written(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
+) -> None:
+    """Whichever comes first: if the denial succeeds, the new request does not appear in its place a moment later."""
+    clock, outcomes = FakeClock(), set()
+    async with daemon(tmp_path, sandbox, daemon_port, Browsers(), clock=clock) as world:
+        for number in range(24):
+            page = f"https://app{number}.example{number}.com"
+            first = await world.ask("databases:read", origin=page)
+            asking = asyncio.create_task(world.ask("upstash:write", origin=page))
+            await asyncio.sleep(number / 4000)  # so that it comes at every stage of the request
+            denied = await world.call("POST", f"/v1/pairings/{first.json['id']}/deny")
+            second = await asking
+            pending = [it["id"] for it in await waiting(world)]
+            outcomes.add((denied.status, second.status, len(pending)))
+            clock.advance(LIFETIME + 1)
+
+    assert outcomes <= {(200, 429, 0), (410, 202, 1)}
 
 
 async def test_t28_withdrawing_a_replaced_request_does_not_end_the_new_one(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,8 @@ from upstash_helper.system import open_files, private_files
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+_HOME: Final = "UPSTASH_HELPER_HOME"
 
 
 def command_line(*arguments: str, module: str = "upstash_helper") -> list[str]:
@@ -41,9 +44,17 @@ def start_detached(
             stdout=stream,
             stderr=stream,
             cwd=folder,
+            env=_environment(),
             close_fds=True,
             **DETACHED,
         )
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment. A relative path in it is one of our working directory, so it is made absolute."""
+    home = os.environ.get(_HOME)
+    absolute = {_HOME: os.path.abspath(os.path.expanduser(home))} if home else {}  # noqa: PTH100, PTH111 - never fail
+    return {**os.environ, **absolute}
 
 
 def tail(path: Path, *, lines: int = 20) -> str:

@@ -104,7 +104,7 @@ class SandboxCheck:
         try:
             response = await self._http.send(request)
         except TransportFailed as failure:
-            if failure.stage == "connecting":
+            if failure.stage == "connecting" or failure.kind in {"timeout", "network"}:
                 self._ask_again_at = self._clock.monotonic() + RETRY_SECONDS
                 return None
             answer = False

@@ -177,7 +177,8 @@ class Pairings:
         await self._apps.ready()
         async with self._queue.lock:
             await self._queue.load()
-            self._refuse_blocked(self._asker(pairing.identity, pairing.name))
+            asker = self._asker(pairing.identity, pairing.name)
+            self._refuse_blocked(asker)
             scopes = pairing.scopes
             if connect_if_needed and await self._is_sign_in_needed():
                 scopes = ordered((*scopes, "connection:write"))
@@ -185,6 +186,9 @@ class Pairings:
             pairing = msgspec.structs.replace(pairing, scopes=scopes, decision=decision)
             await self._audit.note_request(pairing.identity, pairing.name, pairing.id, automatic=True)
             await self._queue.put(pairing, before=None, lasts=LIFETIME)
+            if self._queue.is_blocked(asker.identity, site=asker.site):  # while this was written
+                self._queue.end(msgspec.structs.replace(pairing, decision=Denied(at=self._clock.time())))
+                raise errors.AppBlocked
 
     async def _begin(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
         await self._apps.ready()

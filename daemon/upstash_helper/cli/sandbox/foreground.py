@@ -43,7 +43,7 @@ def until_interrupted(
     """
     ended: str | None = None
     was_stopped = False
-    with _lifeline() as parent, _interrupted_by_signals():
+    with _parent_pipe() as parent, _interrupted_by_signals():
         try:
             was_stopped = environment.state(profile).name == "stopped"
             with profile.session.progress("Starting the sandbox"):
@@ -66,7 +66,7 @@ def until_interrupted(
 
 
 @contextlib.contextmanager
-def _lifeline() -> Iterator[int]:
+def _parent_pipe() -> Iterator[int]:
     """Yield one end of a pipe. The system closes the other end when this process ends, however that happens."""
     theirs, ours = os.pipe()
     try:
