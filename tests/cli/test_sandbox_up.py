@@ -426,7 +426,7 @@ async def test_commands_show_that_it_is_a_sandbox(place: Place) -> None:
 
     assert "Upstream:        sandbox, a local Upstash (http://127.0.0.1:" in status.out
     assert "sandbox" == answer.json["upstream"]
-    assert "This is a sandbox (profile sandbox), and not your Upstash account.\n" == listed.err
+    assert "This is a sandbox (profile sandbox), not your Upstash account.\n" == listed.err
     assert (listed.code, as_json.code, "") == (0, 0, as_json.err)
     assert "Upstream: a sandbox, a local Upstash, at http://127.0.0.1:" in doctor.out
 

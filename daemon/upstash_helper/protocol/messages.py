@@ -460,7 +460,7 @@ PROBLEMS: Final[dict[str, Message]] = {
         "Access request expired", "The request was not decided in time.", (REQUEST_AGAIN,)
     ),
     "pairing_replaced": Message(
-        "Access request replaced", "The app has sent a new request, which has replaced this one."
+        "Access request replaced", "The app has sent a new request, which replaces this one."
     ),
     "token_already_delivered": Message(
         "Token already delivered",

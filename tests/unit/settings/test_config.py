@@ -47,7 +47,7 @@ LOOPBACK = dict.fromkeys(("AUTH_URL", "ISSUER_URL", "API_URL", "REST_URL"), "htt
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ({}, "it is only for a local sandbox (upstash-helper sandbox), and api_url is https://api.upstash.com"),
+        ({}, "it requires a local sandbox (upstash-helper sandbox), but api_url is https://api.upstash.com"),
         ({**LOOPBACK, "REST_URL": "https://{host}"}, "and rest_url is https://{host}"),
         ({**LOOPBACK, "ISSUER_URL": "https://clerk.upstash.com"}, "and issuer_url is https://clerk.upstash.com"),
         ({**LOOPBACK, "API_URL": "https://localhost.example.com"}, "and api_url is https://localhost.example.com"),
