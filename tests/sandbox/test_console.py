@@ -503,7 +503,7 @@ async def test_request_log_is_filtered_refreshed_and_cleared(user: ConsoleUser, 
     assert "credentials" not in everything
     assert "1 of 1 matching requests" in filtered
     assert "POST /v2/redis/database<" in filtered
-    assert "Status is a number" in invalid
+    assert "Status must be a number" in invalid
     assert ("3", True) == (live.headers["Refresh"], "Stop refreshing" in live.body.decode())
     assert [] == await user.sandbox.requests()
 
@@ -527,7 +527,7 @@ async def test_fault_is_switched_off_and_on_and_removed(user: ConsoleUser, calle
     await user.post("/faults", "remove", fault=fault_id)
 
     assert [503, 200, 503, 200] == [on, off, on_again, await status()]
-    assert "No request fails." in await user.text("/faults")
+    assert "There are no faults." in await user.text("/faults")
 
 
 @pytest.mark.parametrize("kind", ["delay", "reset", "truncate", "slow"])

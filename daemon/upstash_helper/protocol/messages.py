@@ -364,7 +364,7 @@ FORWARDED_PORT: Final = (
 """Parts of the page at a redirect through a forwarded port."""
 
 AUTO_APPROVE: Final = "approved automatically (sandbox)"
-"""What becomes of access requests with the setting ``auto_approve``."""
+"""What happens to access requests with the setting ``auto_approve``."""
 
 VIA_BRIDGE: Final = "The request came through the helper's bridge window."
 """Part of every prompt of such a request: the helper's window, and not the browser, has named the page."""

@@ -23,7 +23,7 @@ LINGER_SECONDS = 1.0
 """How long a client may take to read an error before its connection is reset."""
 
 MAX_MONITOR_BYTES = 32 * 1024 * 1024
-"""How much a client that monitors may be behind before its connection is closed."""
+"""How far a monitoring client may fall behind before its connection is closed."""
 
 MONITORING_COMMANDS = frozenset({b"ping", b"quit", b"reset", b"monitor"})
 MAY_NOT_MONITOR = b"-NOPERM User has no permissions to run the 'monitor' command\r\n"
@@ -65,13 +65,13 @@ class Host(Protocol):
         """
 
     def wake(self) -> None:
-        """Make the server look for passed timeouts."""
+        """Make the server check for expired timeouts."""
 
     def opened(self, client: ClientConnection) -> None:
-        """Note a new connection."""
+        """Record a new connection."""
 
     def closed(self, client: ClientConnection) -> None:
-        """Note that a connection is closed."""
+        """Record that a connection was closed."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -148,7 +148,7 @@ class ClientConnection(asyncio.Protocol):
             self._server.write(output[0] if len(output) == 1 else b"".join(output))
 
     def eof_received(self) -> bool:
-        """Pass on that the client sends nothing more. It may still read."""
+        """Tell the server that the client sends nothing more. It may still read."""
         if self._failed or self._transport is None or self._transport.get_extra_info("sslcontext") is not None:
             return False
         self._end_requests()
@@ -290,7 +290,7 @@ class ClientConnection(asyncio.Protocol):
         return translate(arguments, self._host.dialect)
 
     def _note_state(self, name: bytes, position: int, *, silent: bool = False) -> None:
-        """Note the effect that a command has on the connection."""
+        """Record the effect of a command on the connection."""
         if name == b"multi":
             self._transaction = Transaction(position, silent=silent, not_begun=self._leave_transaction)
             self._reader.every_command = True
