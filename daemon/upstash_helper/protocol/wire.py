@@ -513,8 +513,8 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     upstream: Annotated[
         Upstream,
         Meta(
-            description="The daemon's upstream: Upstash, a sandbox on this machine (`upstash-helper sandbox`), or another"
-            " server named in its settings."
+            description="The upstream: Upstash, a sandbox on this machine (`upstash-helper sandbox`), or another server"
+            " named in the settings."
         ),
     ] = "upstash"
     started_by: Annotated[
