@@ -1,4 +1,4 @@
-"""The admin API: what tests control the sandbox with, and its description in the README."""
+"""The admin API, with which tests control the sandbox, and its description in the README."""
 
 from __future__ import annotations
 

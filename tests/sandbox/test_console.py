@@ -382,7 +382,7 @@ async def test_every_page_forbids_scripts_and_other_sites(user: ConsoleUser) -> 
 
 async def test_account_is_created_and_deleted(user: ConsoleUser) -> None:
     """
-    An account that the console creates can be signed in to, and is gone after it was deleted.
+    A user can sign in to an account that the console created, until the account is deleted.
     """
     await user.post("/accounts", "create", email=(email := unique_email()), password=PASSWORD)
     await user.sandbox.team(email, "Librarians")
@@ -487,7 +487,7 @@ async def test_database_is_created_and_listed_without_secrets(user: ConsoleUser,
 
 async def test_request_log_is_filtered_refreshed_and_cleared(user: ConsoleUser, caller: Caller) -> None:
     """
-    The log can be filtered, is loaded again regularly if the user has chosen it, and can be cleared.
+    The log can be filtered, reloads regularly if the user has turned that on, and can be cleared.
     """
     await user.sandbox.forget_requests()
     await caller.call("GET", "databases?credentials=hide")

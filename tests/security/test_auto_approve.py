@@ -1,4 +1,4 @@
-"""Approving requests without the user: with a sandbox only, and visibly."""
+"""Automatic approval of access requests: only with a sandbox, and visibly."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_auto_approve_is_only_for_a_sandbox(home: Path, more: dict[str, str], te
 
 
 def test_auto_approve_has_a_ledger_of_its_own(home: Path) -> None:
-    """A daemon of the same profile without it does not know the apps that were approved automatically."""
+    """A daemon of the same profile without the setting does not know the apps that were approved automatically."""
     variables = {**LOOPBACK, "CREDENTIAL_STORE": "memory"}
 
     profiles = [load_profile(environ=environ(home, **variables), flags={"auto_approve": it}) for it in (True, False)]

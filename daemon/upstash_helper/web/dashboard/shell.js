@@ -113,7 +113,7 @@ function skip(event) {
 }
 
 /**
- * Show whether requests are approved without the user.
+ * Show whether access requests are approved automatically.
  *
  * @param {HTMLElement} place
  * @param {boolean} isAutomatic
