@@ -272,7 +272,7 @@ def _children(ctx: click.Context) -> list[click.Context]:
 
 
 def _described(name: str, command: click.Command | None) -> click.Command | None:
-    """Return the command that a page describes. For one that only passes its arguments on, this is the other program's."""
+    """Return the command that a page describes: if it only passes its arguments on, the one of the other program."""
     if name != "serve":
         return command
     from upstash_helper.sandbox.__main__ import main as sandbox

@@ -79,8 +79,8 @@ def run_everything(
     """
     Run the checks, one for each core at a time, then all tests. A failure does not stop the rest.
 
-    The tests run real browsers, keyrings, and desktops, several at a time. If only a few fail, they run once more, one at
-    a time, and the second result counts. Both are printed.
+    The tests run real browsers, keyrings, and desktops, several at a time. If only a few fail, they run once more, one
+    at a time, and the second result counts. Both are printed.
 
     Args:
         python: The environment's interpreter.
