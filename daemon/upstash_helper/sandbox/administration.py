@@ -141,7 +141,7 @@ class Administration:
         Create a team with members.
 
         Raises:
-            RequestError: If the account owns the maximum number of teams, or an email is a member twice.
+            RequestError: If the account owns the maximum number of teams, or the members contain an email twice.
         """
         emails = {email.lower() for email in members}
         if owner.email.lower() in emails:

@@ -168,7 +168,7 @@ def _both(
         except BaseException:
             if process is not None:
                 with contextlib.suppress(Failure):  # the first error is the one to show
-                    upstream.stop(profile.data)  # of no use alone
+                    upstream.stop(profile.data)  # useless without the daemon
             raise
     if found is None and process is not None:
         try:

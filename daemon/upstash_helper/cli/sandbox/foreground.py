@@ -77,7 +77,7 @@ def _lifeline() -> Iterator[int]:
 
 
 def _stop(profile: SandboxProfile) -> None:
-    """Stop both processes, also one that has just been started, so that nothing but its parent can find it yet."""
+    """Stop both processes, including one that has just been started and that only its parent can find yet."""
     import psutil
 
     try:

@@ -27,7 +27,7 @@ HIDDEN = frozenset({ADMINISTRATOR, b"default_ro"})
 LIST = (b"ACL", b"USERS")
 
 FLAGS = frozenset(b"on off reset resetpass resetkeys resetchannels allkeys allchannels allcommands nocommands".split())
-# Without @write and @keyspace, which have MIGRATE.
+# Without @write and @keyspace, which contain MIGRATE.
 HARMLESS_CATEGORIES = frozenset(
     b"read string hash list set sortedset stream bitmap hyperloglog geo json search pubsub transaction"
     b" scripting blocking".split()

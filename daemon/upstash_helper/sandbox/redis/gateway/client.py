@@ -409,7 +409,7 @@ class ClientConnection(asyncio.Protocol):
         return raw
 
     def _show_later(self, arguments: list[bytes]) -> None:
-        """Show a command to those who monitor, once the client is authenticated."""
+        """Show a command to monitoring clients, once the client is authenticated."""
         if self._host.monitors and self._reader.authenticated:
             self._unshown.append(arguments)
             if self._authenticated:
