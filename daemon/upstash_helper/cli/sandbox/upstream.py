@@ -127,8 +127,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) ->
 
 def stop(data: Path) -> bool:
     """
-    Stop the sandbox that uses a data folder, and the database servers that a killed sandbox left behind. Wait until they
-    have exited. Return whether there was anything to stop.
+    Stop the sandbox that uses a data folder, and the database servers that a killed sandbox left behind. Wait until
+    they have exited. Return whether there was anything to stop.
 
     Raises:
         Failure: If it does not stop.
