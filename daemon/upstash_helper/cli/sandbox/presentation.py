@@ -106,8 +106,8 @@ def to_env_file(running: Running, path: Path) -> None:
     Write the variables to a ``.env`` file, and keep its other lines.
 
     Raises:
-        Failure: If one of its other lines sets one of the variables, the end of our lines is missing, or the file cannot
-            be written.
+        Failure: If one of its other lines sets one of the variables, the end of ours is missing, or the file cannot be
+            written.
     """
     variables = running.database.env
     lines = env_lines(variables, "dotenv").splitlines()
