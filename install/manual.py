@@ -272,7 +272,7 @@ def _children(ctx: click.Context) -> list[click.Context]:
 
 
 def _described(name: str, command: click.Command | None) -> click.Command | None:
-    """Return the command that a page describes: for one that passes its arguments on, that of the other program."""
+    """Return the command that a page describes: if it only passes its arguments on, the one of the other program."""
     if name != "serve":
         return command
     from upstash_helper.sandbox.__main__ import main as sandbox
@@ -343,7 +343,7 @@ def _commands(ctx: click.Context) -> Iterator[str]:
 
 
 def _sections(ctx: click.Context) -> Iterator[str]:
-    """Return what only this command's page has."""
+    """Return the additional sections of this command's page."""
     sections: Sequence[tuple[str, Sequence[tuple[str, str]]]] = getattr(ctx.command, "manual_sections", ())
     for title, entries in sections:
         yield macro("SH", title)

@@ -1,4 +1,4 @@
-"""The result of a run of pytest, from the JUnit file that it writes."""
+"""The result of a pytest run, from its JUnit file."""
 
 from __future__ import annotations
 

@@ -61,10 +61,10 @@ FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
 """The environment variable with the names of failed checks, for a pytest plugin of this project."""
 
 FAILED_AT_FIRST = "UPSTASH_HELPER_FAILED_AT_FIRST"
-"""The environment variable with the names of the tests that are run once more, for the same plugin."""
+"""The environment variable with the names of the tests that run again, for the same plugin."""
 
 MOST_REPEATED = 5
-"""If more tests fail, the reason is not that the machine was busy."""
+"""If more tests fail, a busy machine is not the reason."""
 
 _TESTS_FAILED = 1
 """The exit code of pytest for a complete run with failed tests."""
@@ -79,8 +79,8 @@ def run_everything(
     """
     Run the checks, one for each core at a time, then all tests. A failure does not stop the rest.
 
-    The tests run real browsers, keyrings, and desktops, several at a time. If only a few fail, they are run once more,
-    one at a time, and that result counts. Both results are printed.
+    The tests run real browsers, keyrings, and desktops, several at a time. If only a few fail, they run once more, one
+    at a time, and the second result counts. Both are printed.
 
     Args:
         python: The environment's interpreter.
@@ -97,7 +97,7 @@ def run_everything(
 
 
 def _run_twice(command: Sequence[str], env: dict[str, str]) -> int:
-    """Run pytest, and then the tests that failed, if they are few. Return the last exit code."""
+    """Run pytest, then the failed tests again if they are few. Return the last exit code."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tests.xml"
         code = run([*command, f"--junitxml={file}"], cwd=ROOT, env=env)

@@ -119,8 +119,8 @@ async def test_settings_show_the_tray_state(world: World, page: Page) -> None:
 async def test_automatic_approvals_are_shown_on_every_section(
     tmp_path: Path, sandbox: Sandbox, daemon_port: int, page: Page
 ) -> None:
-    """A banner says that requests are approved without the user. Otherwise, there is none."""
-    banner = page.get_by_text("Requests are approved automatically (sandbox)")
+    """A banner says that requests are approved automatically. Otherwise, there is none."""
+    banner = page.get_by_text("Access requests are approved automatically (sandbox)")
     for auto_approve in (False, True):
         async with World.running(
             tmp_path / str(auto_approve), sandbox, daemon_port, auto_approve=auto_approve, sign_in="open"

@@ -145,7 +145,7 @@ async def test_t61_request_that_replaces_another_one_is_not_under_the_pointer(wo
     await expect(page.get_by_text(first["user_code"], exact=True)).to_have_count(0)
 
     assert [] == sent
-    assert await page.get_by_text(f"{APP} has asked again").first.is_visible()
+    assert await page.get_by_text(f"{APP} has sent a new request").first.is_visible()
     assert 1 == await card.count()
     await page.mouse.move(5, 5)
     await press(card.get_by_role("button", name="Allow"))

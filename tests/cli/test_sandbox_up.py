@@ -97,7 +97,7 @@ def processes_of(up: dict[str, Any]) -> list[psutil.Process]:
 
 
 def runs(pid: int) -> bool:
-    """Return whether a process has not ended. Some containers have no process that collects those that have."""
+    """Return whether a process is running. Some containers have no process that reaps zombies."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -266,7 +266,7 @@ async def test_env_file_whose_lines_have_no_end_is_not_changed(place: Place, tmp
     assert "was not changed: line 1 begins the lines of `sandbox up`" in ran.err
 
 
-# --- without a person -------------------------------------------------------------------------------------------------
+# --- automatic approval -----------------------------------------------------------------------------------------------
 
 
 async def test_auto_approve_is_off_unless_it_is_asked_for(place: Place) -> None:
@@ -354,7 +354,7 @@ async def test_console_link_works_once(place: Place) -> None:
 
 async def test_status(place: Place) -> None:
     """
-    `status` exits with 0 only if everything runs, and says how to start or repair it.
+    `status` exits with 0 only if everything is running, and shows how to start or repair it.
     """
     await place.up()
     running = await place.run("sandbox", "status", "--json")
@@ -426,7 +426,7 @@ async def test_commands_show_that_it_is_a_sandbox(place: Place) -> None:
 
     assert "Upstream:        sandbox, a local Upstash (http://127.0.0.1:" in status.out
     assert "sandbox" == answer.json["upstream"]
-    assert "This is a sandbox (profile sandbox), and not your Upstash account.\n" == listed.err
+    assert "This is a sandbox (profile sandbox), not your Upstash account.\n" == listed.err
     assert (listed.code, as_json.code, "") == (0, 0, as_json.err)
     assert "Upstream: a sandbox, a local Upstash, at http://127.0.0.1:" in doctor.out
 
@@ -491,7 +491,7 @@ async def test_damaged_file_can_be_reset(place: Place) -> None:
 
 async def test_sandbox_that_does_not_start_leaves_nothing_running(place: Place) -> None:
     """
-    The error has the sandbox's reason, and its daemon, which would be of no use, is stopped.
+    The error has the sandbox's reason, and the daemon, which is useless without the sandbox, is stopped.
     """
     await place.run("sandbox", "reset", "--yes")
     place.data.mkdir(parents=True)

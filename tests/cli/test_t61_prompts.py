@@ -67,7 +67,7 @@ async def test_t61_answer_about_a_replaced_request_decides_nothing(running: Daem
 
     assert (exit_codes.FAILURE, "pending") == (ran.code, new.state)
     assert "(upstash:write)" in ran.err
-    assert "Nothing was decided" in " ".join(ran.err.split())
+    assert "No decision was made" in " ".join(ran.err.split())
     assert f"approvals approve {new.code}" in " ".join(ran.err.split())
 
 

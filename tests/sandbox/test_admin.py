@@ -1,4 +1,4 @@
-"""The admin API: what tests control the sandbox with, and its description in the README."""
+"""The admin API, with which tests control the sandbox, and its description in the README."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ async def test_errors_of_the_admin_api_explain_themselves(sandbox: Sandbox, call
         (400, "invalid request body: name: Must not be empty."),
         (404, "no grant with this ID exists; GET grants lists them"),
         (409, f"{email} is already a member of the team, as its owner"),
-        (409, "an email is a member twice, in upper and lower case"),
+        (409, "the members contain an email twice, in different case"),
         (405, "PUT is not allowed at /_sandbox/accounts. Allowed: GET, POST."),
         (501, "The sandbox has no GET /_sandbox/nothing at this address."),
         (401, "the admin token is required, as a bearer token; the sandbox prints it as admin_token"),

@@ -382,7 +382,7 @@ async def test_every_page_forbids_scripts_and_other_sites(user: ConsoleUser) -> 
 
 async def test_account_is_created_and_deleted(user: ConsoleUser) -> None:
     """
-    An account that the console creates can be signed in to, and is gone after it was deleted.
+    A user can sign in to an account that the console created, until the account is deleted.
     """
     await user.post("/accounts", "create", email=(email := unique_email()), password=PASSWORD)
     await user.sandbox.team(email, "Librarians")
@@ -487,7 +487,7 @@ async def test_database_is_created_and_listed_without_secrets(user: ConsoleUser,
 
 async def test_request_log_is_filtered_refreshed_and_cleared(user: ConsoleUser, caller: Caller) -> None:
     """
-    The log can be filtered, is loaded again regularly if the user has chosen it, and can be cleared.
+    The log can be filtered, reloads regularly if the user has turned that on, and can be cleared.
     """
     await user.sandbox.forget_requests()
     await caller.call("GET", "databases?credentials=hide")
@@ -503,7 +503,7 @@ async def test_request_log_is_filtered_refreshed_and_cleared(user: ConsoleUser, 
     assert "credentials" not in everything
     assert "1 of 1 matching requests" in filtered
     assert "POST /v2/redis/database<" in filtered
-    assert "Status is a number" in invalid
+    assert "Status must be a number" in invalid
     assert ("3", True) == (live.headers["Refresh"], "Stop refreshing" in live.body.decode())
     assert [] == await user.sandbox.requests()
 
@@ -527,7 +527,7 @@ async def test_fault_is_switched_off_and_on_and_removed(user: ConsoleUser, calle
     await user.post("/faults", "remove", fault=fault_id)
 
     assert [503, 200, 503, 200] == [on, off, on_again, await status()]
-    assert "No request fails." in await user.text("/faults")
+    assert "There are no faults." in await user.text("/faults")
 
 
 @pytest.mark.parametrize("kind", ["delay", "reset", "truncate", "slow"])

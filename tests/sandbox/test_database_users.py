@@ -1,4 +1,4 @@
-"""A database's own users: ACL over REST and TCP, and the users' tokens."""
+"""Database users: ACL over REST and TCP, and the users' tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windo
 
 @pytest.fixture
 async def database(caller: Caller, shared_database: dict[str, Any]) -> dict[str, Any]:
-    """A database without own users."""
+    """A database with only its built-in users."""
     own = set(await caller.run(shared_database, "ACL", "USERS")) - {"default"}
     await caller.run(shared_database, "ACL", "DELUSER", "nobody", *own)
     return shared_database
@@ -51,7 +51,7 @@ async def error_of(caller: Caller, database: dict[str, Any], *command: str) -> s
 
 
 async def make(caller: Caller, database: dict[str, Any], name: str, *rules: str) -> str:
-    """Make a user that can sign in, and return its token."""
+    """Create a user that can sign in, and return its token."""
     token = str(await caller.run(database, "ACL", "GENTOKEN", name))
     assert await caller.run(database, "ACL", "SETUSER", name, "on", f">{token}", *rules) == "OK"
     return token
@@ -106,7 +106,7 @@ async def test_token_is_the_password_over_tcp_and_the_token_over_rest(caller: Ca
 
 async def test_rest_token_of_a_user(caller: Caller, database: dict[str, Any], owner: Redis) -> None:
     """
-    `ACL RESTTOKEN` takes the token, or the password that it was made of, and returns the token. For the built-in users,
+    `ACL RESTTOKEN` takes the token, or the password that it was made from, and returns the token. For built-in users,
     it returns the tokens that the Developer API shows.
     """
     password = "correct horse battery"
@@ -164,7 +164,7 @@ INVALID_RULES = {
 @pytest.mark.parametrize(("rule", "text"), INVALID_RULES.values(), ids=INVALID_RULES.keys())
 async def test_rule_that_is_not_available(caller: Caller, database: dict[str, Any], rule: str, text: str) -> None:
     """
-    The error names the rule, but not a password in it, and the user is not made.
+    The error names the rule, but not a password in it, and the user is not created.
     """
     error = await error_of(caller, database, "ACL", "SETUSER", "app", "on", rule)
 
@@ -174,7 +174,7 @@ async def test_rule_that_is_not_available(caller: Caller, database: dict[str, An
 
 async def test_token_is_for_one_user_of_one_database(caller: Caller, database: dict[str, Any]) -> None:
     """
-    A token that was made for another user or another database is no password.
+    A token for another user or another database is not accepted as a password.
     """
     other = await caller.create()
     tokens = [
@@ -191,14 +191,14 @@ async def test_token_is_for_one_user_of_one_database(caller: Caller, database: d
 @pytest.mark.parametrize("password", ["short", "a" * 100, "12345678901"])
 async def test_weak_password_is_refused(caller: Caller, database: dict[str, Any], password: str) -> None:
     """
-    No token is made of a password that is easy to guess.
+    No token is made from a password that is easy to guess.
     """
     assert "too weak" in await error_of(caller, database, "ACL", "GENTOKEN", "app", password)
 
 
 async def test_no_rule_gives_administrative_commands(caller: Caller, database: dict[str, Any], owner: Redis) -> None:
     """
-    A user with all commands cannot manage users, and not reach what the server's administrator can.
+    A user with all commands can neither manage users nor use what is reserved for the server's administrator.
     """
     token = await make(caller, database, "app", "allkeys", "allchannels", "+@all")
 
@@ -226,7 +226,7 @@ async def test_no_rule_gives_administrative_commands(caller: Caller, database: d
 
 async def test_users_of_the_sandbox_are_hidden(caller: Caller, database: dict[str, Any], owner: Redis) -> None:
     """
-    Only `default` and own users are listed. The others cannot be seen, changed, or deleted; `default` is as it is.
+    Only `default` and created users are listed. The others cannot be seen, changed, or deleted. `default` is unchanged.
     """
     await make(caller, database, "app", "+get")
 
@@ -417,7 +417,7 @@ async def until_kept(folder: Path, name: str, *, exists: bool) -> None:
 @pytest.mark.parametrize("token", ["AQ", "AQ==", "AQFhAWI", "é", "A" * 2000, "AQFhAWJjY2NjY2M"])
 async def test_malformed_token_is_401(caller: Caller, database: dict[str, Any], token: str) -> None:
     """
-    What looks like a user's token, but is none, is not accepted.
+    A string that only looks like a user's token is rejected.
     """
     response = await caller.rest(token, "/ping")
 
@@ -451,7 +451,7 @@ FORBIDDEN = (
 @given(calls=st.lists(RULES, min_size=1, max_size=3))
 def test_no_sequence_of_rules_gives_administrative_commands(target: Target, calls: list[list[str]]) -> None:
     """
-    Whatever rules are set, in whatever calls, the server itself lets no own user administrate it.
+    Whatever rules are set, in whatever calls, the server itself lets no database user administer it.
     """
     body = [["ACL", "DELUSER", "app"], *(["ACL", "SETUSER", "app", *rules] for rules in calls)]
     body += [
@@ -472,7 +472,7 @@ def test_no_sequence_of_rules_gives_administrative_commands(target: Target, call
 @given(st.binary(max_size=60))
 def test_any_bytes_can_be_taken_for_a_token(data: bytes) -> None:
     """
-    What is not a token is None, also if it has a token's form and checksum.
+    A string that is not a token yields None, even if it has a token's form and checksum.
     """
     content = VERSION + data
     forged = base64.urlsafe_b64encode(content + checksum(content)).rstrip(b"=")
@@ -486,7 +486,7 @@ def test_any_bytes_can_be_taken_for_a_token(data: bytes) -> None:
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=60), st.binary(max_size=60))
 def test_token_has_what_it_was_made_of(database_id: str, user: str, password: bytes) -> None:
     """
-    Every name and password can be read from the token, and a changed token is none.
+    Every name and password can be read from its token, and a changed token is invalid.
     """
     token = UserToken(database_id, user.encode(), password)
 

@@ -1,4 +1,4 @@
-"""Approving requests without the user: with a sandbox only, and visibly."""
+"""Automatic approval of access requests: only with a sandbox, and visibly."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ async def test_daemon_of_upstash_does_not_start(tmp_path: Path) -> None:
     error = await start(tmp_path, {})
 
     assert "UPSTASH_HELPER_AUTO_APPROVE" in error
-    assert "it is only for a local sandbox (upstash-helper sandbox), and api_url is https://api.upstash.com" in error
+    assert "it requires a local sandbox (upstash-helper sandbox), but api_url is https://api.upstash.com" in error
 
 
 async def test_daemon_of_another_local_server_does_not_start(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -213,7 +213,7 @@ async def test_daemon_of_another_local_server_does_not_start(tmp_path: Path, san
     errors.append(await start(tmp_path, dict.fromkeys(urls_of(sandbox), one), sign_in="open"))
 
     for error in errors:
-        assert f"these URLs are not those of one that is running: api_url {one}" in error or "api_url http://" in error
+        assert f"these URLs do not belong to one: api_url {one}" in error or "api_url http://" in error
         assert "Start it first (upstash-helper sandbox), or remove auto_approve" in error
 
 

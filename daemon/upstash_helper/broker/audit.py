@@ -91,8 +91,8 @@ class Audit:
     async def note_request(self, identity: Identity, name: str, target: str, *, automatic: bool = False) -> None:
         """
         Record that an app without access has requested it. All of them within a minute are one entry: their number is
-        not limited, and what the user decides about each is recorded anyway. One that is approved without the user has
-        an entry that says so.
+        not limited, and what the user decides about each is recorded anyway. An automatic approval has its own
+        entry.
 
         Raises:
             LedgerUnavailable: The request must not be shown to the user then.

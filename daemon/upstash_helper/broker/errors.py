@@ -160,7 +160,7 @@ class PairingNotFound(HelperError):
 
 
 class PairingPending(HelperError):
-    """An earlier request from this app is still waiting for the user, and this one may not replace it."""
+    """An earlier request from this app is still pending, and this one may not replace it."""
 
     code = "pairing_pending"
 
@@ -194,7 +194,7 @@ class PairingExpired(HelperError):
 
 
 class PairingReplaced(HelperError):
-    """The app has sent a new request, which has replaced this one."""
+    """The app has sent a new request, which replaces this one."""
 
     code = "pairing_replaced"
 

@@ -95,9 +95,9 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, tag="waiting"):
     via_bridge: bool = False
     """Whether the bridge window forwarded the request, which the prompt shows."""
     replaces: str = ""
-    """The pending request of the same app that this one has replaced, by its ID; empty if there was none."""
+    """The ID of the app's earlier pending request that this one replaced; empty if there was none."""
     is_repeated: bool = False
-    """Whether that one was for the same, so that the user needs no second notification."""
+    """Whether the replaced request was identical, so that the user needs no second notification."""
 
 
 class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approved"):

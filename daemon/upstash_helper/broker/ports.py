@@ -114,7 +114,7 @@ class Peers(Protocol):
         """Return whether the system reports the users of loopback connections. Takes about a millisecond, once."""
 
     def is_running(self, pid: int) -> bool:
-        """Return whether a process exists and has not ended. True if the system does not report that."""
+        """Return whether a process is running. True if the system does not report that."""
 
     async def program(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
         """

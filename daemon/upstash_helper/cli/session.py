@@ -87,14 +87,14 @@ class Session:
 
 
 def note_if_sandbox(session: Session) -> None:
-    """Print, to stderr, that the databases that follow are those of a sandbox. Not with ``--json``."""
+    """Print a note on stderr if the databases that follow are a sandbox's, except with ``--json``."""
     from upstash_helper.protocol.errors import ClientError
 
     if session.json:
         return
     with contextlib.suppress(ClientError):
         if session.client.uses_sandbox():
-            note(f"This is a sandbox (profile {session.profile}), and not your Upstash account.", color="yellow")
+            note(f"This is a sandbox (profile {session.profile}), not your Upstash account.", color="yellow")
 
 
 pass_session = click.make_pass_decorator(Session)

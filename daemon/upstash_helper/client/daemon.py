@@ -171,7 +171,7 @@ class DaemonClient:
         return self._ask("GET", "/v1/daemon" if prompt else "/v1/daemon?prompt=false", wire.DaemonStatus)
 
     def uses_sandbox(self) -> bool:
-        """Return whether the daemon manages a sandbox, and not Upstash. For Upstash, no request is sent."""
+        """Return whether the daemon uses a sandbox, not Upstash. For Upstash, no request is sent."""
         return self._may_use_sandbox and self.status(prompt=False).upstream == "sandbox"
 
     def stop(self) -> wire.Recorded:

@@ -102,13 +102,13 @@ class PairingExpired(PairingRefused):
 
 
 class PairingReplaced(PairingExpired):
-    """This program has sent a new request with the same name, which has replaced this one."""
+    """This program has sent a new request with the same name, which replaced this one."""
 
 
 class PairingPending(PairingRefused):
     """
-    Another request with this name is already pending, and the user is shown one at a time. It is from another process
-    of the same program, which still runs, or the request was repeated too often.
+    Another request with this name is already pending, and the user sees one at a time. It is from another running
+    process of the same program, or the request was repeated too often.
 
     ``retry_after`` is when that request expires.
     """

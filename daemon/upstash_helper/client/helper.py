@@ -258,7 +258,7 @@ class Helper:
             PairingDenied: If the user denies the request.
             PairingExpired: If the user does not decide in time.
             PairingReplaced: If this program requests access again with the same name, such as in another thread.
-            PairingPending: If a request of another process of this program with the same name is pending.
+            PairingPending: If a request from another process of this program with the same name is pending.
             TooManyPairings: If there were too many requests, or the user has just denied one.
             AppBlocked: If the user has blocked the app.
             WaitTimedOut: After ``timeout``.

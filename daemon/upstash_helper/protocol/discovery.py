@@ -67,7 +67,7 @@ class Discovery(Sensitive, frozen=True, kw_only=True):
     proves: bool = False
     """Whether the daemon can prove that it knows a token (see ``proof``). Those of earlier versions cannot."""
     may_use_sandbox: bool = False
-    """Whether its upstream is on this machine, so that asking whether it is a sandbox makes sense."""
+    """Whether its upstream is on this machine, so that it may be a sandbox."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

@@ -116,8 +116,8 @@ TrayState = Literal["attached", "unavailable"]
 StartedBy = Literal["socket", "service", "user"]
 Upstream = Literal["upstash", "sandbox", "custom"]
 """
-``sandbox``: all URLs are those of ``upstash-helper sandbox`` on this machine. ``custom``: the API is neither that nor
-Upstash's own.
+``sandbox``: all URLs are those of ``upstash-helper sandbox`` on this machine. ``custom``: the API is neither a
+sandbox's nor Upstash's.
 """
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -364,7 +364,7 @@ FORWARDED_PORT: Final = (
 """Parts of the page at a redirect through a forwarded port."""
 
 AUTO_APPROVE: Final = "approved automatically (sandbox)"
-"""What becomes of access requests with the setting ``auto_approve``."""
+"""What happens to access requests with the setting ``auto_approve``."""
 
 VIA_BRIDGE: Final = "The request came through the helper's bridge window."
 """Part of every prompt of such a request: the helper's window, and not the browser, has named the page."""
@@ -460,7 +460,7 @@ PROBLEMS: Final[dict[str, Message]] = {
         "Access request expired", "The request was not decided in time.", (REQUEST_AGAIN,)
     ),
     "pairing_replaced": Message(
-        "Access request replaced", "The app has sent a new request, which has replaced this one."
+        "Access request replaced", "The app has sent a new request, which replaces this one."
     ),
     "token_already_delivered": Message(
         "Token already delivered",

@@ -513,8 +513,8 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
     upstream: Annotated[
         Upstream,
         Meta(
-            description="What it manages: Upstash, a sandbox on this machine (`upstash-helper sandbox`), or another"
-            " server that its settings name."
+            description="The upstream: Upstash, a sandbox on this machine (`upstash-helper sandbox`), or another server"
+            " named in the settings."
         ),
     ] = "upstash"
     started_by: Annotated[
@@ -525,7 +525,7 @@ class DaemonStatus(ResponseBody, frozen=True, kw_only=True):
         bool, Meta(description="Whether connecting opens the user's browser unless the caller says otherwise.")
     ] = True
     auto_approve: Annotated[
-        bool, Meta(description="Whether access requests are approved at once, without the user: only with a sandbox.")
+        bool, Meta(description="Whether access requests are approved automatically. Only with a sandbox.")
     ] = False
     network: Annotated[
         Network | None, Meta(description="How it connects to Upstash; null if the system does not say in time.")

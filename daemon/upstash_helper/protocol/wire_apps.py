@@ -97,7 +97,7 @@ class PairingStatus(ResponseBody, frozen=True, kw_only=True, omit_defaults=True)
     expires_at: Timestamp
     replaced: Annotated[
         bool,
-        Meta(description="Whether a new request of the same app has replaced this one; `state` is `expired` then."),
+        Meta(description="Whether a new request from the same app has replaced this one. If so, `state` is `expired`."),
     ] = False
 
 
@@ -159,13 +159,13 @@ class Pairing(Recorded, frozen=True, kw_only=True):
     ] = False
     replaces: Annotated[
         str | None,
-        Meta(description="The ID of the request that a pending one has replaced: the same app asked again."),
+        Meta(description="The ID of the earlier request from the same app that this pending one replaced."),
     ] = None
     repeated: Annotated[
-        bool, Meta(description="Whether that request was for the same, so that only the code is new.")
+        bool, Meta(description="Whether the replaced request was identical, so that only the code is new.")
     ] = False
     replaced_by: Annotated[
-        str | None, Meta(description="The ID of the request that has replaced this one; `state` is `expired` then.")
+        str | None, Meta(description="The ID of the request that replaced this one. If set, `state` is `expired`.")
     ] = None
 
 

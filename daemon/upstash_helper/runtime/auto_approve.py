@@ -1,4 +1,4 @@
-"""Approving requests without the user: only a daemon whose upstream is a sandbox starts with that."""
+"""Automatic approval of access requests: the daemon starts with it only if its upstream is a sandbox."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 async def require_sandbox(profile: Profile) -> None:
     """
-    Check that all URLs of the settings are those of one sandbox, which answers now.
+    Check that all URLs in the settings belong to one sandbox that responds now.
 
-    A URL on the loopback interface proves nothing: it may be a tunnel to Upstash, or another server. A sandbox says
-    what it is at a path that nothing else has, and names its own URLs.
+    A URL on the loopback interface proves nothing: it may be a tunnel to Upstash, or another server. A sandbox
+    identifies itself, with its own URLs, at a path that no other server has.
 
     Raises:
-        SettingsError: If they are not.
+        SettingsError: If they do not.
     """
     settings = profile.settings
     check = SandboxCheck(urls=settings.upstream_urls, clock=SystemClock())
@@ -35,9 +35,8 @@ async def require_sandbox(profile: Profile) -> None:
         logger.error("auto_approve_refused", extra={"api_url": settings.api_url})
         urls = ", ".join(f"{name} {url}" for name, url in settings.upstream_urls.items())
         message = (
-            f"{profile.sources['auto_approve']}: setting 'auto_approve': it is only for a sandbox, and these URLs are"
-            f" not those of one that is running: {urls}. Start it first (upstash-helper sandbox), or remove"
-            " auto_approve."
+            f"{profile.sources['auto_approve']}: setting 'auto_approve': it requires a running sandbox, and these URLs"
+            f" do not belong to one: {urls}. Start the sandbox first (upstash-helper sandbox), or remove auto_approve."
         )
         raise SettingsError(message)
     logger.warning("auto_approve", extra={"api_url": settings.api_url})

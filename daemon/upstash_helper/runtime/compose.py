@@ -392,7 +392,7 @@ def _broker(
         notifier=notifier,
         is_sign_in_needed=connection.is_sign_in_needed,
         is_running=machine.peers.is_running,
-        # Asked each time: a program that has taken the sandbox's port in the meantime is not the sandbox.
+        # Checked each time, since another program may have taken the sandbox's port in the meantime.
         is_automatic=sandbox.answers_now if settings.auto_approve and sandbox is not None else None,
         background=background,
         clock=clock,
@@ -465,7 +465,7 @@ def _partner_sign_in(settings: Settings, http: HttpClient) -> AuthorizationServe
 
 
 def _sandbox_check(settings: Settings, clock: Clock) -> SandboxCheck | None:
-    """Return the check of whether the upstream is a sandbox. None: it is not one, for the URLs are not local."""
+    """Return the check of whether the upstream is a sandbox. None: it cannot be one, since the URLs are not local."""
     if not settings.may_use_sandbox:
         return None
     from upstash_helper.upstream.sandbox import SandboxCheck

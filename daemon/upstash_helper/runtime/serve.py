@@ -72,7 +72,7 @@ def run_daemon(
         AlreadyRunning: If this profile's daemon is already running.
         PortBusy: If another program has the port, and ``on_port_wait`` is None.
         FolderRefused: If the runtime folder cannot be created or trusted (a SettingsError).
-        SettingsError: If requests are to be approved automatically, and the upstream is not a sandbox.
+        SettingsError: If ``auto_approve`` is set, and the upstream is not a sandbox.
     """
     folders, settings = profile.folders, profile.settings
     activated = bool(passed)
@@ -365,7 +365,7 @@ def _this_machine(
         listeners=listeners.snapshot
         if callback_port is None
         else functools.partial(all_listeners, listeners, callback_port),
-        # Those of the other ledger must not be taken for this one's, and be forgotten.
+        # Records of the other ledger must not be mistaken for this one's and be deleted.
         tombstones=NoTombstones() if profile.settings.auto_approve else TombstoneFile(*folders.tombstone_files),
         registrations=RegistrationFile(folders.registration_file),
         client_name=_client_name(profile.name),

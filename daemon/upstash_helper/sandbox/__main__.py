@@ -21,7 +21,7 @@ curl -H "Authorization: Bearer $ADMIN_TOKEN" "$ADMIN_URL/accounts" \
 curl -H "Authorization: Bearer $ADMIN_TOKEN" "$ADMIN_URL/databases" \
   -d '{"email": "ada@example.com", "database_name": "books"}'
 
-# Let the next request for a database fail
+# Make the next request for a database fail
 curl -H "Authorization: Bearer $ADMIN_TOKEN" "$ADMIN_URL/faults" \
   -d '{"path": "/v2/redis/*", "status": 503}'
 
@@ -32,7 +32,7 @@ EXIT_CODES = {0: "stopped", 1: "could not start", 2: "invalid arguments"}
 
 
 def _verbatim(text: str) -> str:
-    """Return paragraphs that click does not fill."""
+    """Return paragraphs that click does not rewrap."""
     return "\n\n".join(f"\b\n{paragraph}" for paragraph in text.split("\n\n"))
 
 
@@ -48,7 +48,7 @@ EPILOG = "\n\n".join(
 
 
 class SandboxCommand(click.Command):
-    """The command, with what its man page has in addition."""
+    """The command, with additional sections for its man page."""
 
     examples = EXAMPLES
     exit_codes = EXIT_CODES
@@ -90,7 +90,7 @@ class SandboxCommand(click.Command):
     help="Accept a partner sign-in without PKCE, as in the integration guideline.",
 )
 @click.option("--first-ports", type=(int, int, int), hidden=True, help="Of the API, the issuer, and the REST API.")
-@click.option("--no-announcement", is_flag=True, hidden=True, help="Do not print the JSON, which has a token.")
+@click.option("--no-announcement", is_flag=True, hidden=True, help="Do not print the JSON, which contains a token.")
 @click.option(
     "--rest-tls-port",
     type=click.IntRange(0, 65535),
@@ -117,10 +117,10 @@ def main(
     Run a local Upstash: sign-in, Developer API, console, and real databases with their REST API.
 
     Nothing leaves this machine, and nothing costs money. When the sandbox is ready, it prints one line of JSON with all
-    its URLs, and runs until Ctrl-C. Accounts, API keys, and databases are kept for the next start.
+    its URLs, and runs until you press Ctrl-C. Accounts, API keys, and databases are kept for the next start.
 
-    A link to its console, which works once, is printed on standard error. Tests use the admin API at admin_url, with
-    admin_token as a bearer token.
+    A link to its console, which works once, is printed on standard error. Tests can control the sandbox with the admin
+    API at admin_url, with admin_token as a bearer token.
     """
     from upstash_helper.sandbox.serve import Options, run
 

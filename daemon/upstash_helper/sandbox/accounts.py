@@ -36,7 +36,7 @@ class Account(Owner, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an API key, whose secret is not stored."""
+    """An API key's description. Its secret is not stored."""
 
     name: str
     read_only: bool

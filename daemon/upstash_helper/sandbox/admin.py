@@ -63,7 +63,7 @@ class GrantChange(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewDatabase(wire.CreateDatabase, kw_only=True, forbid_unknown_fields=True):
-    """A database to create, with the fields of ``POST /v2/redis/database``, and whose it is."""
+    """A database to create, with the fields of ``POST /v2/redis/database`` and its owner."""
 
     database_name: wire.Name = "database"
     platform: Literal["aws", "gcp"] | msgspec.UnsetType = msgspec.UNSET
@@ -96,7 +96,7 @@ class AdminApi:
         Args:
             path: The path that all routes are below.
             token: The admin token.
-            administration: Carries the operations out.
+            administration: Carries out the operations.
             redis: Knows the format of databases.
             new_console_link: Returns a new link to the console.
             stop: Stops the sandbox.
@@ -187,7 +187,7 @@ class AdminApi:
         return json_response(grants.all() if everyone else grants.of_account(self._account(request).id))
 
     async def change_grant(self, request: web.Request) -> web.StreamResponse:
-        """Revoke a grant, as the user would in the console, or let its access tokens expire."""
+        """Revoke a grant, as the user would in the console, or expire its access tokens."""
         change = await read_json(request, GrantChange)
         grant = self._admin.grant(change.id)
         if change.action == "revoke":
@@ -201,7 +201,7 @@ class AdminApi:
         return json_response(self._admin.clients.clients())
 
     async def remove_client(self, request: web.Request) -> web.StreamResponse:
-        """Delete a client of the issuer with its grants, so that it must register again."""
+        """Delete one of the issuer's clients and its grants, so that it must register again."""
         if not self._admin.clients.remove_client(request.match_info["id"]):
             raise RequestError(404, "no client with this ID exists; GET clients lists them")
         return json_response("OK")
@@ -254,7 +254,7 @@ class AdminApi:
         return json_response("OK")
 
     async def list_requests(self, request: web.Request) -> web.StreamResponse:
-        """List the requests received, oldest first, without those to the admin API and the sandbox's console."""
+        """List received requests, oldest first, except those to the admin API and the console."""
         try:
             which = msgspec.convert(dict(request.query), RequestFilter, strict=False)
         except msgspec.ValidationError as error:
@@ -262,14 +262,14 @@ class AdminApi:
         return json_response(await self._admin.requests.wait_for(which))
 
     async def clear_requests(self, _request: web.Request) -> web.StreamResponse:
-        """Empty the request log."""
+        """Clear the request log."""
         self._admin.requests.clear()
         return json_response("OK")
 
     # --- the sandbox itself ---
 
     async def add_console_link(self, _request: web.Request) -> web.StreamResponse:
-        """Return a link that opens the sandbox's console once."""
+        """Return a link to the console that works once."""
         return json_response({"url": self._new_console_link()})
 
     async def reset(self, _request: web.Request) -> web.StreamResponse:
@@ -278,7 +278,7 @@ class AdminApi:
         return json_response("OK")
 
     async def stop(self, _request: web.Request) -> web.StreamResponse:
-        """Stop the sandbox. On Windows there is no signal that would let it save its data."""
+        """Stop the sandbox. Windows has no signal that lets it save its data first."""
         self._stop()
         return json_response("OK")
 

@@ -1,4 +1,4 @@
-"""What the admin API and the sandbox's console can do with accounts, teams, grants, and resources."""
+"""The operations of the admin API and the console on accounts, teams, grants, and resources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOURCE = "CONSOLE"
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account or team has."""
+    """The resources of an account or team."""
 
     databases: Sequence[Database]
     vector_indexes: Sequence[IndexRecord]
@@ -37,7 +37,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Administration:
-    """Acts for every account, as its user would, and logs the changes in its audit log."""
+    """Acts for every account, as its user would, and records changes in its audit log."""
 
     def __init__(
         self,
@@ -141,13 +141,13 @@ class Administration:
         Create a team with members.
 
         Raises:
-            RequestError: If the account owns the maximum number of teams, or an email is a member twice.
+            RequestError: If the account owns the maximum number of teams, or the members contain an email twice.
         """
         emails = {email.lower() for email in members}
         if owner.email.lower() in emails:
             raise RequestError(409, f"{owner.email} is already a member of the team, as its owner")
         if len(emails) < len(members):
-            raise RequestError(409, "an email is a member twice, in upper and lower case")
+            raise RequestError(409, "the members contain an email twice, in different case")
         team = self.teams.create(owner, name)
         self._log(owner, "Create Team", name, ip)
         for email, role in members.items():
@@ -206,7 +206,7 @@ class Administration:
         return [*self.accounts.all(), *map(self.owner_of_team, self.teams.all())]
 
     def resources(self, owner: Owner) -> Resources:
-        """Return what an account or team has, oldest first."""
+        """Return the resources of an account or team, oldest first."""
         return Resources(
             databases=self.databases.list(owner),
             vector_indexes=self._vector_indexes.list(owner),
@@ -228,10 +228,10 @@ class Administration:
     # --- everything ---
 
     async def reset(self) -> None:
-        """Delete all accounts, and what belongs to them, and return everything else to how it was at the start."""
+        """Delete all accounts and what belongs to them, clear the logs and faults, and reset the settings."""
         for account in self.accounts.all():
             await self.delete_account(account)
-        for team in self.teams.all():  # of owners without an account: none can sign in
+        for team in self.teams.all():  # whose owner has no account
             await self._delete_team(team)
         for client in self.clients.clients():
             self.clients.remove_client(client.id)

@@ -98,7 +98,7 @@ class Applications(msgspec.Struct, frozen=True):
     databases: Databases
     partner_clients: OAuthStore
     new_console_link: Callable[[], str]
-    """Returns a link that opens the sandbox's console, once."""
+    """Returns a link to the console that works once."""
 
 
 class _Services:

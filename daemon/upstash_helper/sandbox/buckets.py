@@ -28,7 +28,7 @@ class BucketRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     visibility: Visibility
     cors: tuple[str, ...]
-    """The origins whose pages may use it."""
+    """The origins whose pages may use the bucket."""
     domain_hash: str
     created_at: int
     token: str

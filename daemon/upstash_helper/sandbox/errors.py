@@ -29,7 +29,7 @@ class ServerError(Exception):
 
 
 class WrongPassword(ServerError):
-    """A database's server did not accept a user's password."""
+    """A database's server rejected a user's password."""
 
 
 class PortInUse(ServerError):

@@ -52,7 +52,7 @@ class Folder:
 
     @property
     def running(self) -> Path:
-        """Has the addresses and the admin token of the sandbox while it is running. A killed one leaves it behind."""
+        """Contains the running sandbox's addresses and admin token. A sandbox that is killed leaves the file behind."""
         return self.root / "running.json"
 
     @property

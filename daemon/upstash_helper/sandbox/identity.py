@@ -1,4 +1,4 @@
-"""``/.well-known/upstash-sandbox``, by which a daemon recognizes that its upstream is a sandbox, and not Upstash."""
+"""``/.well-known/upstash-sandbox``, where a daemon finds out that its upstream is a sandbox and not Upstash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATH = "/.well-known/upstash-sandbox"
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sandbox says about itself. The URLs are those of its own listeners."""
+    """The sandbox's description of itself. The URLs are those of its own listeners."""
 
     service: str = "upstash-helper-sandbox"
     version: str = __version__

@@ -1,4 +1,4 @@
-"""The limit of open files, of which each database needs one and each of its clients two."""
+"""The limit on open files. Each database needs one, and each of its clients two."""
 
 from __future__ import annotations
 

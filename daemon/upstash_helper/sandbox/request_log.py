@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 Listener = Literal["api", "rest", "issuer"]
-"""Partners' sign-in and Developer API, the databases' REST API, or the issuer of the open sign-in."""
+"""The partner sign-in and the Developer API, the databases' REST API, or the issuer of the open sign-in."""
 MAX_LOGGED_REQUESTS = 10_000
 MAX_WAIT_SECONDS = 60.0
 
@@ -29,7 +29,7 @@ class LoggedRequest(msgspec.Struct, kw_only=True):
     time: float
     """Unix time at which it was received."""
     status: int | None = None
-    """None while it is handled, and if the connection was reset."""
+    """None while the request is being handled, and if the connection was reset."""
     fault: bool = False
 
 
@@ -44,10 +44,10 @@ class RequestFilter(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     after: Annotated[int, Meta(ge=0)] = 0
     """Only requests with a greater ID."""
     wait: Annotated[float, Meta(ge=0, le=MAX_WAIT_SECONDS)] = 0.0
-    """How many seconds to wait, if there is none that has been answered."""
+    """How many seconds to wait if no matching request has been answered yet."""
 
     def matches(self, entry: LoggedRequest) -> bool:
-        """Return whether a request is to be returned."""
+        """Return whether a request matches."""
         return (
             entry.id > self.after
             and self.listener in {None, entry.listener}
@@ -69,7 +69,7 @@ class RequestLog:
     def begin(self, listener: Listener, method: str, path: str) -> LoggedRequest:
         """Log a request that has arrived, and return its entry."""
         self._count += 1
-        # A path can have lone surrogates, which neither JSON nor a page can have.
+        # A path can contain lone surrogates, which neither JSON nor a page can encode.
         path = path.encode("utf-8", "replace").decode()
         entry = LoggedRequest(id=self._count, listener=listener, method=method, path=path, time=time.time())
         self._entries.append(entry)

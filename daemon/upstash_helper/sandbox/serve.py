@@ -50,7 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     first_ports: tuple[int, int, int] | None = None
     """The ports of the API, the issuer, and the REST API to prefer at the first start."""
     announce: bool = True
-    """Whether to print the JSON. It is in the data folder in any case."""
+    """Whether to print the JSON. It is always written to the data folder."""
     rest_tls_port: int | None = None
     """The port of the REST API over TLS: 0 for the last one or a free one, None for no TLS."""
 
@@ -175,7 +175,7 @@ async def _serve(options: Options) -> None:
         how_to_stop = " Press Ctrl-C to stop." if options.announce else ""
         _report(f"Sandbox ready at {ready.auth_url}, with the databases' REST API at {ready.rest_url}.{how_to_stop}")
         if options.announce:
-            _report(f"Console, with a link that works once: {apps.new_console_link()}")
+            _report(f"Console (the link works once): {apps.new_console_link()}")
         gc.freeze()
         await stop.wait()
         _report("Stopping.")

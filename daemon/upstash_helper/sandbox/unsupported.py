@@ -1,4 +1,4 @@
-"""The answer to requests that no route matches: an error that names what the sandbox does not have."""
+"""The response to requests that match no route: an error that names what the sandbox does not have."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def name_what_is_missing(request: web.Request, handler: Handler) -> web.St
     """
     Answer an unknown path with 501 and what is missing.
 
-    A 404 would mean that Upstash does not have the path either, or that a resource does not exist. Only below
-    ``/.well-known/`` it is 404: clients look there for several kinds of metadata, and expect it for what is missing.
+    A 404 would mean that Upstash does not have the path either, or that a resource does not exist. Below
+    ``/.well-known/``, it is 404, which clients expect there: they look for several kinds of metadata.
     """
     try:
         return await handler(request)

@@ -1,7 +1,7 @@
 """
-Which profile's daemon has announced a port.
+Finds the profile whose daemon has announced a port.
 
-Linux hides which of the user's processes has a socket if that process holds keys, as a daemon does. But it announces
+On Linux, a daemon's sockets are hidden from other programs of the user, because the daemon holds keys. But it announces
 its port in the runtime folder of its profile.
 """
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def daemon_on(port: int, *, environ: Mapping[str, str] | None = None) -> tuple[str, int] | None:
     """
-    Return the profile and the process id of the daemon that has announced ``port`` for its API; None if there is none
-    but this process.
+    Return the profile and the process ID of the daemon that has announced ``port`` for its API; None if there is none
+    other than this process.
 
     Args:
         port: The port.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _ENV_RESERVED: Final = frozenset({"HOME", "PROFILE"})
 
 _CREDENTIAL_FILE: Final = "credential.json"
-"""With the credential for Upstash itself."""
+"""Contains the credential for Upstash itself."""
 
 MIN_IDLE_EXIT: Final = 5
 """Seconds. systemd treats a service that restarts more often than this as failed."""
@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     credential_store: Literal["keyring", "file", "memory"] = "keyring"
     """``keyring``; ``file``: plaintext, readable only by this user; ``memory``: lost when the daemon stops."""
     auto_approve: bool = False
-    """Approve every access request at once, without the user. Only with a sandbox: the daemon refuses to start else."""
+    """Approve every access request automatically. The daemon refuses to start with it unless it uses a sandbox."""
     auth_url: Annotated[str, Meta(max_length=512)] = "https://auth.upstash.com"
     """URL of the partner sign-in's authorization server."""
     issuer_url: Annotated[str, Meta(max_length=512)] = "https://clerk.upstash.com"
@@ -186,7 +186,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ledger_file(self) -> Path:
         """
-        The ledger. Apps that were approved automatically are in a file of their own, so that a daemon of the same
+        The ledger. Apps that were approved automatically are in a separate file, so that a daemon of the same
         profile without ``auto_approve`` does not know them.
         """
         return self.folders.automatic_ledger_file if self.settings.auto_approve else self.folders.ledger_file
@@ -297,14 +297,14 @@ def _check_auto_approve(settings: Settings, sources: Mapping[str, str]) -> None:
     for name, url in settings.upstream_urls.items():
         if _host(url) not in LOOPBACK_HOSTS:
             message = (
-                f"{where} it is only for a local sandbox (upstash-helper sandbox), and {name} is {url}. Every app would"
-                " get access to a real account without being asked about. Set the URLs to those of a sandbox, or remove"
+                f"{where} it requires a local sandbox (upstash-helper sandbox), but {name} is {url}. Every app would"
+                " get access to a real account without your approval. Set the URLs to those of a sandbox, or remove"
                 " auto_approve."
             )
             raise SettingsError(message)
     if settings.credential_store == "keyring":
         message = (
-            f"{where} it cannot be combined with the keyring, where your real credentials are. Set credential_store to"
+            f"{where} it cannot be combined with the keyring, which has your real credentials. Set credential_store to"
             ' "memory" or "file".'
         )
         raise SettingsError(message)

@@ -90,7 +90,7 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def automatic_ledger_file(self) -> Path:
-        """The ledger of a daemon that approves requests without the user."""
+        """The ledger of a daemon that approves requests automatically."""
         return self.state / "ledger-auto-approve.db"
 
     @property

@@ -61,7 +61,7 @@ def find(candidates: Iterable[int], *, announced: ports.Announced | None = None)
 
     Args:
         candidates: The ports.
-        announced: Finds daemons with the same home folder, whose profile it knows for certain; see ``ports.holder``.
+        announced: Finds daemons with the same home folder, and their profiles; see ``ports.holder``.
     """
     for port in candidates:
         if not _may_be_own(port):

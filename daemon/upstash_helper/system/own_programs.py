@@ -1,7 +1,7 @@
 """
-Recognizing the programs of this project by their command lines: a daemon or a sandbox.
+Recognizes this project's daemons and sandboxes by their command lines.
 
-Their processes are named after the interpreter, such as ``python3``, which does not help the user.
+Their processes are named after the interpreter, such as ``python3``, which would not help the user.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SANDBOX_COMMAND: Final = "upstash-helper sandbox"
 
 
 def describe(process: psutil.Process) -> str | None:
-    """Return what to call a process of this project, such as ``the sandbox (…, process 12)``; None for others."""
+    """Return a name for a process of this project, such as ``the sandbox (…, process 12)``; None for others."""
     words = command_line(process)
     if is_daemon(words):
         return daemon_name(profile_of(words, environ_of(process) or {}), process.pid)
@@ -34,7 +34,7 @@ def describe(process: psutil.Process) -> str | None:
 
 
 def daemon_name(profile: str, pid: int) -> str:
-    """Return what to call another daemon of this user."""
+    """Return a name for another daemon of this user."""
     return f"another upstash-helper (profile {profile}, process {pid})"
 
 
@@ -60,7 +60,7 @@ def profile_of(words: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def command_line(process: psutil.Process) -> list[str]:
-    """Return the command line of a process; nothing if the system does not reveal it."""
+    """Return the command line of a process; empty if the system does not reveal it."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):

@@ -157,7 +157,7 @@ class SystemPeers:
                 return self.is_this_user(address, client.getsockname()[:2])
 
     def is_running(self, pid: int) -> bool:
-        """Return whether a process exists and has not ended. Takes microseconds on Linux, else about a millisecond."""
+        """Return whether a process is running. Takes microseconds on Linux, elsewhere about a millisecond."""
         return proc_programs.is_running(pid) if _HAS_PROC else is_running_by_psutil(pid)
 
     async def program(self, local: Address, remote: Address) -> Program | None:
@@ -241,7 +241,7 @@ def process_connections(process: psutil.Process) -> Iterator[tuple[int, Address,
 
 
 def is_running_by_psutil(pid: int) -> bool:
-    """Return whether a process exists and has not ended. True if it may not be inspected."""
+    """Return whether a process is running. True if it may not be inspected."""
     import psutil
 
     try:

@@ -132,7 +132,7 @@ def describe_owner(host: str, port: int, *, announced: Announced | None = None) 
 
 
 def describe_process(pid: int) -> str:
-    """Describe a process by its name, and its user if that is another one. Our own programs are named as such."""
+    """Describe a process by its name, and by its user if that is another one. Our own programs get their own names."""
     import psutil
 
     from upstash_helper.system import own_programs

@@ -44,7 +44,7 @@ class Holder(NamedTuple):
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process exists and has not ended. True if it may not be inspected."""
+    """Return whether a process is running. True if it may not be inspected."""
     try:
         stat = Path(_PROC, str(pid), "stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def upstash_sandbox() -> Iterator[TestingSandbox]:
     """
-    A sandbox with a daemon of its own, which approves every app. It is started when the first test uses it, in a
-    temporary folder and on free ports, and stopped at the end of the run, also if pytest is killed. With pytest-xdist,
+    A sandbox with its own daemon, which approves every access request. It starts when the first test uses it, in a
+    temporary folder and on free ports, and stops at the end of the run, even if pytest is killed. With pytest-xdist,
     each worker has its own.
     """
     from upstash_helper.testing.sandbox import TestingSandbox
@@ -31,7 +31,7 @@ def upstash_sandbox() -> Iterator[TestingSandbox]:
 
 @pytest.fixture
 def upstash_database(upstash_sandbox: TestingSandbox) -> Iterator[SandboxDatabase]:
-    """An empty database, which is deleted after the test."""
+    """An empty database. It is deleted after the test."""
     database = upstash_sandbox.create_database()
     yield database
     upstash_sandbox.delete_database(database.id)

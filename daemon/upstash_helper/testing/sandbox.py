@@ -1,4 +1,4 @@
-"""A sandbox and its daemon for tests, as child processes that never outlive this one."""
+"""A sandbox and its daemon for tests, in child processes that never outlive this one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SandboxDatabase:
 
 class TestingSandbox:
     """
-    A running sandbox. Every app that asks its daemon for access gets it.
+    A running sandbox. Its daemon approves every access request.
 
     An app under test finds the daemon at ``base_url``, or with the variables in ``environment``.
     """
@@ -80,7 +80,7 @@ class TestingSandbox:
         Raises:
             SandboxNotStarted: If that is not possible, for example because the extra ``sandbox`` is not installed.
         """
-        # A short path: it has Unix sockets, whose paths may have about 100 bytes.
+        # A short path, because the paths of Unix sockets are limited to about 100 bytes.
         home = Path(tempfile.mkdtemp(prefix="uh-"))
         try:
             with _process(home) as started:
@@ -94,11 +94,11 @@ class TestingSandbox:
         Create an empty database.
 
         Args:
-            name: Its name; by default a new one.
-            tls: Whether clients must use TLS. They need the file ``REDIS_CA_FILE`` of ``env`` then.
+            name: Its name. Default: a new one.
+            tls: Whether clients must use TLS. If so, they need the file ``REDIS_CA_FILE`` in ``env``.
 
         Raises:
-            ClientError: If it cannot be created, such as when there is one with this name.
+            ClientError: If it cannot be created, for example because the name is taken.
         """
         from upstash_helper.protocol.wire import CreateDatabase
 
@@ -116,7 +116,7 @@ class TestingSandbox:
         )
 
     def delete_database(self, database_id: str) -> None:
-        """Delete a database. One that the test has deleted is not an error."""
+        """Delete a database. It is not an error if the test has already deleted it."""
         from upstash_helper.client.errors import DatabaseNotFound
 
         with contextlib.suppress(DatabaseNotFound):
@@ -132,7 +132,7 @@ def _process(home: Path) -> Iterator[dict[str, Any]]:
         "sandbox", "up", "--json", "--foreground", "--auto-approve", "--stop-with-parent",
     ]  # fmt: skip
     with (home / "start.log").open("wb") as log:
-        # The pipe of its input closes when this process ends, however that happens. Then it stops everything.
+        # Its standard input is a pipe, which closes however this process ends. Then it stops everything.
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -1,18 +1,18 @@
-/** The types of upstash-sandbox.mjs. Keep this file beside it. */
+/** The types of upstash-sandbox.mjs. Keep this file next to it. */
 
 export interface StartOptions {
-  /** The program; by default `upstash-helper`, from the `PATH`. */
+  /** The program. Default: `upstash-helper`, from the `PATH`. */
   command?: string;
-  /** Milliseconds for the start; by default two minutes. */
+  /** How long the start may take, in milliseconds. Default: two minutes. */
   timeout?: number;
-  /** The name under which the tests have access; by default `Tests`. */
+  /** The name of the app as which the tests get access. Default: `Tests`. */
   name?: string;
 }
 
 export interface DatabaseOptions {
-  /** By default a new one. */
+  /** The name of the database. Default: a new one. */
   name?: string;
-  /** Whether clients must use TLS. They need the file `REDIS_CA_FILE` of `env` then. */
+  /** Whether clients must use TLS. If so, they need the file `REDIS_CA_FILE` in `env`. */
   tls?: boolean;
 }
 
@@ -29,15 +29,15 @@ export interface SandboxDatabase {
   readonly env: Record<string, string>;
 }
 
-/** A running sandbox. Every app that asks its helper for access gets it. */
+/** A running sandbox. Its helper approves every access request. */
 export interface Sandbox {
   /** The helper's address, for `connectUpstash({ url })` and for API calls with `token`. */
   readonly url: string;
   /** The sandbox's Developer API, without `/v2`. */
   readonly apiUrl: string;
-  /** A token for the helper's API. It can do everything with databases that were created with it. */
+  /** A token for the helper's API. It has full access to the databases that were created with it. */
   readonly token: string;
-  /** The variables of a database that exists from the start. */
+  /** The variables for a database that exists from the start. */
   readonly env: Record<string, string>;
   /** Variables with which `upstash-helper` and its Python client use this sandbox. */
   readonly environment: Record<string, string>;

@@ -1,7 +1,7 @@
 /**
- * A local sandbox of Upstash for tests in Node, without dependencies. It needs `upstash-helper` with its sandbox.
+ * A local Upstash sandbox for tests in Node, without dependencies. It needs `upstash-helper` with the extra `sandbox`.
  *
- * Every app that asks the sandbox's helper for access gets it. The sandbox stops with this process, however that ends.
+ * The sandbox's helper approves every access request. The sandbox stops with this process, however that ends.
  * The types are in upstash-sandbox.d.mts.
  */
 
@@ -27,7 +27,7 @@ const STOP_MS = 60_000;
  * @returns {Promise<Sandbox>}
  */
 export async function startSandbox({ command = "upstash-helper", timeout = 120_000, name = "Tests" } = {}) {
-  // A short path: it has Unix sockets, whose paths may have about 100 bytes.
+  // A short path, because the paths of Unix sockets are limited to about 100 bytes.
   const home = await mkdtemp(path.join(tmpdir(), "uh-"));
   const child = run(command, home);
   const stop = async () => {
@@ -60,7 +60,7 @@ export async function startSandbox({ command = "upstash-helper", timeout = 120_0
 /**
  * Start the sandbox of a test run, and put its variables into `process.env`, from which the tests get them.
  *
- * @returns {Promise<() => Promise<void>>} What ends it: Vitest calls what the default export of `globalSetup` returns.
+ * @returns {Promise<() => Promise<void>>} Stops the sandbox. Vitest calls what `globalSetup`'s default export returns.
  */
 export default async function setup() {
   const sandbox = await startSandbox();
@@ -89,7 +89,7 @@ function run(command, home) {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith(PREFIX));
   const options = ["--json", "--foreground", "--auto-approve", "--stop-with-parent"];
   const child = spawn(command, ["--profile", PROFILE, "sandbox", "up", ...options], {
-    // The pipe of its input closes when this process ends, however that happens. Then it stops everything.
+    // Its standard input is a pipe, which closes however this process ends. Then it stops everything.
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...Object.fromEntries(inherited), [`${PREFIX}HOME`]: home },
     windowsHide: true,
@@ -97,7 +97,7 @@ function run(command, home) {
     detached: process.platform !== "win32",
   });
   child.stdin.on("error", () => {});
-  // A test that forgets to stop it can end nevertheless.
+  // A test run that forgets to stop the sandbox can still end.
   for (const it of [child, child.stdin, child.stdout, child.stderr]) /** @type {{ unref?(): void }} */ (it).unref?.();
   return child;
 }
@@ -122,7 +122,7 @@ function firstLine(child, timeout) {
   let output = "";
   let errors = "";
   return new Promise((resolve, reject) => {
-    // Not unref'ed: while the sandbox starts, this is all that keeps the process.
+    // Not unref'ed: while the sandbox starts, only this keeps the process alive.
     const watch = setTimeout(() => reject(new Error(`The sandbox did not start within ${timeout} ms.`)), timeout);
     const end = (/** @type {() => void} */ settle) => {
       clearTimeout(watch);
@@ -167,7 +167,7 @@ function caller(url) {
 }
 
 /**
- * Get access as every app does. It is approved at once.
+ * Get access as every app does. The request is approved immediately.
  *
  * @param {Call} call
  * @param {string} name

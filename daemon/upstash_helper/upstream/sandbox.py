@@ -1,9 +1,9 @@
 """
-Whether the upstream is a sandbox (``upstash-helper sandbox``), and not Upstash.
+Checks whether the upstream is a sandbox (``upstash-helper sandbox``) and not Upstash.
 
-A URL on the loopback interface is not enough: it may be a tunnel to Upstash. A sandbox says what it is, and where it
-listens, at a well-known path. Only a daemon whose URLs are all on the loopback interface asks, only when something
-wants to know, and at most once in a while: an idle daemon sends nothing.
+A URL on the loopback interface is not enough: it may be a tunnel to Upstash. A sandbox serves its identity and its URLs
+at a well-known path. Only a daemon whose URLs are all on the loopback interface requests it, only when the answer is
+needed, and not more often than every ``RECHECK_SECONDS``: an idle daemon sends nothing.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ ASK_SECONDS: Final = 1.0
 DECISION_SECONDS: Final = 10.0
 """Deadline of the request for decisions about access: tests often run on a busy machine, without anyone to decide."""
 RECHECK_SECONDS: Final = 30.0
-"""How long an answer counts. Another server may have the port later."""
+"""How long an answer is valid. Another server may have the port later."""
 RETRY_SECONDS: Final = 1.0
-"""The minimum time between two requests of which the first had no answer."""
+"""The minimum time between requests if the last one got no answer."""
 _PAUSE_SECONDS: Final = 0.02
 """Between two attempts to connect."""
 _MAX_BYTES: Final = 4096
@@ -67,8 +67,8 @@ class SandboxCheck:
 
     async def is_sandbox(self) -> bool:
         """
-        Return whether the upstream is a sandbox, for what the user sees. One that has answered before and does not
-        answer now still counts.
+        Return whether the upstream is a sandbox, for display. A sandbox that has answered before and does not answer
+        now still counts.
         """
         if self._possible and self._clock.monotonic() >= self._ask_again_at:
             async with self._turn:
@@ -77,7 +77,7 @@ class SandboxCheck:
         return self._confirmed
 
     async def answers_now(self) -> bool:
-        """Return whether all URLs are those of a sandbox that answers at this moment, for decisions about access."""
+        """Return whether all URLs belong to a sandbox that answers right now, for decisions about access."""
         if not self._possible:
             return False
         async with self._turn:
@@ -91,7 +91,7 @@ class SandboxCheck:
     async def _ask(self, *, seconds: float = ASK_SECONDS) -> bool | None:
         """Ask, and remember the answer. Return None if there is none."""
         if self._http is None:
-            # Its own client: a sandbox that does not run must not open the circuit breaker of the API.
+            # A separate client: a sandbox that is not running must not open the API's circuit breaker.
             self._http = HttpClient(clock=self._clock, connect_seconds=ASK_SECONDS, retry_seconds=_PAUSE_SECONDS)
         request = Request(
             method="GET",
@@ -115,7 +115,7 @@ class SandboxCheck:
         return answer
 
     def _fits(self, body: bytes) -> bool:
-        """Return whether the answer is that of a sandbox to which all URLs lead."""
+        """Return whether the answer comes from a sandbox that all URLs lead to."""
         try:
             identity = msgspec.json.decode(body, type=_Identity)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -47,7 +47,7 @@ LOOPBACK = dict.fromkeys(("AUTH_URL", "ISSUER_URL", "API_URL", "REST_URL"), "htt
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ({}, "it is only for a local sandbox (upstash-helper sandbox), and api_url is https://api.upstash.com"),
+        ({}, "it requires a local sandbox (upstash-helper sandbox), but api_url is https://api.upstash.com"),
         ({**LOOPBACK, "REST_URL": "https://{host}"}, "and rest_url is https://{host}"),
         ({**LOOPBACK, "ISSUER_URL": "https://clerk.upstash.com"}, "and issuer_url is https://clerk.upstash.com"),
         ({**LOOPBACK, "API_URL": "https://localhost.example.com"}, "and api_url is https://localhost.example.com"),
@@ -68,7 +68,7 @@ def test_auto_approve_is_only_for_a_sandbox(home: Path, more: dict[str, str], te
 
 
 def test_auto_approve_has_a_ledger_of_its_own(home: Path) -> None:
-    """A daemon of the same profile without it does not know the apps that were approved automatically."""
+    """A daemon of the same profile without the setting does not know the apps that were approved automatically."""
     variables = {**LOOPBACK, "CREDENTIAL_STORE": "memory"}
 
     profiles = [load_profile(environ=environ(home, **variables), flags={"auto_approve": it}) for it in (True, False)]

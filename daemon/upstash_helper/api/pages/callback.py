@@ -146,7 +146,7 @@ class SignInPagesResource:
             connection: The connection.
             pages_origin: Returns the origin of the owner's pages.
             redirect_path: The path of the redirect URI. A redirect at another one belongs to no sign-in.
-            is_sandbox: Returns whether accounts are those of a sandbox.
+            is_sandbox: Returns whether accounts belong to a sandbox.
         """
         self._is_sandbox = is_sandbox
         self._connection = connection

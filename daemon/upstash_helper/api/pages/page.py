@@ -52,7 +52,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     data: Mapping[str, str] = {}
     """Parameters of the script, as ``data-`` attributes."""
     is_sandbox: bool = False
-    """Whether the account is one of a sandbox."""
+    """Whether the account belongs to a sandbox."""
 
     def response(self, *, status: int = 200) -> web.Response:
         """Return the page."""

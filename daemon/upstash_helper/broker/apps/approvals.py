@@ -55,7 +55,7 @@ class Approvals:
             PairingNotFound: If there is none with this ID.
             InvalidRequest: If a scope was not requested, or no scope is granted.
             PairingExpired: If it was not decided in time.
-            PairingReplaced: If the app has sent a new request, which has to be decided instead.
+            PairingReplaced: If the app has sent a new request, which the user must decide on instead.
             PairingDecided: If it was decided differently.
             LedgerUnavailable: Nothing is decided then.
             LedgerFull: Like LedgerUnavailable.
@@ -81,7 +81,7 @@ class Approvals:
         Raises:
             PairingNotFound: If there is none with this ID.
             PairingExpired: If it was not decided in time.
-            PairingReplaced: If the app has sent a new request, which has to be decided instead.
+            PairingReplaced: If the app has sent a new request, which the user must decide on instead.
             PairingDecided: If it was decided differently.
             LedgerUnavailable: If the ledger has not been read yet and cannot be read.
             LedgerFull: Like LedgerUnavailable.
@@ -165,8 +165,8 @@ class Approvals:
                 )
             case Withdrawn(replaced_by=new) if new:
                 raise errors.PairingReplaced(
-                    "The app has sent a new request, which has replaced this one. Nothing was decided. Check the new"
-                    " one: upstash-helper approvals list"
+                    "The app has sent a new request, which replaces this one. No decision was made. Review the new"
+                    " request: upstash-helper approvals list"
                 )
             case Withdrawn():
                 raise errors.PairingExpired("The app withdrew its request.")

@@ -6,8 +6,8 @@ has any number of origins; those of programs by file and claimed name, because a
 file, and together after a denial, because a program has any number of copies and names. An app that has access is
 counted on its own, so that others of its site do not shut it out.
 
-An app that asks again replaces its pending request, in the same place. That is limited, too: it changes what the user
-is reading.
+A new request from the same app replaces its pending one, and takes its place. Replacements are limited, too: they
+change what the user is reading.
 
 Pages and programs have separate places. A place is held until its request would have expired, unless the user approved
 the request: neither withdrawing nor a denial makes room for the next prompt. One place is kept for newcomers, whose
@@ -53,7 +53,7 @@ HOUR: Final = 3600.0
 MAX_WITHDRAWN: Final = 3
 """Withdrawn requests of one site within ten minutes: each of them was a prompt, too."""
 MAX_REPLACED: Final = 5
-"""Requests that an app replaces within ten minutes. After that, the pending one stays until it is over."""
+"""Requests that an app can replace within ten minutes. After that, the pending one stays until it ends."""
 _TEN_MINUTES: Final = 600.0
 
 # How long the last place, when it has become free, is kept for those whose turn it is.
@@ -89,7 +89,7 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
     def app(self) -> str:
         """
         Key of the app: its origin, or a program's file and the name that it gives itself. A name is not verified, but
-        a program that makes names up could as well make copies of its file.
+        a program that makes up names could just as well make copies of its file.
         """
         # A name is one line, and no warning in the key of an identity begins like this.
         return f"{self.identity.limits_key}\nname:{self.name}" if self.group == "programs" else self.identity.limits_key
@@ -117,7 +117,7 @@ class _Prompt(msgspec.Struct, kw_only=True):
 
     @property
     def until(self) -> float:
-        """When its place is free. That of a replaced request has been taken over by the new one."""
+        """When its place becomes free. The place of a replaced request belongs to the new one."""
         return self.at if self.state == "replaced" else self.at + LIFETIME
 
 
@@ -205,8 +205,8 @@ class PairingRateLimiter:
 
     def check(self, asker: Asker, *, may_replace: Callable[[Identity], bool]) -> str:
         """
-        Check whether a request may be shown. Cheap, and counts nothing. Return the ID of the pending request of this
-        app that it replaces, or an empty string if none is pending.
+        Check whether a request may be shown. Cheap, and counts nothing. Return the ID of the app's pending request,
+        which this one replaces, or an empty string if none is pending.
 
         Args:
             asker: Who requests access.
@@ -236,7 +236,7 @@ class PairingRateLimiter:
         return pending
 
     def shown(self, pairing: Pairing, asker: Asker) -> None:
-        """Record that a request was shown, perhaps in the place of the one that it replaces."""
+        """Record that a request was shown. If it replaces one, it takes that one's place."""
         now = self._clock.monotonic()
         replaces = pairing.decision.replaces if isinstance(pairing.decision, Waiting) else ""
         old = self._prompts.get(replaces)
@@ -291,7 +291,7 @@ class PairingRateLimiter:
             prompt.state = "withdrawn"
 
     def replaced(self, pairing: Pairing) -> None:
-        """Record that the app replaced its request by a new one, which has its place now."""
+        """Record that the app replaced its request with a new one, which takes its place."""
         prompt = self._prompts.get(pairing.id)
         if prompt is not None:
             prompt.state = "replaced"

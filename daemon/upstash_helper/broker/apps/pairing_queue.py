@@ -160,7 +160,7 @@ class PairingQueue:
         self._prune()
 
     def replaced(self, pairing: Pairing) -> None:
-        """End the request that ``pairing`` replaces, if it is still pending. It takes effect at once."""
+        """End the request that ``pairing`` replaces, if it is still pending. This takes effect immediately."""
         old = self._by_id.get(pairing.decision.replaces) if isinstance(pairing.decision, Waiting) else None
         if old is not None and isinstance(old.decision, Waiting):
             self.end(msgspec.structs.replace(old, decision=Withdrawn(replaced_by=pairing.id)))

@@ -83,7 +83,7 @@ class Pairings:
             notifier: Notifies the user of requests.
             is_sign_in_needed: Returns whether no account is connected, so that an app needs to start a sign-in.
             is_running: Returns whether a process has not ended.
-            is_automatic: Returns whether requests are approved without the user, because nothing that they can reach is
+            is_automatic: Returns whether requests are approved automatically, because nothing that they can reach is
                 real. None: never.
             background: Finishes what was started, even if the app disconnects.
             clock: The clock.
@@ -127,20 +127,20 @@ class Pairings:
             asker = self._asker(identity)
             self._refuse_blocked(asker)
             self._rate_limiter.count(asker)
-            # Whether the sender may replace a pending request is known once its program is.
+            # Whether the sender may replace a pending request is known only after its program has been looked up.
             self._rate_limiter.check(asker, may_replace=lambda _: True)
 
     async def begin(self, request: PairingRequest) -> tuple[Pairing, Secret]:
         """
         Create an access request. Return the pairing and the poll secret that authenticates its app. It replaces a
-        pending request of the same app, if it comes from the same sender (see ``_is_same_sender``). With
-        ``is_automatic``, it is approved already.
+        pending request of the same app if it comes from the same sender (see ``_is_same_sender``). If ``is_automatic``
+        applies, it is already approved.
 
         Raises:
             InvalidRequest: If the name has no visible character, or no scope is requested.
             AppBlocked: If the user has blocked this identity or its site.
-            PairingPending: If an earlier request of this app is pending, and was sent by another process that still
-                runs, or the app has replaced its requests too often.
+            PairingPending: If an earlier request of this app is pending, and was sent by another process that is still
+                running, or the app has replaced its requests too often.
             TooManyPairings: With the exact ``retry_after``: too many requests or prompts of this site, a recent denial,
                 or no place for another request.
             LedgerUnavailable: If it cannot be recorded.
@@ -173,7 +173,7 @@ class Pairings:
         return self._is_automatic is not None and await self._is_automatic()
 
     async def _begin_approved(self, pairing: Pairing, *, connect_if_needed: bool) -> None:
-        """Approve a request with the requested scopes. No limit applies: nobody sees a prompt."""
+        """Approve a request with the requested scopes. No limit applies, since nobody sees a prompt."""
         await self._apps.ready()
         async with self._queue.lock:
             await self._queue.load()
@@ -208,7 +208,7 @@ class Pairings:
             self._queue.replaced(pairing)
             self._rate_limiter.shown(pairing, asker)
             if self._was_denied(replaces):
-                # While this was written, the user denied the request that it replaces, and has not seen this one.
+                # Meanwhile, the user denied the request that this one replaces, and has not seen this one.
                 self._queue.end(msgspec.structs.replace(pairing, decision=Withdrawn()))
                 self._rate_limiter.withdrawn(pairing)
                 self._check(asker)
@@ -227,11 +227,11 @@ class Pairings:
 
     def _is_same_sender(self, earlier: Identity, now: Identity) -> bool:
         """
-        Return whether the sender of a request is that of an earlier one of the same app, so that it may replace it.
+        Return whether a request has the same sender as an earlier one of the same app, so that it may replace it.
 
-        A program can send any name, and any origin. So a page's request has to come from the same browser, and that of
-        a program from the same process, unless that one has ended: no other script can take the request of a running
-        one away. A process ID that was used again can only keep a request from being replaced.
+        A program can send any name and any origin. So a page's request must come from the same browser, and a
+        program's from the same process, unless that one has ended: no other script can take away a running script's
+        request. A reused process ID can only prevent a replacement.
         """
         if now.kind != "native":
             is_apart = "sandboxed" in now.warnings, "sandboxed" in earlier.warnings

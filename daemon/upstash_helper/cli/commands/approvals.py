@@ -134,10 +134,10 @@ def _not_found(session: Session, text: str | None) -> str:
 @contextlib.contextmanager
 def _shown_if_replaced(session: Session, pairing: Pairing) -> Iterator[None]:
     """
-    Show the app's new request if it has replaced ``pairing`` by the time that one is decided.
+    Show the app's new request if it replaced ``pairing`` before the user decided.
 
     Raises:
-        Failure: In that case: the user has not seen the new one.
+        Failure: In that case, because the user has not seen the new request.
     """
     from upstash_helper.client.errors import PairingReplaced
 
@@ -150,8 +150,8 @@ def _shown_if_replaced(session: Session, pairing: Pairing) -> Iterator[None]:
         if interactive():
             note(_described(new))
         message = (
-            f"The app has sent a new request, which has replaced the one with the code {pairing.user_code}. Nothing was"
-            f" decided. If the app shows the code {new.user_code} now, and you trust it:"
+            f"The app has sent a new request, which replaces the one with the code {pairing.user_code}. No decision was"
+            f" made. If the app now shows the code {new.user_code}, and you trust it:"
             f" {session.command('approvals', 'approve', new.user_code)}"
         )
         raise Failure(message, code=error.code) from None

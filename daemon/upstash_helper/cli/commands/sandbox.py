@@ -44,7 +44,7 @@ upstash-helper sandbox
 
 
 class _SandboxGroup(CommandGroup):
-    """Without a command, ``serve`` is meant: that is what ``sandbox`` did before it had commands."""
+    """Runs ``serve`` if no command is given, which is what ``sandbox`` did before it had commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
@@ -57,30 +57,30 @@ class _SandboxGroup(CommandGroup):
     "sandbox",
     cls=_SandboxGroup,
     examples=_EXAMPLES,
-    epilog="Without a command, this is `sandbox serve`, with its options, such as --data or --redirect-uri.",
+    epilog="Without a command, `sandbox` runs `sandbox serve`, and accepts its options, such as --data.",
 )
 def sandbox() -> None:
     """
     Run a local Upstash with real databases.
 
-    `sandbox up` starts it in the background with a daemon of its own, in a separate profile: your Upstash account and
-    your installed helper are not affected. Nothing leaves this machine, and nothing costs money.
+    `sandbox up` starts it in the background, with its own daemon in a separate profile. Your Upstash account and your
+    installed helper are not affected. Nothing leaves this machine, and nothing costs money.
     """
 
 
 @sandbox.command("up")
-@click.option("--foreground", is_flag=True, help="Stay attached: Ctrl-C stops everything.")
+@click.option("--foreground", is_flag=True, help="Stay in the foreground. Ctrl-C stops everything.")
 @click.option(
     "--shell", type=click.Choice(["sh", "fish", "powershell"]), is_flag=False, flag_value="sh", metavar="[SHELL]",
     help="Print only lines for a shell to evaluate: sh (the default), fish, or powershell.",
 )  # fmt: skip
 @click.option(
     "--env-file", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH",
-    help="Write the variables to a .env file, and keep its other lines.",
+    help="Also write the variables to a .env file. Its other lines are kept.",
 )  # fmt: skip
 @click.option(
     "--auto-approve/--no-auto-approve", default=None,
-    help="Whether to give every app the access that it requests, without asking you. Default: no.",
+    help="Approve every access request without asking you. Default: unchanged if the daemon is running, otherwise off.",
 )  # fmt: skip
 @click.option("--stop-with-parent", is_flag=True, hidden=True, help="Stop when standard input is closed.")
 @click.option("--reset", "fresh", is_flag=True, help="Delete the sandbox's data first. Asks for confirmation.")
@@ -100,8 +100,8 @@ def up(
     """
     Start a sandbox with a daemon, an account, and a database, and print how to connect.
 
-    The databases and the account are kept until `sandbox reset`. If it is already running, only the addresses are
-    printed. The sign-in is stored in a file and not in the keyring, so no desktop is needed: it opens nothing but the
+    If everything is already running, this only prints. The databases and the account are kept until `sandbox reset`.
+    The daemon's credential is stored in a file, not in the keyring, so no desktop is needed. It is valid only for the
     sandbox.
     """
     if shell is not None and session.json:
@@ -212,7 +212,7 @@ def console(session: Session) -> None:
 @yes_option
 @pass_session
 def reset(session: Session, *, yes: bool) -> None:
-    """Stop the sandbox, and delete its databases, its account, and the apps with access to it."""
+    """Stop the sandbox, and delete its databases, its account, and the access of all apps."""
     profile = _profile(session)
     existed = _reset(profile, yes=yes)
     if session.json:
@@ -226,9 +226,10 @@ def reset(session: Session, *, yes: bool) -> None:
 @pass_session
 def node_helper(session: Session, *, folder: Path) -> None:
     """
-    Write the module for tests in Node, and its types, to a folder.
+    Write a module for tests in Node, and its type declarations, to a folder.
 
-    upstash-sandbox.mjs has no dependencies. It starts a sandbox that approves every app, and stops it at the end.
+    upstash-sandbox.mjs has no dependencies. It starts a sandbox that approves every access request, and stops it at
+    the end.
     """
     from importlib.resources import files
 
@@ -296,7 +297,7 @@ def _reset(profile: SandboxProfile, *, yes: bool) -> bool:
 
     if not profile.data.is_dir():
         return False
-    confirm(f"Delete all databases of the sandbox, and its account ({profile.data})?", yes=yes)
+    confirm(f"Delete the sandbox's databases and account ({profile.data})?", yes=yes)
     with profile.session.progress("Deleting the sandbox"):
         return environment.reset(profile)
 
@@ -313,7 +314,7 @@ def _status_rows(profile: SandboxProfile, found: State) -> list[tuple[str, str]]
 
 
 def _run(command: list[str]) -> int:
-    """Run a command and return its exit code. It receives Ctrl-C too, and decides when to exit."""
+    """Run a command and return its exit code. Ctrl-C also reaches the command, which decides when to exit."""
     with subprocess.Popen(command) as process:
         while True:
             try:

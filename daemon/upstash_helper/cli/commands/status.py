@@ -95,7 +95,7 @@ def _rows(found: DaemonStatus) -> list[tuple[str, str]]:
         ("Profile", found.profile),
         *_listening(found.listeners),
         *_upstream(found),
-        *((("Requests", AUTO_APPROVE),) if found.auto_approve else ()),
+        *((("Access requests", AUTO_APPROVE),) if found.auto_approve else ()),
         ("Connection", connection_summary(found.connection, with_method=False)),
         *_account_rows(found.connection),
     ]

@@ -67,7 +67,7 @@ SETTING_SWITCHES: Final = (
     SettingSwitch("--no-browser", "open_browser", "Never open the browser; only print addresses."),
     SettingSwitch("--no-notifications", "notifications", "Show no desktop notifications."),
     SettingSwitch(
-        "--auto-approve", "auto_approve", "Approve every access request at once. Only with a sandbox.", value=True
+        "--auto-approve", "auto_approve", "Approve every access request automatically. Only with a sandbox.", value=True
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The account of ``sandbox up``: signing in without a browser, through the real OAuth flow, and one database."""
+"""The account of ``sandbox up``: it signs in without a browser, through the real OAuth flow, and has one database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ensure_database(client: DaemonClient, profile: SandboxProfile, kept: Kept) -
 
     Raises:
         Failure: If that fails.
-        ClientError: If the daemon does not answer, or the sandbox has a fault.
+        ClientError: If the daemon does not respond, or the sandbox fails.
     """
     from upstash_helper.client import errors
 
@@ -66,11 +66,11 @@ def _connect(client: DaemonClient, profile: SandboxProfile, kept: Kept) -> None:
         redirect = _signed_in(browser, started.authorization_url, profile, kept)
         browser.follow(browser.allow(redirect))
     except (UnexpectedPage, URLError, OSError) as error:
-        message = f"Signing in at the sandbox failed: {error}. Its messages are in {profile.log}."
+        message = f"Signing in to the sandbox failed: {error}. See {profile.log}."
         raise Failure(message, code="sandbox_sign_in_failed") from None
     attempt = client.wait_for_attempt(started.attempt_id, timeout=_ATTEMPT_SECONDS)
     if attempt.state != "succeeded":
-        message = f"Signing in at the sandbox failed: {attempt.detail or attempt.state}"
+        message = f"Signing in to the sandbox failed: {attempt.detail or attempt.state}"
         raise Failure(message, code="sandbox_sign_in_failed")
 
 
@@ -81,11 +81,11 @@ def _signed_in(browser: BrowserSession, url: str, profile: SandboxProfile, kept:
     enter: Callable[..., str] = browser.sign_in
     if not kept.password:
         kept.password = new_password()
-        profile.save(kept)  # first: an account whose password is lost could not be used again
+        profile.save(kept)  # first: without its password, the account could not be used again
         enter = browser.sign_up
     with contextlib.suppress(UnexpectedPage):
         return enter(url, email=kept.email, password=kept.password)
-    # The password was saved, and the account was not created; or the account exists, and the password was lost.
+    # Either the password was saved but no account was created, or the account exists and its password was lost.
     with contextlib.suppress(UnexpectedPage):
         return browser.sign_up(url, email=kept.email, password=kept.password)
     kept.email = f"sandbox-{uuid.uuid4().hex[:6]}@example.com"

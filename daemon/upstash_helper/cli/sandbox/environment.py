@@ -1,4 +1,4 @@
-"""Starting, checking, stopping, and emptying the sandbox of a profile, with its daemon."""
+"""Starting, checking, stopping, and resetting a profile's sandbox and its daemon."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LOCK_FILE: Final = "sandbox.lock"
 _LOCK_SECONDS: Final = 120.0
-"""How long another `up` or `down` of the same profile may take."""
+"""How long to wait for another `up` or `down` of the same profile."""
 _PORT_TRIES: Final = 3
 
 
@@ -51,7 +51,7 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What runs of a sandbox."""
+    """Which parts of a sandbox are running."""
 
     upstream: Upstream | None
     daemon: DaemonStatus | None
@@ -59,7 +59,7 @@ class State:
 
     @property
     def name(self) -> Literal["running", "incomplete", "stopped"]:
-        """``incomplete``: only one of the two processes runs."""
+        """``incomplete``: only one of the two processes is running."""
         if self.upstream is not None and self.daemon is not None:
             return "running"
         return "stopped" if self.upstream is None and self.daemon is None else "incomplete"
@@ -67,13 +67,13 @@ class State:
 
 def up(profile: SandboxProfile, *, auto_approve: bool | None = None, parent: int | None = None) -> Running:
     """
-    Start what does not run yet of the sandbox and its daemon, connect an account, and create a database.
+    Start the sandbox and its daemon if they are not running, connect an account, and create a database.
 
     Args:
         profile: The sandbox's profile.
-        auto_approve: Whether apps get access without the user. A daemon that runs otherwise is restarted. None: as it
-            runs, and not if it does not run.
-        parent: The end of a pipe: what is started stops when its other end is closed. None: it stays.
+        auto_approve: Whether to approve every access request automatically. If the running daemon does otherwise, it is
+            restarted. None: unchanged if it is running, otherwise no.
+        parent: One end of a pipe. What is started stops when the other end is closed. None: it keeps running.
 
     Raises:
         Failure: If that is not possible.
@@ -84,7 +84,7 @@ def up(profile: SandboxProfile, *, auto_approve: bool | None = None, parent: int
 
 
 def state(profile: SandboxProfile) -> State:
-    """Return what runs. Nothing is started or changed."""
+    """Return which parts are running, without changing anything."""
     return State(upstream=upstream.running(profile.data), daemon=_own_daemon(profile), kept=profile.load())
 
 
@@ -103,8 +103,8 @@ def down(profile: SandboxProfile) -> bool:
 
 def reset(profile: SandboxProfile) -> bool:
     """
-    Stop the sandbox, and delete its databases and account, and what its daemon has stored. Return whether there was
-    anything.
+    Stop the sandbox, and delete its databases, its account, and what its daemon has stored. Return whether there was
+    a sandbox.
 
     Raises:
         Failure: If it does not stop.
@@ -129,19 +129,19 @@ def _up(profile: SandboxProfile, *, auto_approve: bool | None, parent: int | Non
     kept = profile.load()
     found, daemon = upstream.running(profile.data), _own_daemon(profile)
     kept.auto_approve = (daemon is not None and daemon.auto_approve) if auto_approve is None else auto_approve
-    # An earlier start may not have got further than to write the settings.
+    # An earlier start may have written the settings and then failed.
     kept.addresses = kept.addresses or profile.configured() or _new_addresses(kept)
     if daemon is not None and daemon.auto_approve != kept.auto_approve:
         stop_daemon(profile.session)
         daemon = None
     if daemon is None and kept.auto_approve and ports.is_known_to_pages(kept.addresses.port):
-        # It was chosen for a daemon that asks.
+        # It was chosen for a daemon that asks the user.
         kept.addresses = msgspec.structs.replace(kept.addresses, port=ports.for_daemon(auto_approve=True))
     was_running = found is not None and daemon is not None
     found, daemon = _both(profile, kept, found, daemon, parent)
     actual = _actual(kept.addresses, found)
     if actual != kept.addresses or daemon.api_url != actual.api_url:
-        # Another program has taken a port since the last time.
+        # Another program has taken a port since the last start.
         kept.addresses = actual
         stop_daemon(profile.session)
         daemon = _start_daemon(profile, kept, parent)
@@ -152,12 +152,12 @@ def _up(profile: SandboxProfile, *, auto_approve: bool | None, parent: int | Non
 def _both(
     profile: SandboxProfile, kept: Kept, found: Upstream | None, daemon: DaemonStatus | None, parent: int | None
 ) -> tuple[Upstream, DaemonStatus]:
-    """Start what does not run yet, at the same time: the daemon asks the sandbox nothing until it has to."""
+    """Start the processes that are not running, concurrently: the daemon does not need the sandbox until later."""
     process: subprocess.Popen[bytes] | None = None
     if found is None:
         process = _start_upstream(profile, _addresses(kept), parent)
         if kept.auto_approve:
-            # Such a daemon starts only once it has an answer of the sandbox.
+            # Such a daemon starts only after the sandbox has responded.
             found = upstream.wait_until_ready(process, profile.data, profile.log)
     had_daemon = daemon is not None
     if daemon is None:
@@ -168,14 +168,14 @@ def _both(
         except BaseException:
             if process is not None:
                 with contextlib.suppress(Failure):  # the first error is the one to show
-                    upstream.stop(profile.data)  # of no use alone
+                    upstream.stop(profile.data)  # useless without the daemon
             raise
     if found is None and process is not None:
         try:
             found = upstream.wait_until_ready(process, profile.data, profile.log)
         except Failure:
             if not had_daemon:
-                stop_daemon(profile.session)  # of no use alone
+                stop_daemon(profile.session)  # useless without the sandbox
             raise
     assert found is not None  # noqa: S101 - for the type checker: it was running, or was started
     return found, daemon
@@ -208,7 +208,7 @@ def _start_upstream(profile: SandboxProfile, addresses: Addresses, parent: int |
 def _start_daemon(profile: SandboxProfile, kept: Kept, parent: int | None) -> DaemonStatus:
     """Start the daemon, on another port if the last one is taken."""
     if not profile.folders.welcome_file.exists():
-        # An account is about to be connected, so the first start does not have to suggest that.
+        # An account is about to be connected, so the first start need not suggest connecting one.
         private_files.write(profile.folders.welcome_file, b"")
     addresses, tried = _addresses(kept), set[int]()
     while True:
@@ -226,7 +226,7 @@ def _start_daemon(profile: SandboxProfile, kept: Kept, parent: int | None) -> Da
 
 
 def _actual(addresses: Addresses, found: Upstream) -> Addresses:
-    """Return the addresses with the URLs of the sandbox that runs, which may have other ports than the last one."""
+    """Return the addresses with the URLs of the running sandbox, whose ports may differ from the last start."""
     return msgspec.structs.replace(
         addresses,
         auth_url=found.auth_url,
@@ -246,7 +246,7 @@ def _own_daemon(profile: SandboxProfile) -> DaemonStatus | None:
     Return the status of the profile's daemon.
 
     Raises:
-        Failure: If it does not use the sandbox, but was started for something else.
+        Failure: If it was started for something else than the sandbox.
     """
     if not discovery.is_running(profile.folders.runtime):
         return None
@@ -255,9 +255,9 @@ def _own_daemon(profile: SandboxProfile) -> DaemonStatus | None:
     if status is None or (own is not None and status.api_url == own.api_url):
         return status
     message = (
-        f"A daemon of the profile {profile.name} is running (process {status.pid}) that uses {status.api_url}, and was"
-        f" not started by this command. Stop it with: {profile.session.command('stop')}. Or choose another profile,"
-        " such as --profile sandbox2."
+        f"The running daemon of the profile {profile.name} (process {status.pid}) uses {status.api_url}, and was not"
+        f" started by this command. Stop it with: {profile.session.command('stop')}. Or choose another profile, such as"
+        " --profile sandbox2."
     )
     raise Failure(message, code="profile_not_for_sandbox")
 
@@ -271,7 +271,7 @@ def _down(profile: SandboxProfile) -> bool:
 
 @contextlib.contextmanager
 def _turn(profile: SandboxProfile) -> Iterator[None]:
-    """Wait until no other command changes the sandbox of this profile."""
+    """Wait until no other command is changing this profile's sandbox."""
     runtime: Path = profile.folders.runtime
     secure_folder(runtime)
     lock = InstanceLock(runtime, timeout=_LOCK_SECONDS, file=LOCK_FILE)

@@ -30,8 +30,8 @@ def until_interrupted(
     profile: SandboxProfile, *, show: Callable[[Running], None], auto_approve: bool | None = None
 ) -> None:
     """
-    Start the sandbox, and stop it on Ctrl-C, SIGTERM, or the end of the terminal, also while it is starting. What was
-    started also stops if this process is killed.
+    Start the sandbox. Stop it on Ctrl-C, on SIGTERM, or when the terminal closes, even while it is starting. It also
+    stops if this process is killed.
 
     Args:
         profile: The sandbox's profile.
@@ -61,7 +61,7 @@ def until_interrupted(
         with profile.session.progress("Stopping the sandbox"):
             _stop(profile)
     if ended is not None:
-        raise Failure(f"The {ended} has ended, so everything was stopped.", code="sandbox_ended")
+        raise Failure(f"The {ended} exited, so everything was stopped.", code="sandbox_ended")
     note("The sandbox was stopped.")
 
 
@@ -77,7 +77,7 @@ def _parent_pipe() -> Iterator[int]:
 
 
 def _stop(profile: SandboxProfile) -> None:
-    """Stop both processes, also one that has just been started, so that nothing but its parent can find it yet."""
+    """Stop both processes, including one that has just been started and that only its parent can find yet."""
     import psutil
 
     try:
@@ -91,7 +91,7 @@ def _stop(profile: SandboxProfile) -> None:
 
 
 def _wait_for_end(running: Running) -> str:
-    """Return which of the two processes has ended, once one has."""
+    """Wait until one of the two processes exits, and return its name."""
     import psutil
 
     pids = {"sandbox": running.upstream.pid, "daemon": running.daemon.pid}
@@ -112,7 +112,7 @@ def _runs(process: psutil.Process) -> bool:
     import psutil
 
     try:
-        # In a container, there may be no process that collects those that have ended.
+        # In a container, there may be no process that reaps zombies.
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
@@ -122,7 +122,7 @@ def _runs(process: psutil.Process) -> bool:
 
 @contextlib.contextmanager
 def _interrupted_by_signals() -> Iterator[None]:
-    """Handle the signals that end a process as Ctrl-C."""
+    """Handle the signals that end a process like Ctrl-C."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Lines that a command owns in a file of the user: they are between two comments, and all other lines are kept."""
+"""Lines that a command manages in one of the user's files. They are between two comments; all other lines are kept."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class NoEnd(Exception):
 
 def with_lines(content: str, lines: Sequence[str], *, names: Iterable[str], first: bool = False) -> str:
     """
-    Return ``content`` with our lines, in place of those of an earlier call. All other lines stay as they are, with
-    their line endings.
+    Return ``content`` with our lines, which replace those of an earlier call. All other lines are kept, with their
+    line endings.
 
     Args:
         content: The file's text.
         lines: Our lines.
         names: The names that they set.
-        first: Put them at the beginning, as TOML requires it, instead of the end.
+        first: Put them at the beginning, as TOML requires, instead of the end.
 
     Raises:
         AlreadySet: If another line sets one of the names.

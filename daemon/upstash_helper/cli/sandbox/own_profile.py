@@ -1,4 +1,4 @@
-"""The profile of ``sandbox up``: its name, its settings, and what is kept from one start to the next."""
+"""The profile of ``sandbox up``: its name, its settings, and what is kept between starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROFILE: Final = "sandbox"
 EMAIL: Final = "sandbox@example.com"
 _MAX_BYTES: Final = 16_384
 
-# The settings that decide what the daemon talks to. The user's own daemon may have them in the environment.
+# The settings that decide what the daemon connects to. They may be in the environment for the user's own daemon.
 _MANAGED: Final = (
     "port",
     "port_policy",
@@ -80,8 +80,8 @@ class SandboxProfile:
         name = session.profile_flag or os.environ.get(f"{ENV_PREFIX}PROFILE") or PROFILE
         if name == DEFAULT_PROFILE:
             message = (
-                f"The profile {DEFAULT_PROFILE} is for your Upstash account. Leave --profile out, or choose another"
-                " name, such as --profile sandbox2."
+                f"The profile {DEFAULT_PROFILE} is for your Upstash account. Omit --profile, or choose another one,"
+                " such as --profile sandbox2."
             )
             raise Failure(message, code="profile_not_for_sandbox", exit_code=exit_codes.USAGE)
         self.session = Session(profile=name)
@@ -102,11 +102,11 @@ class SandboxProfile:
 
     @property
     def log(self) -> Path:
-        """The messages of the sandbox's process."""
+        """The log of the sandbox's process."""
         return self.folders.logs / "sandbox.log"
 
     def command(self, *arguments: str) -> str:
-        """Return a `sandbox` command line for this profile, to show to the user."""
+        """Return a `sandbox` command line for this profile, to be shown to the user."""
         profile = () if self.name == PROFILE else ("--profile", self.name)
         return " ".join(["upstash-helper", *profile, "sandbox", *arguments])
 
@@ -115,8 +115,8 @@ class SandboxProfile:
         Check that the profile is not used for a real account.
 
         Raises:
-            Failure: If it has files of a daemon, and none of them is from this command. `reset` would delete them. The
-                name "sandbox" does not prove that they are not those of a real account.
+            Failure: If it has files of a daemon that are not from this command. `reset` would delete them. The name
+                "sandbox" does not prove that they do not belong to a real account.
         """
         if self.data.is_dir():
             return
@@ -130,8 +130,8 @@ class SandboxProfile:
                 files.append(folders.config_file)
         if files:
             message = (
-                f"The profile {self.name} has files that this command did not write, such as {files[0]}. It may be the"
-                " one of your account. Choose another name, such as --profile sandbox2."
+                f"The profile {self.name} has files that this command did not write, such as {files[0]}. It may"
+                " belong to your account. Choose another profile, such as --profile sandbox2."
             )
             raise Failure(message, code="profile_not_for_sandbox")
 
@@ -140,7 +140,7 @@ class SandboxProfile:
         Return what an earlier start has kept.
 
         Raises:
-            Failure: If the file may be another user's, or is damaged.
+            Failure: If the file is damaged, or may belong to another user.
         """
         path = self._kept_file
         try:
@@ -175,7 +175,7 @@ class SandboxProfile:
 
         Args:
             addresses: Its port, and the sandbox's URLs.
-            auto_approve: Whether apps get access without being asked about.
+            auto_approve: Whether access requests are approved automatically.
 
         Raises:
             Failure: If the user's own lines in the file contradict them.
@@ -186,11 +186,11 @@ class SandboxProfile:
             **msgspec.structs.asdict(addresses),
             "port_policy": "always",
             "sign_in": "open",
-            # Without a keyring, this works on servers and in containers, too. The secrets are the sandbox's.
+            # Without a keyring, this also works on servers and in containers. The secrets are only the sandbox's.
             "credential_store": "file",
             "auto_approve": auto_approve,
         }
-        # JSON's strings are TOML's, too.
+        # JSON strings are valid TOML strings.
         lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
         path = self.folders.config_file
         secure_folder(self.folders.config)

@@ -1,4 +1,4 @@
-"""Free ports for the sandbox and its daemon, which never take the ports of an installed helper."""
+"""Free ports for the sandbox and its daemon, which never use the ports of an installed helper."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PREFERRED: Final = 26302
 """
-Of the daemon: pages look for a helper there too, and an installed one uses it last (see ``settings.config.API_PORTS``).
+The daemon's: pages also look for a helper there, and an installed helper tries it last (``settings.config.API_PORTS``).
 """
 _DAEMON: Final = range(26310, 26400)
 # Below the ephemeral ranges, so that an outgoing connection does not take the port while the sandbox is stopped.
@@ -30,7 +30,7 @@ def for_daemon(*, avoid: Iterable[int] = (), auto_approve: bool = False) -> int:
 
     Args:
         avoid: Ports that were found to be taken.
-        auto_approve: Whether it approves every app. Pages that look for the user's helper must not find it then.
+        auto_approve: Whether it approves every app. Then, pages that look for the user's helper must not find it.
 
     Raises:
         Failure: If there is none.

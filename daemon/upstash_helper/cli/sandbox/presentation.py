@@ -61,7 +61,7 @@ class Up(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def as_json(profile: SandboxProfile, running: Running) -> None:
-    """Print everything for programs."""
+    """Print everything as JSON."""
     print_json(
         Up(
             profile=profile.name,
@@ -83,7 +83,7 @@ def as_shell(running: Running, shell: Shell) -> None:
 
 
 def as_text(profile: SandboxProfile, running: Running) -> None:
-    """Print what a person can copy."""
+    """Print the addresses and the variables for a person."""
     open_command = profile.session.command("open")
     rows = [
         ("Dashboard", f"{running.client.open_dashboard().url} (works once, within a minute; then: {open_command})"),
@@ -106,7 +106,8 @@ def to_env_file(running: Running, path: Path) -> None:
     Write the variables to a ``.env`` file, and keep its other lines.
 
     Raises:
-        Failure: If one of its own lines sets one of the variables, ours have no end, or it cannot be written.
+        Failure: If one of its other lines sets one of the variables, the end of ours is missing, or the file cannot be
+            written.
     """
     variables = running.database.env
     lines = env_lines(variables, "dotenv").splitlines()

@@ -1,4 +1,4 @@
-"""The process that plays Upstash: whether it runs, starting it, and stopping it."""
+"""The sandbox's process: whether it is running, starting it, and stopping it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _ConsoleLink(msgspec.Struct):
 
 
 def running(data: Path) -> Upstream | None:
-    """Return the sandbox that runs with a data folder, after it has answered; None if there is none."""
+    """Return the sandbox that uses a data folder, if it responds; otherwise None."""
     found = _described(data)
     return found if found is not None and _answers(found) else None
 
@@ -85,7 +85,7 @@ def console_link(upstream: Upstream) -> str:
 
 def start(data: Path, log: Path, *, ports: tuple[int, int, int], parent: int | None = None) -> subprocess.Popen[bytes]:
     """
-    Start the sandbox in the background. It is not ready yet.
+    Start the sandbox in the background, without waiting until it is ready.
 
     Args:
         data: Its data folder.
@@ -106,10 +106,10 @@ def start(data: Path, log: Path, *, ports: tuple[int, int, int], parent: int | N
 
 def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> Upstream:
     """
-    Return the sandbox that was started.
+    Wait until the sandbox that was started is ready, and return it.
 
     Raises:
-        Failure: If it exits instead, with its reason, or takes too long.
+        Failure: If it exits (with its reason) or takes too long.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -127,7 +127,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) ->
 
 def stop(data: Path) -> bool:
     """
-    Stop the sandbox that runs with a data folder, and the servers of databases that a killed one has left. Wait until
+    Stop the sandbox that uses a data folder, and the database servers that a killed sandbox left behind. Wait until
     they have exited. Return whether there was anything to stop.
 
     Raises:
@@ -139,7 +139,7 @@ def stop(data: Path) -> bool:
     if found is not None:
         with contextlib.suppress(OSError, HTTPException):  # it may exit before it answers
             _send(found, "POST", "stop")
-    # One that does not answer, or is not ready yet, gets a signal.
+    # A sandbox that does not respond, or is not ready yet, gets a signal.
     processes = _processes(data) if found is None else _process(found.pid)
     for process in processes:
         if found is None:
@@ -164,13 +164,13 @@ def _process(pid: int) -> list[psutil.Process]:
 
 
 def _processes(data: Path) -> list[psutil.Process]:
-    """Return the processes of sandboxes with a data folder."""
+    """Return the processes of sandboxes that use a data folder."""
     return _matching(lambda words: is_sandbox_of(words, data))
 
 
 def _servers(data: Path) -> list[psutil.Process]:
     """
-    Return the servers of databases that a killed sandbox has left running. Only Linux ends them with it, and not one
+    Return the database servers that a killed sandbox left running. Only on Linux do they end with it, except for one
     that cannot save its data.
     """
     folders = tuple(f"{folder / 'databases'}{os.sep}" for folder in (data, data.resolve()))
@@ -213,7 +213,7 @@ def _ends(process: psutil.Process) -> bool:
 
     deadline = time.monotonic() + STOP_SECONDS
     with contextlib.suppress(psutil.Error):
-        # In a container, there may be no process that collects those that have ended.
+        # In a container, there may be no process that reaps zombies.
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             if time.monotonic() >= deadline:
                 return False
@@ -222,7 +222,7 @@ def _ends(process: psutil.Process) -> bool:
 
 
 def is_sandbox_of(words: list[str], data: Path) -> bool:
-    """Return whether a command line is that of a sandbox with a data folder."""
+    """Return whether a command line is that of a sandbox that uses a data folder."""
     return "upstash_helper.sandbox" in words and str(data) in words
 
 
@@ -247,8 +247,8 @@ def _send(upstream: Upstream, method: str, name: str) -> bytes:
     Send a request to the admin API, and return the answer's body.
 
     Raises:
-        OSError: If the answer is an error, or there is none.
-        HTTPException: If it is not HTTP.
+        OSError: If there is no response, or it is an error.
+        HTTPException: If the response is not HTTP.
     """
     url = f"{upstream.admin_url}/{name}"
     headers = {"Authorization": f"Bearer {upstream.admin_token}"}

@@ -1,10 +1,10 @@
 """
-Who may use the sandbox's console: the user who started the sandbox, in a browser that has been given a session.
+Access to the sandbox's console: only for the user who started the sandbox, in a browser with a session.
 
 Web pages of other origins, other programs, and other users of the machine can reach the port, too. A browser gets a
-session with a link that works once, or with the admin token. Both are known only to the user who sees the sandbox's
-output. The session is a cookie, since the pages work without JavaScript. Browsers send a cookie to every port of its
-host, so the console can only create, revoke, and delete, and shows no existing secret.
+session with a link that works once, or with the admin token. Only the user who sees the sandbox's output knows
+either. The session is a cookie, since the pages work without JavaScript. Browsers send a cookie to every port of its
+host, so the console never shows an existing secret.
 """
 
 from __future__ import annotations

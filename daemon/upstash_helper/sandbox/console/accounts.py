@@ -52,7 +52,7 @@ class AccountsPage(Page):
             for account in self._admin.accounts.all()
         ]
         return [
-            items(accounts, empty="There are no accounts. Users also create them on the sign-up page."),
+            items(accounts, empty="There are no accounts. Users can also create accounts on the sign-up page."),
             section(
                 "New account",
                 form(
@@ -97,11 +97,11 @@ class AccountPage(Page):
         return self._account(request).email
 
     def content(self, request: web.Request, form: Form) -> list[Html]:
-        """Return what has access to the account, and what it has."""
+        """Return what has access to the account, and what belongs to it."""
         account = self._account(request)
         return [
             tag("div", form.button("Sign in as this user", "sign-in"), class_="row"),
-            tag("p", "Opens the issuer's console, and signs this browser in there.", class_="hint"),
+            tag("p", "Opens the issuer's console and signs this browser in there.", class_="hint"),
             section(
                 "API keys",
                 items(
@@ -136,7 +136,7 @@ class AccountPage(Page):
                         entry(team.team_name, f"Role: {self._admin.teams.role(account, team.team_id)}")
                         for team in self._admin.teams.list(account)
                     ],
-                    empty="This user is in no team.",
+                    empty="This user is not in a team.",
                 ),
             ),
             section(
@@ -149,12 +149,12 @@ class AccountPage(Page):
                         )
                         for logged in self._admin.audit_log.list(account)[:20]
                     ],
-                    empty="Nothing was changed.",
+                    empty="There are no entries.",
                 ),
             ),
             section(
                 "Delete",
-                tag("p", "Also deletes its databases and indexes, and the teams that it owns.", class_="hint"),
+                tag("p", "Also deletes its databases, indexes, buckets, and the teams that it owns.", class_="hint"),
                 tag("div", form.button("Delete account", "delete"), class_="row"),
             ),
         ]

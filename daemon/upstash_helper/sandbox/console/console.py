@@ -30,7 +30,7 @@ class SandboxConsole:
             path: The path that all pages are below.
             access: Who may use it.
             pages: The pages.
-            form_target: The other origin that a form may lead to.
+            form_target: Another origin that forms may redirect to.
         """
         self._origin = origin
         self._path = path
@@ -40,7 +40,7 @@ class SandboxConsole:
         self._guard = FormGuard(origin=origin, path=path)
 
     def new_link(self) -> str:
-        """Return a link that signs one browser in, once."""
+        """Return a link that signs one browser in and works once."""
         return f"{self._origin}{self._path}/enter?ticket={self._access.new_ticket()}"
 
     def routes(self) -> list[web.RouteDef]:
@@ -73,9 +73,9 @@ class SandboxConsole:
         return web.Response(text=layout.stylesheet(), content_type="text/css", headers=headers)
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
-        """Exchange the ticket of a link for a session. The URL with the ticket does not stay in the address bar."""
+        """Exchange the ticket of a link for a session. The redirect removes the ticket from the address bar."""
         if not self._access.redeem(request.query.get("ticket", "")):
-            message = "This link has expired, or was used already."
+            message = "This link has expired or has already been used."
             return self._sign_in_form(request, message, status=403)
         response = redirect(self._path)
         self._access.start(response)
@@ -102,7 +102,7 @@ class SandboxConsole:
     # --- pages ---
 
     def _handlers(self, page: Page) -> tuple[Handler, Handler]:
-        """Return what shows a page, and what handles its forms."""
+        """Return the handlers that show a page and process its forms."""
 
         async def show(request: web.Request) -> web.StreamResponse:
             if not self._access.is_signed_in(request):
@@ -137,7 +137,7 @@ class SandboxConsole:
             title = page.title(request)
             content = page.content(request, Form(request.rel_url.raw_path_qs, csrf))
         except RequestError as missing:
-            title, content, status = "Not here", [tag("p", missing.message, class_="lead")], missing.status
+            title, content, status = "Not found", [tag("p", missing.message, class_="lead")], missing.status
         shown = [tag("div", news, class_="news", role="status")] if news else []
         response = page_response(frame.page(title, *shown, *content), status=status, form_target=self._form_target)
         response.headers.update(page.headers(request))

@@ -49,7 +49,7 @@ def field(
 
 
 def choice(label: str, name: str, options: Options, *, value: str = "") -> Html:
-    """Return a list to choose from with its label."""
+    """Return a drop-down list with its label."""
     return join(
         tag("label", label, for_=name),
         tag(
@@ -88,17 +88,17 @@ def entry(title: Child, *details: Child, actions: Iterable[Html] = ()) -> Html:
 
 
 def facts(rows: Iterable[tuple[str, Child]]) -> Html:
-    """Return names with their values."""
+    """Return a list of names and values."""
     return tag("dl", (join(tag("dt", name), tag("dd", value)) for name, value in rows), class_="facts")
 
 
 def section(title: str, *children: Content) -> Html:
-    """Return a part of a page with a heading."""
+    """Return a section of a page with its heading."""
     return tag("section", tag("h2", title), *children)
 
 
 def moment(seconds: float) -> str:
-    """Return a Unix time in words."""
+    """Return a Unix time as text."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 

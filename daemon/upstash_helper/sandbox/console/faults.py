@@ -1,4 +1,4 @@
-"""The console's page with the switches that make requests fail."""
+"""The console's page for faults, which make requests fail."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FaultsPage(Page):
         """Return the faults, and the form for a new one."""
         faults = self._admin.faults.active()
         return [
-            items([_entry(fault, form) for fault in faults], empty="No request fails."),
+            items([_entry(fault, form) for fault in faults], empty="There are no faults."),
             tag("div", form.button("Remove all", "clear"), class_="row") if faults else Html(),
             section(
                 "New fault",
@@ -77,7 +77,7 @@ def _fields() -> list[Html]:
         field("Method", "method", value="*", maxlength=20, required=True),
         field("Path", "path", value="*", maxlength=500, required=True, hint="* matches anything."),
         choice("When", "when", WHEN),
-        field("Number of requests", "times", type_="number", min=1, hint="Empty: until it is removed."),
+        field("Number of requests", "times", type_="number", min=1, hint="If empty, until the fault is removed."),
         field("Status", "status", type_="number", value="503", min=200, max=599),
         field(
             "Seconds",
@@ -87,9 +87,9 @@ def _fields() -> list[Html]:
             min=0,
             max=3600,
             step="any",
-            hint="Of the delay, or between two bytes of a slow body.",
+            hint="The delay, or the time between two bytes of a slow body.",
         ),
-        field("Bytes", "bytes", type_="number", value="10", min=0, hint="Sent of a truncated body."),
+        field("Bytes", "bytes", type_="number", value="10", min=0, hint="How much of a truncated body is sent."),
     ]
 
 
@@ -102,7 +102,7 @@ def _fault(fields: Fields) -> Fault:
     """
     values: dict[str, Any] = {"method": "", "path": "", **only(fields, "listener", "method", "path", "when")}
     if not values["method"] or not values["path"]:
-        raise RequestError(400, "Enter a method and a path; * matches all.")
+        raise RequestError(400, "Enter a method and a path. * matches anything.")
     values["times"] = _number(fields, "times", int) if fields.get("times", "").strip() else None
     match fields.get("kind"):
         case "status":
@@ -153,9 +153,9 @@ def _effect(fault: Fault) -> str:
         f"status {fault.status}" if fault.status is not None else "",
         f"delay of {fault.latency:g} seconds" if fault.latency else "",
         f"body truncated to {counted(fault.truncate, 'byte')}" if fault.truncate is not None else "",
-        f"slow body, {fault.drip:g} seconds a byte" if fault.drip is not None else "",
+        f"slow body, {fault.drip:g} seconds per byte" if fault.drip is not None else "",
         "changed body" if fault.body is not None and fault.status is None else "",
-        "more headers" if fault.headers else "",
+        "extra headers" if fault.headers else "",
     ]
     text = ", ".join(effect for effect in effects if effect) or "no effect"
     return text[0].upper() + text[1:]
@@ -164,5 +164,5 @@ def _effect(fault: Fault) -> str:
 def _id(fields: Fields) -> int:
     text = fields.get("fault", "")
     if not (text.isascii() and text.isdecimal()):
-        raise RequestError(400, "The form has no fault.")
+        raise RequestError(400, "The form names no fault.")
     return int(text[:18])

@@ -1,4 +1,4 @@
-"""Building HTML so that text cannot become markup: everything is escaped unless it was built here."""
+"""Builds HTML in which text cannot become markup: everything is escaped unless it was built here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class Html(str):
-    """HTML, in contrast to text."""
+    """HTML, as opposed to text."""
 
     __slots__ = ()
 

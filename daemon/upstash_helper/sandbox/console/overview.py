@@ -1,4 +1,4 @@
-"""The console's first page: the addresses of the sandbox, and what it has."""
+"""The console's first page: the sandbox's addresses and contents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overview(Page):
-    """The addresses, and how much there is of everything."""
+    """The addresses, and how many accounts, teams, databases, requests, and faults there are."""
 
     PATH = ""
     NAVIGATION = ""
@@ -67,10 +67,10 @@ class Overview(Page):
                 ),
             ),
             section(
-                "Start again",
+                "Start over",
                 tag(
                     "p",
-                    "Delete all accounts, teams, databases, indexes, and OAuth clients, all faults, and the log.",
+                    "Deletes all accounts, teams, databases, indexes, buckets, OAuth clients, and faults, and the log.",
                     class_="hint",
                 ),
                 form(

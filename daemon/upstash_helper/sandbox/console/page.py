@@ -17,22 +17,22 @@ from upstash_helper.system import validation
 
 Fields = dict[str, str]
 Action = Callable[[web.Request, Fields], Awaitable[Html | web.StreamResponse | None]]
-"""Carries out a form. It returns what the page then shows once, another response, or None: the page is loaded again."""
+"""Processes a form. Returns what the page then shows once, another response, or None to reload the page."""
 Values = TypeVar("Values")
 
 
 class Page(ABC):
-    """One page, or one for each of several things, with its forms."""
+    """A page with its forms, or one page for each of several items."""
 
     PATH: str
-    """Below the console's path; a part in braces is a variable."""
+    """The path below the console's; a part in braces is a variable."""
     NAVIGATION: str
     """The path of the entry that is marked in the navigation."""
 
     def __init__(self, admin: Administration, path: str) -> None:
         """
         Args:
-            admin: Knows everything that is shown, and carries the forms out.
+            admin: Reads what is shown, and carries out what forms request.
             path: The console's path.
         """
         self._admin = admin
@@ -44,7 +44,7 @@ class Page(ABC):
         Return the heading.
 
         Raises:
-            RequestError: If what the page is about does not exist.
+            RequestError: If the page's subject does not exist.
         """
 
     @abstractmethod
@@ -75,7 +75,7 @@ def read(fields: Mapping[str, Any], kind: type[Values]) -> Values:
     try:
         msgspec.json.encode(fields)
     except UnicodeEncodeError:
-        raise RequestError(400, "The form has characters that are not text.") from None
+        raise RequestError(400, "The form contains characters that are not text.") from None
     try:
         values: Values = validation.convert(dict(fields), kind)
     except validation.ValuesInvalid as error:
@@ -86,5 +86,5 @@ def read(fields: Mapping[str, Any], kind: type[Values]) -> Values:
 
 
 def only(fields: Mapping[str, str], *names: str) -> dict[str, str]:
-    """Return some of a form's fields. An empty one is left out."""
+    """Return some of a form's fields, without empty ones."""
     return {name: fields[name].strip() for name in names if fields.get(name, "").strip()}

@@ -77,7 +77,7 @@ class RequestsPage(Page):
         ]
 
     def headers(self, request: web.Request) -> Mapping[str, str]:
-        """Reload the page regularly if the user has chosen it."""
+        """Reload the page regularly if the user has turned that on."""
         return {"Refresh": str(REFRESH_SECONDS)} if "live" in request.query else {}
 
     @property
@@ -95,7 +95,7 @@ def _filter(query: Mapping[str, str]) -> tuple[RequestFilter | None, str]:
     try:
         return msgspec.convert(given, RequestFilter, strict=False), ""
     except msgspec.ValidationError:
-        return None, "Status is a number from 100 to 599, and the listener is api, issuer, or rest."
+        return None, "Status must be a number from 100 to 599, and the listener must be api, issuer, or rest."
 
 
 def _entry(logged: LoggedRequest) -> Html:

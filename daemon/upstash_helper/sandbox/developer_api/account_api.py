@@ -13,7 +13,7 @@ from upstash_helper.sandbox.responses import error_response, json_response
 from upstash_helper.sandbox.teams import Teams
 
 CONSOLE_ONLY = ("user", "invoices", "billingdetails", "billingdetails/{rest:.*}", "listkeys")
-"""Paths that Upstash serves to its console, and refuses to API keys with 403."""
+"""Paths that Upstash serves only to its console. API keys get 403."""
 
 
 class AccountApi:
@@ -31,7 +31,7 @@ class AccountApi:
         return [
             web.get("/auditlogs", require(self.audit_logs, "read"), allow_head=False),
             web.get("/v2/account/oauth/token-info", require(self.token_info, "read"), allow_head=False),
-            # With and without the version: the sources do not say which, and both are answered with 403 then.
+            # With and without the version, since the sources do not say which.
             *(
                 web.route("*", base + path, require(self.refuse, "read"))
                 for base in ("/", "/v2/")
@@ -41,7 +41,7 @@ class AccountApi:
 
     async def refuse(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:
         """Refuse what only a user who has signed in to Upstash's console can do."""
-        return error_response(403, "Forbidden: this is available in the console only, not to API keys or OAuth apps")
+        return error_response(403, "Forbidden: this is only available in the console, not to API keys or OAuth apps")
 
     async def audit_logs(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
         """List the audit log, newest first."""

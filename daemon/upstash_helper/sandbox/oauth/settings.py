@@ -47,6 +47,6 @@ class OAuthSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     issuer_iss: Literal["on", "off", "wrong"] = "on"
     """The parameter ``iss`` of the issuer's redirects (RFC 9207): the issuer, none, or that of another server."""
     identity: bool = True
-    """Say that it is a sandbox. Otherwise, a daemon takes it for another server."""
+    """Serve the sandbox's identity. Otherwise, a daemon takes it for another server."""
     blocked: bool = False
     """Report every account as blocked in the response of ``token-info``."""

@@ -1,4 +1,4 @@
-"""The databases of all accounts. Each has a record, a folder, and a server that starts with its first use."""
+"""The databases of all accounts. Each has a record, a folder, and a server that starts when it is first used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from upstash_helper.sandbox.redis.servers import (
 from upstash_helper.system import open_files
 
 MAX_DATABASES = 100
-"""Per account or team. Each database that is used is a process."""
+"""Per account or team. Each database in use is a process."""
 
 
 Commands = list[list[bytes]]
@@ -86,7 +86,7 @@ class Databases:
 
     async def start(self) -> None:
         """
-        Listen on the ports of all databases. Their servers start later, with the first use.
+        Listen on the ports of all databases. Their servers start later, when they are first used.
 
         A database without a port stays listed; its next use gives it one.
         """

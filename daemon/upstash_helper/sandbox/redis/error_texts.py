@@ -1,7 +1,7 @@
 """
-The texts of Redis and Upstash for errors that Valkey and fakeredis word differently. Clients match these texts.
+Errors that Redis and Upstash word differently from Valkey and fakeredis. Clients match these texts.
 
-They are those that users of Upstash report. Its documentation has only some of them.
+The texts are those that users of Upstash report. Its documentation has only some of them.
 """
 
 from __future__ import annotations

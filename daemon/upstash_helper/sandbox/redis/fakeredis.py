@@ -42,7 +42,7 @@ SHUTDOWN_POLL_SECONDS = 0.1
 SEND_SECONDS = 30.0
 """How long a client may take to read what is sent before its connection is closed."""
 MAX_NAME_LENGTH = 128
-"""Of a command. Longer ones are unknown."""
+"""The maximum length of a command's name. Longer ones are unknown."""
 
 # fakeredis unpickles the argument of RESTORE, so a client could run code in this process.
 FORBIDDEN_COMMANDS = frozenset(
@@ -146,7 +146,7 @@ class FakeredisServer:
         return User(role, passwords.default if role == "default" else passwords.read_only)
 
     async def may_monitor(self, user: bytes) -> bool:  # noqa: ARG002
-        """See ``DatabaseServer``. Not supported: nobody sees the commands that come over TCP."""
+        """See ``DatabaseServer``. Not supported, since the commands that arrive over TCP are not seen here."""
         return False
 
     async def set_passwords(self, passwords: Passwords) -> None:

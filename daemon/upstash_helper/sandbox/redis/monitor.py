@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 MAX_BYTES = 32 * 1024 * 1024
-"""How much waits for a reader. One that is slower misses the rest."""
+"""How many bytes wait for a reader. A slower reader misses the rest."""
 
 REDACTED = b"(redacted)"
 
@@ -21,7 +21,7 @@ Receiver = Callable[[bytes], None]
 
 
 class Monitors:
-    """Those who monitor one database."""
+    """The receivers that monitor one database."""
 
     def __init__(self) -> None:
         self._receivers: list[Receiver] = []
@@ -34,7 +34,7 @@ class Monitors:
         self._receivers.append(receiver)
 
     def remove(self, receiver: Receiver) -> None:
-        """No longer call ``receiver``."""
+        """Stop calling ``receiver``."""
         if receiver in self._receivers:
             self._receivers.remove(receiver)
 
@@ -46,7 +46,7 @@ class Monitors:
                 receiver(line)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Yield the lines from now on. It ends if the reader is too slow."""
+        """Yield the lines from now on. Stop if the reader is too slow."""
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         waiting = 0
 

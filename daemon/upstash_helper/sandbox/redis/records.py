@@ -27,9 +27,9 @@ MEMORY_LIMITS: dict[Plan, int] = {
 }
 """The maximum size of the data on each plan, in bytes."""
 MAX_REQUEST_BYTES = 10 * MIB
-"""Of one command, or of one request to the REST API, on every plan."""
+"""The maximum size of a command, and of a request to the REST API, on every plan."""
 MAX_RECORD_BYTES = 100 * MIB
-"""Of the value of one key."""
+"""The maximum size of a key's value."""
 
 
 class NewDatabase(msgspec.Struct, frozen=True, kw_only=True):

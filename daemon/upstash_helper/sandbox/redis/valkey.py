@@ -32,7 +32,7 @@ SCRIPT_SECONDS = 7.0
 """How long it takes to end a script: the server handles nothing else before it has run for 5 seconds."""
 START_SECONDS = 20.0
 LEFTOVER_SECONDS = 10.0
-"""How long a server that a crashed sandbox has left running may take to begin to save its data, or to exit."""
+"""How long a server that a crashed sandbox left running may take to start saving its data, or to exit."""
 NOTIFICATION_FLAGS = frozenset("KEg$lshzxetdmnA")
 
 # Like Upstash, without administration. MIGRATE could connect to other machines, and SCRIPT DEBUG forks the server.
@@ -278,14 +278,14 @@ class ValkeyServer:
                 await admin.call("SHUTDOWN", "SAVE")
 
     async def _end_script(self, process: asyncio.subprocess.Process) -> None:
-        """End a script that does not end, which would keep the process running, and then the process."""
+        """Kill a script that does not end, which would keep the process running forever, and then the process."""
         with contextlib.suppress(OSError, EOFError, ServerError, TimeoutError):
             async with asyncio.timeout(SCRIPT_SECONDS), await self.connect_as_admin() as admin:
                 await admin.pipeline([("SCRIPT", "KILL"), ("FUNCTION", "KILL")])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         if process.returncode is None and not _is_saving(self._folder, process.pid):
-            process.kill()  # the script has written, so the server does not let it be ended in another way
+            process.kill()  # the script has written data, so the server does not let it be killed alone
             await process.wait()
 
 

@@ -20,7 +20,7 @@ const DECIDED_ELSEWHERE = {
   denied: "was denied elsewhere",
   expired: "no longer requests access: the request was withdrawn or has expired",
 };
-const REPLACED = "has asked again: its new request replaces this one, and has another code";
+const REPLACED = "has sent a new request with another code, which replaces this one";
 const NO_LONGER_WAITING = "no longer requests access: the request was decided elsewhere or withdrawn";
 /** The scope that can be granted for all databases. */
 const CREDENTIALS = "databases:credentials";

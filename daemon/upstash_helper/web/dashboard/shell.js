@@ -113,7 +113,7 @@ function skip(event) {
 }
 
 /**
- * Show whether requests are approved without the user.
+ * Show whether access requests are approved automatically.
  *
  * @param {HTMLElement} place
  * @param {boolean} isAutomatic
@@ -130,8 +130,8 @@ export function modeBanner(place, isAutomatic) {
         h(
           "div",
           { class: "grow" },
-          h("p", { class: "strong" }, "Requests are approved automatically (sandbox)"),
-          h("p", {}, "Every app gets the access that it requests. This works only as long as a sandbox is connected."),
+          h("p", { class: "strong" }, "Access requests are approved automatically (sandbox)"),
+          h("p", {}, "Every app gets the access that it requests. This works only while a sandbox is connected."),
         ),
       ),
     );

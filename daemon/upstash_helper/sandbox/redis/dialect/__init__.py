@@ -1,1 +1,1 @@
-"""What Upstash's Redis understands and Valkey does not, and what it refuses."""
+"""The differences between Upstash's Redis and Valkey: commands that only Upstash has, and commands that it refuses."""

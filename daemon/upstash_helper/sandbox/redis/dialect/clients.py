@@ -1,8 +1,8 @@
 """
 CLIENT LIST, INFO, and KILL.
 
-The server sees every connection on the same Unix socket, also the sandbox's own. Clients see the addresses of the TCP
-connections, and only those.
+To the server, all connections come from the same Unix socket, including the sandbox's own. Clients are shown only the
+TCP connections, with their addresses.
 """
 
 from __future__ import annotations

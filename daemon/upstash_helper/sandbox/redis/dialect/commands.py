@@ -1,4 +1,4 @@
-"""The entry point: which commands are translated, and what has to be loaded into a server that has started."""
+"""The entry point: the commands that are translated, and what is loaded into a server after it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CONFIG, of which clients can use one parameter, as at Upstash: the keyspace notifications."""
+"""CONFIG. As at Upstash, clients can use only one parameter: the one for keyspace notifications."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def translate_config(command: Sequence[bytes], dialect: Dialect) -> Translation 
 
 
 def _printable(name: bytes) -> bytes:
-    """Return a name without characters that would end the line of an error."""
+    """Return a name without line breaks, which would end the error."""
     return name.replace(b"\r", b" ").replace(b"\n", b" ")

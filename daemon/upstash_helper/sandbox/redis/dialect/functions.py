@@ -1,7 +1,7 @@
 """
 The function library that the sandbox loads into each server, hidden from the database's clients.
 
-Clients have functions of their own. For them, this library does not exist: they can neither list, call, nor delete it.
+Clients can load their own functions. They cannot list, call, or delete this library.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def acl_rules() -> tuple[bytes, ...]:
     """
     Return the rules with which a user can call the library's functions.
 
-    Every user can have them: the server also checks whether the user may run the commands that a function runs.
+    It is safe to give them to every user: the server also checks the commands that a function runs.
     """
     readers, _, writers = _registration().partition(b"'no-writes'")
     called = [(b"fcall_ro", name) for name in _REGISTERED.findall(readers)]

@@ -1,8 +1,8 @@
 """
 The commands ``JSON.*``, which Valkey does not have.
 
-They run as functions on the server (``lua/``), so that they are atomic, also in transactions. Here their arguments are
-checked and compiled. An invalid path or value becomes a call that returns the error when it is run, because in a
+They run as functions on the server (``lua/``), so they are atomic, also in transactions. Their arguments are checked
+and compiled here. An invalid path or value becomes a call that returns the error when it is run, because in a
 transaction such a command is queued, and the others are run.
 """
 
@@ -84,7 +84,7 @@ def translate_json(command: Sequence[bytes], dialect: Dialect) -> Translation | 
 
 
 def translate_type(command: Sequence[bytes], dialect: Dialect) -> Translation | None:
-    """Translate TYPE, which answers ``json`` for a document, as at Upstash."""
+    """Translate TYPE, which returns ``json`` for a document, as at Upstash."""
     if len(command) != 2 or not dialect.functions:  # the server says what is wrong
         return None
     return translation_to(Call(b"type", (command[1],), ()), b"type", writes=False)

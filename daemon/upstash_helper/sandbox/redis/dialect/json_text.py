@@ -2,10 +2,10 @@ r"""
 JSON text in the form in which the server stores it.
 
 The functions on the server never parse a document: they find values in its text. For that, a string must not contain
-a character with a meaning in JSON, so quotation marks, backslashes, braces, and brackets are written as ``\u00xx``.
+a character that has a meaning in JSON, so quotation marks, backslashes, braces, and brackets are written as ``\u00xx``.
 Then ``%b{}``, Lua's pattern for balanced braces, matches exactly one object, at the speed of C.
 
-The text is compact and each object has a key only once. Integers of any size keep their digits.
+The text is compact, and no object contains a key twice. Integers of any size keep their digits.
 """
 
 from __future__ import annotations

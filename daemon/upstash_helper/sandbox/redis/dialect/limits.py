@@ -1,10 +1,10 @@
 """
 The maximum size of a record.
 
-Only what a single command shows is checked here: SETRANGE and SETBIT can make a value large with a small request. The
+Only SETRANGE and SETBIT are checked here, which can make a value large with a small request. The
 server has the same limit for the length of a string (``proto-max-bulk-len``), so APPEND and BITFIELD fail as well, with
-the server's text. The sizes of lists, sets, hashes, and streams are not checked: a limit on one would have to be
-measured with each command.
+the server's text. The sizes of lists, sets, hashes, and streams are not checked, since they would have to be measured
+with each command.
 """
 
 from __future__ import annotations

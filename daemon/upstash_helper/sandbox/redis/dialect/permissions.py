@@ -1,8 +1,8 @@
 """
 The administrative commands that clients may use.
 
-The server's ACL rules forbid the others as well, but a database's users can be given more rights. So the gateway
-refuses, for every user, each command that the server itself lists as administrative or dangerous, except for these.
+The server's ACL rules also forbid the others, but database users can be given more rights. So the gateway refuses, for
+every user, each command that the server itself lists as administrative or dangerous, except for these.
 """
 
 from __future__ import annotations

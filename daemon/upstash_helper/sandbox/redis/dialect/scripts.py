@@ -1,5 +1,5 @@
 """
-Lua scripts with the flag ``allow-key-locking``, which only Upstash's server knows.
+Lua scripts with the flag ``allow-key-locking``, which only Upstash supports.
 
 Upstash's rate limiters begin each script with ``#!lua flags=allow-key-locking``. The flag is removed before the server
 sees the script. Clients call it by the SHA-1 of the text with the flag.
@@ -21,8 +21,8 @@ def without_flag(script: bytes) -> bytes:
     """
     Return the script without the flag. The numbers of its lines do not change.
 
-    If the first line says nothing else, it is left out. With ``#!lua`` alone, the server would be stricter with the
-    script than Upstash: it could not be run by EVAL_RO.
+    If the first line has nothing else, it is left empty. With only ``#!lua``, the server would be stricter than
+    Upstash: EVAL_RO could not run the script.
     """
     line, newline, code = script.partition(b"\n")
     if not line.startswith(b"#!") or FLAG not in line:

@@ -1,8 +1,8 @@
 """
-The tokens of a database's own users: the password over TCP, and the token over REST.
+The tokens of database users: the password over TCP, and the token over REST.
 
-A token contains the names of the database and the user, so that a REST request needs nothing else, and a password, so
-that it is a secret. It is not stored: the server knows by its hash whether ``ACL SETUSER`` has added it to the user.
+A token contains the database's ID and the user's name, so that a REST request needs nothing else, and a password, which
+makes it a secret. It is not stored: the server has the hash of each token that ``ACL SETUSER`` has added to the user.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ VERSION = b"\x01"
 CHECKSUM_BYTES = 6
 MAX_NAME_BYTES = 255
 MIN_ENTROPY_BITS = 60
-"""Of a password that a token is made of. Upstash's own minimum is not documented."""
+"""The minimum length of a password that a token is made of. Upstash's own minimum is not documented."""
 
 _ALPHABETS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 _OTHER_CHARACTERS = 33
 
 
 class UserToken(msgspec.Struct, frozen=True):
-    """The content of a token. It proves nothing."""
+    """The content of a token. Its form alone proves nothing."""
 
     database_id: str
     user: bytes
@@ -68,7 +68,7 @@ def is_too_weak(password: bytes) -> bool:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
-    """Return a name, which follows its length, and the rest."""
+    """Return a name, which is preceded by its length, and the rest."""
     return data[1 : 1 + data[0]], data[1 + data[0] :]
 
 

@@ -11,7 +11,7 @@ from upstash_helper.sandbox.redis.records import MAX_RECORD_BYTES, MAX_REQUEST_B
 from upstash_helper.sandbox.redis.resp import Connection, Reply
 
 MAX_SCRIPTS = 10_000
-"""How many scripts are remembered for each database. An older one is loaded again by its client, after NOSCRIPT."""
+"""How many scripts are remembered for each database. Clients load older ones again after NOSCRIPT."""
 
 
 class Translation(msgspec.Struct, frozen=True):
@@ -58,11 +58,11 @@ class Dialect:
         self.after_start: list[Callable[[Connection], Awaitable[None]]] = []
         """Called like ``AFTER_START`` of ``commands``, and after those, for this database only."""
         self.database_id = ""
-        """Part of the tokens of the database's own users."""
+        """Part of the tokens of database users."""
         self.rest_token_of: Callable[[bytes], bytes | None] = lambda _: None
         """Returns the REST token of a built-in user."""
         self.users_changed: Callable[[], None] = lambda: None
-        """Keeps the database's own users for the next start of the server."""
+        """Keeps the database users for the next start of the server."""
         self.keep_notifications: Callable[[bytes], None] = lambda _: None
         """Keeps the value of ``notify-keyspace-events`` for the next start of the server."""
 

@@ -1,8 +1,8 @@
 """
-ACL: a database's own users, as at Upstash.
+ACL: database users, as at Upstash.
 
-The server allows the subcommands that manage users only to the user ``default``. Others get its error. A user that is
-made here cannot get them either, whatever the rules grant. The users that the sandbox itself needs are hidden.
+Only the user ``default`` may use the subcommands that manage users. Others get the server's error, and no rule can
+grant them these subcommands. The users that the sandbox itself needs are hidden.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ADMINISTRATOR = b"sandbox"
 BUILT_IN = frozenset({b"default", b"default_ro"})
 HIDDEN = frozenset({ADMINISTRATOR, b"default_ro"})
 
-# It has the rights to run all of these, and others have none of them. The reply does not matter.
+# Allowed to the users that may manage users, and only to them. Its reply does not matter.
 LIST = (b"ACL", b"USERS")
 
 FLAGS = frozenset(b"on off reset resetpass resetkeys resetchannels allkeys allchannels allcommands nocommands".split())
-# Without @write and @keyspace, which have MIGRATE.
+# Without @write and @keyspace, which contain MIGRATE.
 HARMLESS_CATEGORIES = frozenset(
     b"read string hash list set sortedset stream bitmap hyperloglog geo json search pubsub transaction"
     b" scripting blocking".split()
@@ -52,7 +52,7 @@ def translate_acl(command: Sequence[bytes], dialect: Dialect) -> Translation | N
 
 
 def is_listed(line: bytes) -> bool:
-    """Return whether a line of ACL LIST is about a user that clients have made."""
+    """Return whether a line of ACL LIST is about a user that clients created."""
     return line.split()[1] not in HIDDEN | BUILT_IN
 
 
@@ -77,7 +77,7 @@ def _set_user(command: Sequence[bytes], arguments: list[bytes], dialect: Dialect
         if problem := _problem_with(rule, name, dialect):
             raise Refused(b"ERR Error in ACL SETUSER modifier '%b': %b" % (_shown(rule), problem))
     if any(map(_grants_administration, rules)):
-        # A script can call MIGRATE, which is not administrative, and connects to other servers.
+        # A script can call MIGRATE, which connects to other servers and is not classified as administrative.
         rules += [b"-@admin", b"-migrate"]
     return Translation((*command[:3], *rules, *functions.acl_rules()), _after_change(dialect))
 
@@ -103,7 +103,7 @@ def _require_own(name: bytes, participle: str) -> None:
 
 
 def _problem_with(rule: bytes, user: bytes, dialect: Dialect) -> bytes:
-    """Return why a rule is not available, in a few words, or nothing."""
+    """Return why a rule is not available, or nothing if it is."""
     kind, value = rule[:1], rule[1:]
     if rule.lower() in FLAGS or kind in {b"~", b"&", b"<", b"!"}:
         return b""
@@ -135,13 +135,13 @@ def _is_administrative(name: bytes, dialect: Dialect) -> bool:
 
 
 def _grants_administration(rule: bytes) -> bool:
-    """Return whether a rule grants a category that may have administrative commands, or MIGRATE, in it."""
+    """Return whether a rule grants a category that may contain MIGRATE or administrative commands."""
     name = rule.lower()
     return name == b"allcommands" or (name.startswith(b"+@") and name[2:] not in HARMLESS_CATEGORIES)
 
 
 def _shown(rule: bytes) -> bytes:
-    """Return a rule without a secret, and without what would end the line of an error."""
+    """Return a rule without its secret, and without line breaks, which would end the error."""
     if rule[:1] in {b">", b"<", b"#"}:
         return rule[:1] + b"(password)"
     return rule[:64].replace(b"\r", b" ").replace(b"\n", b" ")
@@ -152,7 +152,7 @@ def _shown(rule: bytes) -> bytes:
 
 def _get_user(command: Sequence[bytes], arguments: list[bytes], _dialect: Dialect) -> Translation:
     if arguments[0] in HIDDEN:
-        return Translation((*command[:2], b""))  # nobody: users have a name
+        return Translation((*command[:2], b""))  # matches no user
     return Translation(tuple(command), _with_upstash_fields)
 
 
@@ -201,7 +201,7 @@ def _generate_token(_command: Sequence[bytes], arguments: list[bytes], dialect: 
     name, *passwords = arguments
     _require_own(name, "given a token")
     if not 1 <= len(name) <= MAX_NAME_BYTES or not _is_utf8(name):
-        raise Refused(b"ERR A username has 1 to %d bytes of UTF-8" % MAX_NAME_BYTES)
+        raise Refused(b"ERR A username must have 1 to %d bytes of UTF-8" % MAX_NAME_BYTES)
     if passwords and is_too_weak(passwords[0]):
         raise Refused(b"ERR The password is too weak. Use a longer one with different kinds of characters, or none")
     password = passwords[0] if passwords else secrets.token_urlsafe(24).encode()
@@ -245,7 +245,7 @@ def _no_effect(_command: Sequence[bytes], _arguments: list[bytes], _dialect: Dia
 
 
 def _answer(answer: Reply) -> Translation:
-    """Return the answer for users who may manage users."""
+    """Return ``answer`` to users that may manage users, and the server's error to others."""
     return Translation(LIST, lambda reply: reply if isinstance(reply, ErrorReply) else answer)
 
 

@@ -41,7 +41,7 @@ class AdminConnection:
                 raise
 
     def wake(self) -> None:
-        """Make the server handle something, so that it looks for passed timeouts."""
+        """Make the server handle something, so that it checks for expired timeouts."""
         self._wake_again = True
         if self._waking is None:
             self._waking = asyncio.create_task(self._wake())

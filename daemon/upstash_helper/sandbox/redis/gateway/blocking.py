@@ -1,8 +1,8 @@
 """
 Timeouts of blocking commands.
 
-An idle server wakes up only once a second (``hz 1``), and would notice a timeout that late. It looks for passed
-timeouts whenever it handles anything, so it is woken with a PING at the right time.
+An idle server wakes up only once a second (``hz 1``), and would notice a timeout up to a second late. It checks for
+expired timeouts whenever it handles anything, so a PING wakes it at the right time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class BlockedCommands:
     def __init__(self, wake: Callable[[], None]) -> None:
         """
         Args:
-            wake: Makes the server look for passed timeouts.
+            wake: Makes the server check for expired timeouts.
         """
         self._wake = wake
         self._timeouts: deque[float] = deque()

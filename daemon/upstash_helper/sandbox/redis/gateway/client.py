@@ -23,7 +23,7 @@ LINGER_SECONDS = 1.0
 """How long a client may take to read an error before its connection is reset."""
 
 MAX_MONITOR_BYTES = 32 * 1024 * 1024
-"""How much a client that monitors may be behind before its connection is closed."""
+"""How far a monitoring client may fall behind before its connection is closed."""
 
 MONITORING_COMMANDS = frozenset({b"ping", b"quit", b"reset", b"monitor"})
 MAY_NOT_MONITOR = b"-NOPERM User has no permissions to run the 'monitor' command\r\n"
@@ -66,13 +66,13 @@ class Host(Protocol):
         """
 
     def wake(self) -> None:
-        """Make the server look for passed timeouts."""
+        """Make the server check for expired timeouts."""
 
     def opened(self, client: ClientConnection) -> None:
-        """Note a new connection."""
+        """Record a new connection."""
 
     def closed(self, client: ClientConnection) -> None:
-        """Note that a connection is closed."""
+        """Record that a connection was closed."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -151,7 +151,7 @@ class ClientConnection(asyncio.Protocol):
             self._server.write(output[0] if len(output) == 1 else b"".join(output))
 
     def eof_received(self) -> bool:
-        """Pass on that the client sends nothing more. It may still read."""
+        """Tell the server that the client sends nothing more. It may still read."""
         if self._failed or self._transport is None or self._transport.get_extra_info("sslcontext") is not None:
             return False
         self._end_requests()
@@ -295,7 +295,7 @@ class ClientConnection(asyncio.Protocol):
         return translate(arguments, self._host.dialect)
 
     def _note_state(self, name: bytes, position: int, *, silent: bool = False) -> None:
-        """Note the effect that a command has on the connection."""
+        """Record the effect of a command on the connection."""
         if name == b"reset":
             self._reset()
         elif not self._reader.authenticated:
@@ -418,7 +418,7 @@ class ClientConnection(asyncio.Protocol):
         return raw
 
     def _show_later(self, arguments: list[bytes]) -> None:
-        """Show a command to those who monitor, once the client is authenticated."""
+        """Show a command to monitoring clients, once the client is authenticated."""
         if self._host.monitors and self._reader.authenticated:
             self._unshown.append(arguments)
             if self._authenticated or not self._deciding:

@@ -1,5 +1,5 @@
 """
-What the gateway has to do with a server's replies.
+The replies that the gateway has to find, remove, or change in a server's stream.
 
 Most replies are passed on unread. To find the reply to one command in the stream, the gateway sends a marker before the
 command: another command, with a random name, whose reply is an error that contains the name.
@@ -122,7 +122,7 @@ class Replies:
         return b"".join(output)
 
     def _reach(self, number: int, output: list[bytes | bytearray]) -> None:
-        """Handle a marker, and drop what was expected before it: those commands have failed."""
+        """Handle a marker, and drop the expectations before it: their commands have failed."""
         while self._expected:
             expected = self._expected.popleft()
             if isinstance(expected, Marker):

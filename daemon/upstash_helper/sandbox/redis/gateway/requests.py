@@ -1,8 +1,8 @@
 """
 RESP requests: splits the bytes that a client sends into commands.
 
-It is stricter than the server in every point where the two could disagree about where a command ends. Otherwise a
-client could hide a forbidden command inside of another one.
+It is stricter than the server wherever the two could disagree about where a command ends. Otherwise, a client could
+hide a forbidden command inside another one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_BULK_BYTES = 512 * 1024 * 1024
 """As in Redis. A longer argument is an error of the protocol, after which the connection is closed."""
 MAX_UNAUTHENTICATED_ARGUMENTS = 10
 MAX_UNAUTHENTICATED_BYTES = 16 * 1024
-"""As in Redis, so that nobody makes the sandbox hold 10 MB before it is known who they are."""
+"""As in Redis, so that a client cannot make the sandbox hold 10 MB before it has authenticated."""
 
 STAR, DOLLAR = b"*$"
 _SMALL_NUMBERS = {b"%d" % number: number for number in range(256)}
@@ -47,7 +47,7 @@ class Malformed(NamedTuple):
 
 
 Item = bytes | Command | Oversized | Malformed
-"""Bytes are one or several whole commands that need no attention."""
+"""Bytes are one or more complete commands that need no attention."""
 
 
 class RequestReader:

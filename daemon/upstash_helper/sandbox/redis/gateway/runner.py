@@ -1,4 +1,4 @@
-"""Runs commands that do not come over TCP, on connections that are used again."""
+"""Runs commands that do not come over TCP, on reused connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upstash_helper.sandbox.redis.resp import Connection, ErrorReply, Reply
 from upstash_helper.sandbox.redis.servers import User
 
 MAX_IDLE_CONNECTIONS = 8
-"""For each database. One request needs one connection."""
+"""Per database. Each request needs one connection."""
 
 ABORTED = ErrorReply(b"EXECABORT Transaction discarded because of previous errors.")
 
@@ -37,7 +37,7 @@ class Host(Protocol):
         """Return a new connection to the server."""
 
     def wake(self) -> None:
-        """Make the server look for passed timeouts."""
+        """Make the server check for expired timeouts."""
 
 
 class CommandRunner:

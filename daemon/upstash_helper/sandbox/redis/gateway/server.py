@@ -121,7 +121,7 @@ class GatewayServer:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start_server())
             self._starting.add_done_callback(self._started)
-        # A caller that waits for the start may be cancelled. The others still need it.
+        # A caller that waits for the start may be cancelled, but others may still need the server.
         await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
@@ -205,7 +205,7 @@ class GatewayServer:
         """See ``DatabaseServer``."""
         with self._using():
             await self.ensure_running()
-            # The server also counts connections of the sandbox, which are kept for later.
+            # The server also counts the sandbox's own connections, which are kept open.
             return {**await self._server.info(), "connected_clients": str(len(self._clients) + 1)}
 
     async def commands_in(self, category: Literal["read", "write"]) -> frozenset[str]:
@@ -217,16 +217,16 @@ class GatewayServer:
     # --- for the clients' connections ---
 
     def opened(self, client: ClientConnection) -> None:
-        """Note a new connection."""
+        """Record a new connection."""
         self._clients.add(client)
 
     def closed(self, client: ClientConnection) -> None:
-        """Note that a connection is closed."""
+        """Record that a connection was closed."""
         self._clients.discard(client)
         self._set_idle_timer()
 
     def wake(self) -> None:
-        """Make the server look for passed timeouts."""
+        """Make the server check for expired timeouts."""
         if self._server.running:
             self._admin.wake()
 
@@ -296,7 +296,7 @@ class GatewayServer:
 
     @asynccontextmanager
     async def _changing(self, **changes: object) -> AsyncIterator[None]:
-        """Change the configuration that the next start has, and run the body, while the server does not start."""
+        """Change the configuration for the next start, and run the body before the server can start."""
         async with self._change:
             self._config = msgspec.structs.replace(self._current, **changes)
             yield
@@ -317,10 +317,10 @@ class GatewayServer:
     def _started(self, task: asyncio.Task[None]) -> None:
         self._starting = None
         if not task.cancelled():
-            task.exception()  # it is raised where somebody waits for it; if nobody does, it must not be logged
+            task.exception()  # raised for those that wait for it; without this, asyncio would log it
 
     async def _prepare(self) -> None:
-        """Load what clients expect into a server that has started."""
+        """Load the functions and settings that clients expect into a server that has started."""
         await self._admin.close()
         self.dialect.forget_scripts()
         async with await self._server.connect_as_admin() as admin:
@@ -359,7 +359,7 @@ class GatewayServer:
         await self._admin.close()
 
     def _users_changed(self) -> None:
-        """Keep the users, and let idle connections authenticate again: a password may no longer be valid."""
+        """Save the users, and make idle connections authenticate again: a password may no longer be valid."""
         self._runner.expire()
         self._keep_again = True
         if self._keeping is None:

@@ -1,4 +1,4 @@
-"""A client's transaction, of which the gateway has to know the replies if one of them must be converted."""
+"""A client's transaction. If a reply in it must be converted, the gateway has to find all of its replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which database a request is for, and as which user: both follow from its REST token."""
+"""The database and the user of a request. Its REST token determines both."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def authenticate(request: web.Request, databases: Databases) -> Access:
     As at Upstash, ``_token`` in the query takes precedence, and the header may omit ``Bearer``.
 
     Raises:
-        RequestError: With 401, if the token is missing or invalid. Whether that of an own user is, shows its use.
+        RequestError: With 401, if the token is missing or invalid. The server checks those of database users later.
     """
     token = request.query.get("_token") or _token_of(request.headers.get("Authorization", ""))
     source = _address_of(request)
@@ -59,7 +59,7 @@ def unauthorized() -> RequestError:
 
 
 def _of_own_user(token: str, databases: Databases, source: bytes) -> Access | None:
-    """Return the access of a user that the database's owner has made, if the token has this form."""
+    """Return the access of a user created with ACL, if the token has the form of such a user's."""
     content = parse_token(token.encode("utf-8", "surrogatepass"))
     database = databases.by_id(content.database_id) if content else None
     if content is None or database is None:
@@ -68,7 +68,7 @@ def _of_own_user(token: str, databases: Databases, source: bytes) -> Access | No
         name = content.user.decode()
     except UnicodeDecodeError:
         return None
-    # The server decides whether the token is valid, when it is used to connect.
+    # The server decides whether the token is valid when it is used to connect.
     return Access(database, User(name, token), source)
 
 

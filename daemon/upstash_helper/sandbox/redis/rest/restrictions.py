@@ -1,13 +1,13 @@
-"""The commands that Upstash does not run over REST."""
+"""The commands that Upstash refuses over REST."""
 
 from __future__ import annotations
 
 from upstash_helper.sandbox.redis.rest.commands import Command, name_of
 
 STREAMS = frozenset({"monitor", "psubscribe", "subscribe"})
-"""The commands that have a path of their own, for streams of events."""
+"""The commands that have their own paths, for streams of events."""
 
-# They read or change the state of a connection, which several requests can share. Upstash has only PING and ECHO.
+# They read or change the state of a connection, which several requests can share. Upstash allows only PING and ECHO.
 CONNECTION_COMMANDS = frozenset(
     b"asking auth client discard exec hello monitor multi psubscribe psync punsubscribe quit readonly readwrite reset "
     b"select ssubscribe subscribe sunsubscribe sync unsubscribe unwatch watch".split()

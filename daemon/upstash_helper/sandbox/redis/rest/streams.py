@@ -25,7 +25,7 @@ class Streams:
     The open streams.
 
     Each has a connection of its own to the database's server, and ends with it: the server closes it if the database is
-    deleted or stopped, if its password is reset, and if the user is deleted.
+    deleted or stopped, if its password is reset, or if the user is deleted.
     """
 
     def __init__(self, databases: Databases) -> None:

@@ -1,9 +1,9 @@
 """
-``Upstash-Sync-Token``: how a client reads what it has written.
+``Upstash-Sync-Token``, with which a client reads its own writes.
 
 At Upstash, a response's token is the state of the replica that answered, and a request with it waits for a replica that
 has this state. A database of the sandbox has no replicas, so every request sees all writes that were answered before
-it. Clients send the last token back; it does not have to be waited for, and any value is accepted.
+it. Clients send the last token back. Nothing needs to wait for it, so any value is accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 
 
 class SyncTokens:
-    """Issues tokens. Each is different, and later ones are larger, also after a restart."""
+    """Issues tokens. Each is larger than the one before, also after a restart."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(time.time_ns() // 1000)
@@ -27,7 +27,7 @@ class SyncTokens:
 
 
 def _base32(number: int) -> str:
-    """Return a number in Upstash's form of it: base 32, in lower case."""
+    """Return a number in Upstash's format: base 32, in lower case."""
     digits = ""
     while number:
         number, digit = divmod(number, 32)

@@ -1,6 +1,6 @@
 -- What each function does, by its name in register.lua.
 
--- A command whose arguments are invalid. Also in a transaction, it fails when it is run, not when it is queued.
+-- A command with invalid arguments. It fails when it is run, not when it is queued in a transaction.
 local function fail(_, args)
   return { err = args[1] }
 end

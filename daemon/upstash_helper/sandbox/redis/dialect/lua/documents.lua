@@ -1,7 +1,7 @@
 -- The commands for documents, JSON.*. json_commands.py checks their arguments: paths arrive compiled, values in the form in which they are
 -- stored.
 --
--- A document is a stream with a single entry, whose ID is the largest possible one. So commands for other types answer
+-- A document is a stream with a single entry, whose ID is the largest possible one. So commands for other types reply
 -- WRONGTYPE, XADD cannot add an entry, and EXPIRE, RENAME, COPY, DUMP, and all other commands for keys work.
 
 local ENTRY_ID, FIELD = '18446744073709551615-18446744073709551615', 'json'

@@ -131,7 +131,7 @@ local function xackdel(keys, args)
     local id, reply = args[index], NOT_FOUND
     if call('XACK', key, group, id) == 1 then
       reply = delete_entry(key, id, args[2], groups)
-      -- Acknowledged, and no longer in the stream: what was asked for.
+      -- Acknowledged, and no longer in the stream, as requested.
       if reply == NOT_FOUND then reply = DELETED end
     end
     replies[index - 2] = reply

@@ -6,7 +6,7 @@ local concat, insert, sort = table.concat, table.insert, table.sort
 
 local QUOTE, COMMA, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE = 34, 44, 91, 93, 123, 125
 
--- Ends a command with an error reply. Everything else that is raised is a fault of these functions.
+-- Ends a command with an error reply. Everything else that is raised is a bug in these functions.
 local function refuse(text)
   error({ refused = text })
 end
