@@ -55,6 +55,7 @@ LONGEST: Final = (
     "tests/install/test_upgrade.py",
     "tests/browser/test_oauth_progress.py",
     "tests/sandbox/test_restart.py",
+    "tests/sandbox/test_database_server.py",
     "tests/security/test_t79_output.py",
     "tests/testing/test_node_module.py",
     "tests/browser/test_local_network.py",
