@@ -104,7 +104,7 @@ def _run_twice(command: Sequence[str], env: dict[str, str]) -> int:
         failed = report.read(file).failed if code == _TESTS_FAILED and file.exists() else []
     if not 0 < len(failed) <= MOST_REPEATED:
         return code
-    say(f"\nRunning the {len(failed)} failed tests once more, one at a time:")
+    say(f"\nRunning failed tests once more ({len(failed)}), one at a time:")
     only_failed = ("-n", "0", "--last-failed", "--last-failed-no-failures", "none")
     return run([*command, *only_failed], cwd=ROOT, env={**env, FAILED_AT_FIRST: ", ".join(failed)})
 

@@ -156,7 +156,7 @@ class Job:
             if not 0 < len(failed) <= MOST_REPEATED:
                 raise
             # On a busy machine, Wine sometimes fails to start a process, or takes minutes for it.
-            show(f"Running the {len(failed)} failed tests once more, one at a time ...")
+            show(f"Running failed tests once more ({len(failed)}), one at a time ...")
             self._pytest([*arguments, "-n", "0", "--last-failed", "--last-failed-no-failures", "none"], file)
 
     def _pytest(self, arguments: Sequence[str], file: Path) -> None:
