@@ -77,6 +77,10 @@ async def test_api_is_the_same_over_tls(tls_caller: Caller) -> None:
         ) as events,
     ):
         value, confirmed = await response.json(), await events.content.readline()
+        # Otherwise it is closed only once the server has confirmed the end of TLS, after this test.
+        assert events.connection is not None
+        assert events.connection.transport is not None
+        events.connection.transport.abort()
 
     assert {"result": "Ada"} == value
     assert confirmed == b"data: subscribe,chat,1\n"

@@ -40,6 +40,7 @@ CONNECT_SECONDS: Final = 8.0
 KEEP_ALIVE_SECONDS: Final = 5.0
 # As many as there can be requests of clients: none waits until another one's slow response has ended.
 _MAX_CONNECTIONS: Final = 64
+_NOT_IMPLEMENTED: Final = 501
 _BUSY: Final = frozenset({502, 503, 504})
 
 
@@ -133,7 +134,7 @@ class HttpClient:
         exchange, report = _Exchange(attempts=1 if breakers.probing else MAX_ATTEMPTS), breakers.abandoned
         try:
             yield exchange
-            report = breakers.answered_badly if exchange.status >= 500 else breakers.succeeded
+            report = breakers.answered_badly if _is_failure(exchange.status) else breakers.succeeded
         except TransportFailed as failure:
             report = breakers.unreachable if failure.stage == "connecting" else breakers.answered_badly
             logger.info("%s %s: %s while %s", method, url.host, failure.kind, failure.stage)
@@ -322,3 +323,8 @@ def _checked(response: Response | None, request: Request, url: URL) -> Response:
     if 300 <= response.status < 400:
         raise TransportFailed("unreadable", "answered", f"{url.host} sent a redirect, which is not followed.")
     return response
+
+
+def _is_failure(status: int) -> bool:
+    """Return whether a status means that the server does not work. With 501, only this request is not supported."""
+    return status >= 500 and status != _NOT_IMPLEMENTED

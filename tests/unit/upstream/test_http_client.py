@@ -409,12 +409,12 @@ async def test_each_service_has_its_own_breaker(http: HttpClient) -> None:
 
 async def test_client_errors_do_not_open_the_breaker(http: HttpClient) -> None:
     """
-    An account without permission does not count as a failing service.
+    An account without permission does not count as a failing service, and neither does an operation that it lacks.
     """
-    async with faulty(*[Answer(403), Answer(429)] * 5) as server:
-        responses = [await http.send(request(server.url)) for _ in range(10)]
+    async with faulty(*[Answer(403), Answer(429), Answer(501)] * 5) as server:
+        responses = [await http.send(request(server.url)) for _ in range(15)]
 
-    assert [403, 429] * 5 == [response.status for response in responses]
+    assert [403, 429, 501] * 5 == [response.status for response in responses]
 
 
 async def test_canceled_probe_does_not_block_the_service(http: HttpClient, clock: FakeClock) -> None:
