@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 END_SECONDS = 30
+README = Path(__file__).parents[2] / "daemon" / "upstash_helper" / "sandbox" / "README.md"
 _DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "PYTHON_KEYRING_BACKEND")
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="platform: Windows has no such modes and signals")
@@ -327,6 +328,55 @@ async def test_secrets_are_only_in_private_files(place: Place) -> None:
 
 
 # --- status, down, and reset ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="there is no sh")
+async def test_readme_sets_the_variables_of_the_admin_api(place: Place) -> None:
+    """
+    The line of the sandbox's README sets them for the sandbox of `up`.
+    """
+    up = await place.up()
+    section = README.read_text("utf-8").partition("## The admin API\n")[2]
+    line = section.partition("```sh\n")[2].partition("```")[0]
+    path = os.pathsep.join([str(Path(sys.executable).parent), place.environment["PATH"]])
+
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["sh", "-euc", f'{line}\necho "$ADMIN_URL" "$ADMIN_TOKEN"'],
+        env={**place.environment, "PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert [up["upstream"]["admin_url"], up["upstream"]["admin_token"]] == done.stdout.split(), done.stderr
+
+
+async def test_commands_without_the_profile_name_it(place: Place) -> None:
+    """
+    A command that forgets `--profile sandbox` says that this daemon is running, and so does the Python client.
+    """
+    await place.up()
+
+    status = await place.run("status")
+    listed = await place.run("databases", "list")
+
+    for ran in (status, listed):
+        assert exit_codes.NOT_RUNNING == ran.code
+        assert "The daemon of the profile sandbox is running. To use it, add --profile sandbox" in ran.err
+
+
+async def test_output_says_what_is_on_and_prints_no_variables_that_are_in_a_file(place: Place, tmp_path: Path) -> None:
+    """
+    `up` names the profile for other commands, and automatic approval. With `--env-file`, it prints no secrets.
+    """
+    up = await place.up("--auto-approve")
+    ran = await place.run("sandbox", "up", "--env-file", str(tmp_path / ".env"))
+    await place.up("--no-auto-approve")
+    plain = await place.run("sandbox", "up")
+
+    assert "upstash-helper --profile sandbox databases list" in ran.out
+    assert "Approval:   automatic" in ran.out
+    assert "Approval" not in plain.out
+    assert up["env"]["UPSTASH_REDIS_REST_TOKEN"] not in ran.out
+    assert plain.out.count(up["env"]["UPSTASH_REDIS_REST_TOKEN"]) == 2
 
 
 async def test_console_link_works_once(place: Place) -> None:

@@ -321,7 +321,7 @@ async def test_readmes_commands_work(own_sandbox: Sandbox, session: aiohttp.Clie
     """
     app = await OpenClient.new(own_sandbox, session)
     await app.sign_in(unique_email())
-    (script,) = re.findall(r"```sh\n(.+?)```", section(), flags=re.DOTALL)
+    _, script = re.findall(r"```sh\n(.+?)```", section(), flags=re.DOTALL)
     variables = {"ADMIN_URL": own_sandbox.ready.admin_url, "ADMIN_TOKEN": own_sandbox.ready.admin_token}
 
     done = await asyncio.to_thread(

@@ -176,10 +176,11 @@ def test_reason_of_a_sandbox_that_does_not_start(project: Path) -> None:
 
 async def test_command_writes_the_module(tmp_path: Path) -> None:
     """With its types, as they are in the package."""
-    written = await run_cli("sandbox", "node-helper", str(tmp_path), environment=clean_environment())
-    missing = await run_cli("sandbox", "node-helper", str(tmp_path / "no"), environment=clean_environment())
+    folder = tmp_path / "new" / "test"
+    written = await run_cli("sandbox", "node-helper", str(folder), environment=clean_environment())
+    no_folder = await run_cli("sandbox", "node-helper", str(folder / MODULE), environment=clean_environment())
 
-    assert (0, [str(tmp_path / name) for name in (MODULE, TYPES)]) == (written.code, written.out.split())
+    assert (0, [str(folder / name) for name in (MODULE, TYPES)]) == (written.code, written.out.split())
     for name in (MODULE, TYPES):
-        assert (PACKAGED / name).read_bytes() == (tmp_path / name).read_bytes()
-    assert missing.code != 0
+        assert (PACKAGED / name).read_bytes() == (folder / name).read_bytes()
+    assert no_folder.code != 0

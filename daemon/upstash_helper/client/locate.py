@@ -12,7 +12,7 @@ from upstash_helper.client.errors import DaemonNotRunning, DaemonUnreachable
 from upstash_helper.client.transport import not_running, restart_command
 from upstash_helper.protocol import discovery
 from upstash_helper.protocol.errors import ClientError
-from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, SettingsError, locate, located_profiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,8 @@ def find(base_url: str | None = None) -> DaemonLocation:
 
 def explain_missing(message: str, profile: str) -> str:
     """
-    Add to ``message`` which other daemon of this user has the profile's port, and what differs, if there is one.
+    Add to ``message`` which other daemon of this user is running, and how to use it: one of another profile, such as
+    the sandbox's, or one that has this profile's port.
 
     Args:
         message: That the daemon is not running.
@@ -77,11 +78,26 @@ def explain_missing(message: str, profile: str) -> str:
     from upstash_helper.settings.config import Settings, load_profile
     from upstash_helper.system import own_daemons
 
+    running = _running_profile(other_than=profile)
+    if running is not None:
+        return (
+            f"{message}\nThe daemon of the profile {running} is running. To use it, add --profile {running}, or set"
+            f" {ENV_PREFIX}PROFILE={running}."
+        )
     settings = Settings()
     with contextlib.suppress(SettingsError):
         settings = load_profile(profile=profile).settings
     other = own_daemons.explain(dict.fromkeys((settings.port, *settings.api_ports)), profile=profile)
     return f"{message}\n{other}" if other else message
+
+
+def _running_profile(*, other_than: str) -> str | None:
+    """Return a profile whose daemon is running in the same home folder."""
+    with contextlib.suppress(SettingsError, OSError):
+        for name, folders in located_profiles():
+            if name != other_than and any(map(discovery.is_running, folders.runtimes)):
+                return name
+    return None
 
 
 def _running_daemon(runtime: Path, restart: str) -> discovery.Address | None:

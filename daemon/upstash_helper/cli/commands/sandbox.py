@@ -139,7 +139,7 @@ def _show(
     elif shell is not None:
         presentation.as_shell(running, cast("Shell", shell))
     else:
-        presentation.as_text(profile, running)
+        presentation.as_text(profile, running, variables=env_file is None)
     if env_file is not None:
         note(f"The variables are in {env_file}.")
 
@@ -222,7 +222,7 @@ def reset(session: Session, *, yes: bool) -> None:
 
 
 @sandbox.command("node-helper")
-@click.argument("folder", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=".")
 @pass_session
 def node_helper(session: Session, *, folder: Path) -> None:
     """
@@ -237,6 +237,7 @@ def node_helper(session: Session, *, folder: Path) -> None:
     for name in ("upstash-sandbox.mjs", "upstash-sandbox.d.mts"):
         target = folder / name
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             target.write_bytes(files("upstash_helper.testing").joinpath(name).read_bytes())
         except OSError as error:
             raise Failure(f"{target} cannot be written: {error.strerror}.", code="file_unwritable") from error

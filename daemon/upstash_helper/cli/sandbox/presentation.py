@@ -82,19 +82,23 @@ def as_shell(running: Running, shell: Shell) -> None:
     print_for_programs(env_lines(running.database.env, form))
 
 
-def as_text(profile: SandboxProfile, running: Running) -> None:
-    """Print the addresses and the variables for a person."""
+def as_text(profile: SandboxProfile, running: Running, *, variables: bool = True) -> None:
+    """Print the addresses for a person, and the variables unless they are in a file."""
     open_command = profile.session.command("open")
     rows = [
         ("Dashboard", f"{running.client.open_dashboard().url} (works once, within a minute; then: {open_command})"),
         ("Daemon", f"{running.client.base_url} (profile {profile.name}, process {running.daemon.pid})"),
         ("Sandbox", f"{running.upstream.api_url} (process {running.upstream.pid})"),
         ("Console", profile.command("console")),
+        ("Commands", f"add --profile {profile.name}, such as {profile.session.command('databases', 'list')}"),
+        *([("Approval", "automatic: every app gets the access that it requests")] if running.kept.auto_approve else []),
         ("Stop", profile.command("down")),
     ]
     state = "was already running" if running.was_running else "is running"
     click.echo(f"The sandbox {state}. It is a local Upstash: nothing leaves this machine.\n")
     click.echo(key_values(rows))
+    if not variables:
+        return
     click.echo("\nFor a .env file:\n")
     click.echo(env_lines(running.database.env, "dotenv"))
     click.echo("\nFor this shell:\n")
