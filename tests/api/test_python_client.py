@@ -298,3 +298,14 @@ def test_code_and_address_are_printed_to_stderr(capsys: pytest.CaptureFixture[st
     assert "Code: WDJB-MJHT" in err
     assert "upstash-helper approvals approve" in err
     assert "https://auth.example/authorize" in err
+
+
+def test_printed_command_is_for_the_profile(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a variable, the program uses the daemon of another profile, such as the sandbox's."""
+    monkeypatch.setenv("UPSTASH_HELPER_PROFILE", "sandbox")
+
+    print_code("WDJB-MJHT", datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert "upstash-helper --profile sandbox approvals approve" in capsys.readouterr().err

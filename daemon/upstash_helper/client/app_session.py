@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from upstash_helper.client.token_store import SecretToken
 from upstash_helper.client.transport import Deadline
 from upstash_helper.protocol import wire_apps
 from upstash_helper.protocol.errors import ClientError
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX
 
 if TYPE_CHECKING:
     from upstash_helper.client.events import Event
@@ -97,9 +100,12 @@ def _pairing(pairing_id: str) -> str:
 def print_code(user_code: str, expires_at: datetime) -> None:
     """Print the code and the command for deciding to stderr."""
     until = expires_at.astimezone().strftime("%H:%M:%S")
+    # As for ``locate.find``: the variable says which daemon this program uses.
+    profile = os.environ.get(f"{ENV_PREFIX}PROFILE", DEFAULT_PROFILE)
+    option = "" if profile == DEFAULT_PROFILE else f"--profile {shlex.quote(profile)} "
     say(
         f"This program requests access to your Upstash account. Code: {user_code}. To approve it, run this by {until}:"
-        " upstash-helper approvals approve"
+        f" upstash-helper {option}approvals approve"
     )
 
 
