@@ -214,7 +214,7 @@ async def test_daemon_of_another_local_server_does_not_start(tmp_path: Path, san
 
     for error in errors:
         assert f"these URLs do not belong to one: api_url {one}" in error or "api_url http://" in error
-        assert "Start it first (upstash-helper sandbox), or remove auto_approve" in error
+        assert "Start the sandbox first (upstash-helper sandbox), or remove auto_approve" in error
 
 
 async def test_daemon_of_a_profile_with_a_real_credential_does_not_start(tmp_path: Path, sandbox: Sandbox) -> None:
