@@ -643,7 +643,7 @@ async def test_profiles_for_something_else_are_left_alone(place: Place) -> None:
     assert exit_codes.FAILURE == work.code
     assert f"that this command did not write, such as {settings}" in work.err
     assert exit_codes.FAILURE == by_hand.code
-    assert f"A daemon of the profile sandbox is running (process {still_runs})" in by_hand.err
+    assert f"The running daemon of the profile sandbox (process {still_runs}) uses" in by_hand.err
     assert (exit_codes.FAILURE, True) == (real.code, is_kept)
     assert "The profile sandbox has files that this command did not write" in real.err
 
@@ -742,7 +742,7 @@ async def test_foreground_ends_when_a_process_ends(place: Place) -> None:
         _, err = await asyncio.to_thread(process.communicate, None, END_SECONDS)
 
     assert (exit_codes.FAILURE, False) == (process.returncode, runs(up["daemon"]["pid"]))
-    assert "The sandbox has ended" in err
+    assert "The sandbox exited, so everything was stopped" in err
 
 
 async def test_foreground_that_cannot_show_the_addresses_stops_everything(place: Place, tmp_path: Path) -> None:
