@@ -68,8 +68,8 @@ def find(base_url: str | None = None) -> DaemonLocation:
 
 def explain_missing(message: str, profile: str) -> str:
     """
-    Add to ``message`` which other daemon of this user is running, and how to use it: one of another profile, such as
-    the sandbox's, or one that has this profile's port.
+    Add to ``message`` which other daemons of this user are running: one that has the profile's port, with what differs,
+    and one of another profile, such as the sandbox's.
 
     Args:
         message: That the daemon is not running.
@@ -78,17 +78,16 @@ def explain_missing(message: str, profile: str) -> str:
     from upstash_helper.settings.config import Settings, load_profile
     from upstash_helper.system import own_daemons
 
-    running = _running_profile(other_than=profile)
-    if running is not None:
-        return (
-            f"{message}\nThe daemon of the profile {running} is running. To use it, add --profile {running}, or set"
-            f" {ENV_PREFIX}PROFILE={running}."
-        )
     settings = Settings()
     with contextlib.suppress(SettingsError):
         settings = load_profile(profile=profile).settings
-    other = own_daemons.explain(dict.fromkeys((settings.port, *settings.api_ports)), profile=profile)
-    return f"{message}\n{other}" if other else message
+    other = own_daemons.explain(dict.fromkeys((settings.port, *settings.api_ports)), profile=profile) or ""
+    running = _running_profile(other_than=profile)
+    hint = ""
+    if running is not None and running not in other:
+        how = f"add --profile {running}, or set {ENV_PREFIX}PROFILE={running}"
+        hint = f"The daemon of the profile {running} is running. To use it, {how}."
+    return "\n".join(filter(None, (message, other, hint)))
 
 
 def _running_profile(*, other_than: str) -> str | None:
