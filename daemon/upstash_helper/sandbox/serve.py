@@ -210,7 +210,7 @@ def _listen_for_api(options: Options, values: KeyValues, default: int) -> socket
 
 def _listen_for_rest_tls(stack: AsyncExitStack, options: Options, values: KeyValues) -> socket.socket | None:
     """
-    Listen for the REST API over TLS, if the command line says so, until ``stack`` is closed.
+    Listen for the REST API over TLS if the options ask for it. ``stack`` closes the socket.
 
     Raises:
         StartupError: If the named port cannot be used.
