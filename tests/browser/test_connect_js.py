@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.async_api import expect
 
 from tests.browser.sign_in import sign_up
 from tests.support.browser import Console
@@ -122,7 +123,7 @@ async def test_sign_in_canceled_at_upstash(world: World, context: BrowserContext
         assert "access_denied" == await page.evaluate("document.querySelector('upstash-connect').error.reason")
         assert FAILURES["access_denied"].title in await button_text(page)
         assert FAILURES["access_denied"].detail in await button_text(page)
-        assert await page.get_by_role("button", name="Try again").is_visible()
+        await expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 async def test_denied_access_request(world: World, context: BrowserContext, page: Page) -> None:

@@ -132,5 +132,5 @@ async def test_states_of_the_connection(world: World, page: Page, console: Conso
     card, sent = await connection_card(page), connection(name)
     assert sent["title"] in card
     assert sent.get("detail", "") in card
-    assert await page.get_by_role("region", name="Connection").get_by_role("button").first.is_visible()
+    await expect(page.get_by_role("region", name="Connection").get_by_role("button").first).to_be_visible()
     assert [] == await problems_of(page)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
+from playwright.async_api import expect
 
 from tests.browser.sign_in import sign_up
 from tests.support.browser import ARGUMENTS, chromium, violations
@@ -115,7 +117,8 @@ async def test_denied_extension_shows_the_denial(world: World, profile: BrowserC
     pairing = await pending_request(world)
     await popup.get_by_text(pairing["user_code"]).wait_for()
 
-    await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")
+    denied = await world.call("POST", f"/v1/pairings/{pairing['id']}/deny")
     await popup.get_by_text("You denied this app's request.").wait_for()
 
-    assert await popup.get_by_role("button", name="Connect Upstash").is_visible()
+    await expect(popup.get_by_role("button", name="Connect Upstash")).to_be_visible()
+    assert denied.status < HTTPStatus.BAD_REQUEST

@@ -73,4 +73,5 @@ async def test_api_key_opens_its_dialog(world: World, page: Page) -> None:
 
     form = dialog(page, "Use an API key")
     await expect(form).to_be_visible()
-    assert 1 == await form.get_by_label("API key").count()
+    await expect(form.get_by_label("API key")).to_have_count(1)
+    assert 1 == len(world.browser.opened)

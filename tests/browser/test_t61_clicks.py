@@ -145,8 +145,8 @@ async def test_t61_request_that_replaces_another_one_is_not_under_the_pointer(wo
     await expect(page.get_by_text(first["user_code"], exact=True)).to_have_count(0)
 
     assert [] == sent
-    assert await page.get_by_text(f"{APP} has sent a new request").first.is_visible()
-    assert 1 == await card.count()
+    await expect(page.get_by_text(f"{APP} has sent a new request").first).to_be_visible()
+    await expect(card).to_have_count(1)
     await page.mouse.move(5, 5)
     await press(card.get_by_role("button", name="Allow"))
     await expect(card).to_have_count(0)
@@ -333,10 +333,10 @@ async def test_t61_mouse_that_comes_from_nowhere_decides_nothing(world: World, p
 
     assert elapsed < SOON
     assert [] == sent
-    assert 0 == await page.get_by_role("dialog").count()
-    assert not await once.is_checked()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(once).not_to_be_checked()
     await press(once)
-    assert await once.is_checked()
+    await expect(once).to_be_checked()
 
 
 async def test_t61_waiting_button_says_why(world: World, page: Page) -> None:
@@ -524,7 +524,7 @@ async def test_t61_second_step_depends_on_what_is_chosen(world: World, page: Pag
     await expect(card).to_have_count(0)
 
     assert "all your databases" in text
-    assert 0 == await page.get_by_role("dialog").count()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 async def test_t61_second_step_closes_when_the_request_is_withdrawn(world: World, page: Page) -> None:
@@ -566,7 +566,7 @@ async def test_t61_question_about_an_account_that_has_just_appeared(world: World
 
     path = f"/v1/connection/attempts/{started['attempt_id']}"
     assert "confirmation_required" == (await world.get(path)).json["state"]
-    assert 0 == await page.get_by_role("dialog").count()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await press(keep)
     await expect(keep).to_have_count(0)
     assert "replacement_declined" == (await world.get(path)).json["reason"]

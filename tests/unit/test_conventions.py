@@ -21,6 +21,9 @@ WAITING: Final = frozenset({"until", "until_async", "eventually"})
 EXPECTATIONS: Final = frozenset({"raises", "warns", "fail"})
 """Functions of pytest that fail a test, like ``assert``."""
 
+SAMPLES: Final = frozenset({"is_visible", "is_hidden", "is_enabled", "is_disabled", "is_checked", "count"})
+"""Methods of a Playwright locator that return the state of a page at once, which may still be loading."""
+
 ALLOWED_PRIVATE: Final = {
     ("tests/tray/test_statusnotifier.py", "_scheduled"): "asyncio has no public way to list an event loop's timers.",
 }
@@ -87,6 +90,17 @@ def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 pass
 
 
+def samples(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name of each method by which an assertion reads a page's state without waiting."""
+    for asserted in (node for node in ast.walk(tree) if isinstance(node, ast.Assert)):
+        for node in ast.walk(asserted):
+            match node:
+                case ast.Await(value=ast.Call(func=ast.Attribute(attr=name), lineno=line)) if name in SAMPLES:
+                    yield line, name
+                case _:
+                    pass
+
+
 def _is_private(name: str) -> bool:
     return name.startswith("_") and not name.endswith("__")
 
@@ -113,6 +127,33 @@ def test_tests_read_no_private_attributes() -> None:
 
     assert not private, "Use a port or a public property instead of:\n" + "\n".join(private)
     assert set(ALLOWED_PRIVATE) == {(path, name) for path, _, name in found}
+
+
+def test_assertions_wait_for_the_state_of_a_page() -> None:
+    """
+    A page loads its parts independently: what is not visible now may be in a moment, on a slower computer.
+    """
+    found = [f"{path}:{line} {name}" for path, tree in sources() for line, name in samples(tree)]
+
+    assert not found, "Use playwright's expect(), which waits, instead of:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("assert await button.is_visible()", ["is_visible"]),
+        ("assert 0 == await page.get_by_role('dialog').count()", ["count"]),
+        ("assert 1 == names.count('orders')", []),
+        ("await expect(button).to_be_visible()", []),
+    ],
+)
+def test_samples_are_found(line: str, expected: list[str]) -> None:
+    """
+    The scan finds locators' methods in assertions, but not methods of the same name that are not awaited.
+    """
+    tree = ast.parse(f"async def test_x():\n    {line}")
+
+    assert expected == [name for _, name in samples(tree)]
 
 
 @pytest.mark.parametrize(
