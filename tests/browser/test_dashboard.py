@@ -24,7 +24,7 @@ from tests.support.clock import FakeClock
 from tests.support.web_tool import BUTTON, example_tool, wait_for_state
 from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
-from upstash_helper.broker.identity import ALL_DATABASES, MEANING
+from upstash_helper.broker.identity import MEANING, all_databases_meaning
 from upstash_helper.client.dashboard_link import NAME
 from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS, VIA_BRIDGE
 from upstash_helper.system.browser import write_page
@@ -580,7 +580,8 @@ async def test_option_for_all_databases_is_below_its_permission(world: World, pa
 
     labels = await card.locator("label").all_inner_texts()
 
-    assert [MEANING["databases:credentials"], f"Also: {ALL_DATABASES[:1].lower()}{ALL_DATABASES[1:]}"] == labels[:2]
+    all_databases = all_databases_meaning(("databases:credentials",)) or ""
+    assert [MEANING["databases:credentials"], f"Also: {all_databases[:1].lower()}{all_databases[1:]}"] == labels[:2]
 
 
 async def test_web_tool_is_approved_in_the_dashboard_and_connects_in_its_window(
@@ -738,7 +739,8 @@ async def test_granted_scopes_are_shown_in_plain_words(world: World, page: Page)
 
     granted = await page.get_by_role("article").get_by_role("listitem").all_inner_texts()
 
-    assert [MEANING["databases:read"], MEANING["databases:credentials"], ALL_DATABASES] == granted
+    all_databases = all_databases_meaning(("databases:credentials",))
+    assert [MEANING["databases:read"], MEANING["databases:credentials"], all_databases] == granted
 
 
 async def test_rename_an_app(world: World, page: Page) -> None:

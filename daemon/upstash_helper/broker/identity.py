@@ -14,7 +14,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from upstash_helper.protocol.literals import CallerKind, IdentityKind, ProgramWarning, Scope
+from upstash_helper.protocol.literals import Audience, CallerKind, IdentityKind, ProgramWarning, Scope
 from upstash_helper.protocol.pages_origin import is_on_site
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -29,6 +29,7 @@ MEANING: Final[dict[Scope, str]] = {
     "databases:write": "Create, rename, and change databases, and reset their passwords; this can cost money",
     "databases:delete": "Delete databases and all their data",
     "databases:credentials": "Read the passwords and tokens of databases that the app created",
+    "databases:commands": "Run Redis commands that read, change, and delete data, in databases that the app created",
     "upstash:read": "Read everything in your Upstash account, including the passwords of all databases",
     "upstash:write": "Do anything in your Upstash account that the connection allows, such as delete data, spend "
     "money, or add team members, who keep their access when you revoke the app",
@@ -36,12 +37,22 @@ MEANING: Final[dict[Scope, str]] = {
 """What each scope allows: a phrase that starts with a verb, shown in lists such as "Wants to" and "Allowed to"."""
 
 STRONG: Final[frozenset[Scope]] = frozenset(
-    {"databases:delete", "databases:credentials", "upstash:read", "upstash:write"}
+    {"databases:delete", "databases:credentials", "databases:commands", "upstash:read", "upstash:write"}
 )
 """Scopes that can destroy, spend, or reveal something. To grant one, the user takes a second step."""
 
-ALL_DATABASES: Final = "Read the passwords and tokens of all your databases, not only of those that the app created"
-"""What the option "all databases" adds to ``databases:credentials``."""
+
+def all_databases_meaning(scopes: tuple[Scope, ...]) -> str | None:
+    """Return what the option "all databases" adds to ``scopes``, as a phrase like those of ``MEANING``, if anything."""
+    match "databases:credentials" in scopes, "databases:commands" in scopes:
+        case True, True:
+            return "Read the passwords of all your databases and run commands in them, not only the app's own"
+        case True, False:
+            return "Read the passwords and tokens of all your databases, not only of those that the app created"
+        case False, True:
+            return "Run Redis commands in all your databases, not only in those that the app created"
+        case _:
+            return None
 
 
 def ordered(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
@@ -198,6 +209,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """None for the owner, who is authenticated by a file that only this user can read."""
     scopes: tuple[Scope, ...] = ()
     all_databases: bool = False
+    audience: Audience = "api"
+    """Where the token is accepted."""
     page: str | None = None
     """The origin of the dashboard page from which the owner calls; None for the owner's command-line tools."""
     session: str | None = None

@@ -15,7 +15,7 @@ import msgspec
 
 from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.models import Database
-from upstash_helper.protocol.literals import LedgerState, Scope
+from upstash_helper.protocol.literals import Audience, LedgerState, Scope
 
 # --- apps -------------------------------------------------------------------------------------------------------------
 
@@ -30,6 +30,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     all_databases: bool = False
     """Whether ``databases:credentials`` covers every database, not only those that the app created."""
+    audience: Audience = "api"
+    """Where the app's tokens are accepted."""
     digest: bytes
     """SHA-256 of the app's token."""
     created_at: float
@@ -140,6 +142,8 @@ class Pairing(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     """The requested scopes."""
     reason: str = ""
+    audience: Audience = "api"
+    """Where the app's token will be accepted."""
     site: str = ""
     """The site of the identity (see ``broker.apps.sites``). Not stored, since it follows from the identity."""
     created_at: float

@@ -71,9 +71,13 @@ Scope = Literal[
     "databases:write",
     "databases:delete",
     "databases:credentials",
+    "databases:commands",
     "upstash:read",
     "upstash:write",
 ]
+
+Audience = Literal["api", "mcp"]
+"""Where a token is accepted: at the routes of the API, or at ``/mcp`` only."""
 
 IdentityKind = Literal["web", "extension", "native"]
 CallerKind = Literal["owner", "app"]

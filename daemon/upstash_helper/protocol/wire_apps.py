@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from upstash_helper.protocol.literals import (
+    Audience,
     BlockScope,
     CallerKind,
     IdentityKind,
@@ -76,6 +77,10 @@ class PairingRequest(RequestBody, frozen=True, kw_only=True, omit_defaults=True)
             "not say whether it was added; the scopes that come with the token do."
         ),
     ] = False
+    audience: Annotated[
+        Audience,
+        Meta(description="Where the token will be accepted. `mcp`: at `/mcp` only, for a program on this computer."),
+    ] = "api"
 
 
 class StartedPairing(Sensitive, frozen=True, kw_only=True):
@@ -223,6 +228,7 @@ class App(ResponseBody, frozen=True, kw_only=True):
     last_used_at: Timestamp
     expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: after 90 days without use.")]
     mismatches: Annotated[int, Meta(description="How often its token was used from another origin or user.")]
+    audience: Annotated[Audience, Meta(description="Where its tokens are accepted. `mcp`: at `/mcp` only.")] = "api"
 
 
 class AppList(ResponseBody, frozen=True, kw_only=True):

@@ -432,13 +432,19 @@ def _authorize_token(facts: RequestFacts, policy: Policy, address: ServerAddress
         if origin is not None and not address.is_here(origin) and not may_read(facts, address, callers):
             return deny_origin(origin)
         return deny_token(sent=token is not None)
+    return _check_rights(caller, facts, policy) or check_content_type(facts) or Allowed(caller)
+
+
+def _check_rights(caller: Caller, facts: RequestFacts, policy: Policy) -> Denied | None:
     if not _token_matches_sender(caller, facts):
         return deny_mismatch(facts.origin, caller)
+    if caller.audience != policy.audience:
+        return deny_audience(policy)
     if policy.access == "owner" and not caller.is_owner:
         return OWNER_ONLY
     if policy.scope is not None and not caller.has(policy.scope):
         return deny_scope(policy.scope)
-    return check_content_type(facts) or Allowed(caller)
+    return None
 
 
 def _token_matches_sender(caller: Caller, facts: RequestFacts) -> bool:
@@ -502,6 +508,17 @@ def deny_token(*, sent: bool) -> Denied:
         detail=detail,
         headers=(("WWW-Authenticate", REALM), ("Link", f'<{PAIRINGS}>; rel="pair"')),
         links=links,
+    )
+
+
+def deny_audience(policy: Policy) -> Denied:
+    """Deny a token that was issued for something else (RFC 6750, section 3.1; RFC 8707)."""
+    meant = "/mcp" if policy.audience == "api" else "the API"
+    return Denied(
+        status=401,
+        code="invalid_token",
+        detail=f"This token is only accepted at {meant}.",
+        headers=(("WWW-Authenticate", f'{REALM}, error="invalid_token"'),),
     )
 
 

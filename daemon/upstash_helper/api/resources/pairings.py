@@ -12,6 +12,7 @@ from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import ACT_FIRST, BODY, ORIGIN, RECORD_FIRST, TARGET, VIA_BRIDGE, Policy, Route
 from upstash_helper.broker.apps.pairings import POLL_SECONDS, PairingRequest
+from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.broker.identity import Identity, describe_program, of_origin
 from upstash_helper.protocol import wire_apps as wire
 from upstash_helper.protocol.wire import Recorded
@@ -98,6 +99,8 @@ class PairingsResource:
         wanted = cast("wire.PairingRequest", decode(request[BODY], wire.PairingRequest))
         origin = request[ORIGIN]
         identity = None if origin is None else of_origin(origin)
+        if identity is not None and wanted.audience != "api":
+            raise InvalidRequest("Only a program on this computer can have access to /mcp.", pointer="/audience")
         await self._pairings.precheck(identity)
         identity = await self._with_program(request, identity)
         pairing_request = PairingRequest(
@@ -107,6 +110,7 @@ class PairingsResource:
             wanted.reason,
             connect_if_needed=wanted.connect_if_needed,
             via_bridge=request[VIA_BRIDGE],
+            audience=wanted.audience,
         )
 
         pairing, secret = await self._pairings.begin(pairing_request)

@@ -23,7 +23,7 @@ from upstash_helper.broker.account.attempts import (
     question,
 )
 from upstash_helper.broker.apps.sites import kind_of, name_of
-from upstash_helper.broker.identity import ALL_DATABASES, MEANING, SCOPES, STRONG
+from upstash_helper.broker.identity import MEANING, SCOPES, STRONG, all_databases_meaning
 from upstash_helper.broker.models import account_name
 from upstash_helper.protocol import literals, wire, wire_apps
 from upstash_helper.protocol.wire import LedgerStatus
@@ -290,7 +290,7 @@ def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
         replaces=waiting.replaces or None,
         repeated=waiting.is_repeated,
         replaced_by=_replaced_by(it),
-        all_databases_meaning=ALL_DATABASES if "databases:credentials" in it.scopes else None,
+        all_databases_meaning=all_databases_meaning(it.scopes),
         site=site(it.site),
         created_at=timestamp(it.created_at),
         expires_at=timestamp(it.expires_at),
@@ -327,6 +327,7 @@ def app(it: records.App) -> wire_apps.App:
         identity=identity(it.identity),
         scopes=_scopes(it.scopes),
         all_databases=it.all_databases,
+        audience=it.audience,
         created_at=timestamp(it.created_at),
         last_used_at=timestamp(it.last_used_at),
         expires_at=_optional(it.expires_at),

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from upstash_helper.broker.errors import InvalidRequest
-from upstash_helper.protocol.literals import Scope
+from upstash_helper.protocol.literals import Audience, Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.identity import Caller
@@ -77,6 +77,8 @@ class Policy(msgspec.Struct, frozen=True):
     """The action's name in the audit log. Required for every route that changes state."""
     order: Order | None = None
     """Required for every route that changes state."""
+    audience: Audience = "api"
+    """Whose tokens are accepted, if the route requires one."""
 
 
 @dataclass(frozen=True, kw_only=True)

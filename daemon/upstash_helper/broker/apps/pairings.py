@@ -21,7 +21,7 @@ from upstash_helper.broker.identity import Identity, of_origin, ordered
 from upstash_helper.broker.ledger import App, Approved, Delivered, Denied, Grant, Pairing, Waiting, Withdrawn
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import proof
-from upstash_helper.protocol.literals import ProgramWarning, Scope
+from upstash_helper.protocol.literals import Audience, ProgramWarning, Scope
 from upstash_helper.protocol.shorten import MAX_SHOWN, shorten
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class PairingRequest(NamedTuple):
     """Whether ``connection:write`` is requested as well, if no account is connected."""
     via_bridge: bool = False
     """Whether the bridge window forwarded the request."""
+    audience: Audience = "api"
+    """Where the app's token will be accepted."""
 
 
 class Pairings:
@@ -160,6 +162,7 @@ class Pairings:
             name=name,
             scopes=ordered(request.scopes),
             reason=reason,
+            audience=request.audience,
             site=self._sites.of(request.identity),
             created_at=now,
             expires_at=now + LIFETIME,
@@ -321,7 +324,9 @@ class Pairings:
             await self._queue.load()
             pairing = self._own(pairing_id, secret, origin)
             grant = self._granted(pairing)
-            app, token = await self._apps.add(name=pairing.name, identity=pairing.identity, grant=grant)
+            app, token = await self._apps.add(
+                name=pairing.name, identity=pairing.identity, grant=grant, audience=pairing.audience
+            )
             try:
                 await self._audit.note(caller_of(app), "app.let_in", pairing.id)
                 delivered = msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id))

@@ -17,7 +17,7 @@ from upstash_helper.broker.identity import Caller
 from upstash_helper.broker.ledger import App, AppTimes
 from upstash_helper.broker.models import Secret
 from upstash_helper.protocol import proof
-from upstash_helper.protocol.literals import RevokeReason
+from upstash_helper.protocol.literals import Audience, RevokeReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -259,7 +259,9 @@ class AppRegistry:
 
     # --- granting and revoking access ---------------------------------------------------------------------------------
 
-    async def add(self, *, name: str, identity: Identity, grant: Grant) -> tuple[App, Secret]:
+    async def add(
+        self, *, name: str, identity: Identity, grant: Grant, audience: Audience = "api"
+    ) -> tuple[App, Secret]:
         """
         Give an app access. Return it with its token, which is not stored.
 
@@ -275,6 +277,7 @@ class AppRegistry:
             identity=identity,
             scopes=grant.scopes,
             all_databases=grant.all_databases,
+            audience=audience,
             digest=token_digest(token.reveal().encode()),
             created_at=now,
             last_used_at=now,
@@ -449,6 +452,7 @@ def caller_of(app: App) -> Caller:
         identity=app.identity,
         scopes=app.scopes,
         all_databases=app.all_databases,
+        audience=app.audience,
         creator_key=app.creator_key,
     )
 

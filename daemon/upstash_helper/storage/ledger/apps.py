@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 _SAVE_APP: Final = """
     INSERT OR REPLACE INTO apps (
         id, name, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
-        identity_others, scopes, all_databases, digest,
+        identity_others, scopes, all_databases, audience, digest,
         created_at, last_used_at, expires_at, mismatches, used_elapsed, ends_elapsed
     ) VALUES (
         :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
-        :identity_others, :scopes, :all_databases, :digest,
+        :identity_others, :scopes, :all_databases, :audience, :digest,
         :created_at, :last_used_at, :expires_at, :mismatches, :used_elapsed, :ends_elapsed
     )
 """
 _SAVE_PAIRING: Final = """
     INSERT OR REPLACE INTO pairings (
         id, digest, user_code, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
-        identity_others, name, scopes, reason,
+        identity_others, name, scopes, reason, audience,
         created_at, expires_at, decision
     ) VALUES (
         :id, :digest, :user_code, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
         :identity_others, :name, :scopes,
-        :reason, :created_at, :expires_at, :decision
+        :reason, :audience, :created_at, :expires_at, :decision
     )
 """
 # Replaces a row with the same id, and a row with the same key. A block of a site differs from one of the identity only
