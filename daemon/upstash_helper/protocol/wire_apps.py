@@ -229,6 +229,9 @@ class App(ResponseBody, frozen=True, kw_only=True):
     expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: after 90 days without use.")]
     mismatches: Annotated[int, Meta(description="How often its token was used from another origin or user.")]
     audience: Annotated[Audience, Meta(description="Where its tokens are accepted. `mcp`: at `/mcp` only.")] = "api"
+    all_databases_meaning: Annotated[
+        str | None, Meta(description="What `all_databases` adds to the scopes; null if it is false.")
+    ] = None
 
 
 class AppList(ResponseBody, frozen=True, kw_only=True):

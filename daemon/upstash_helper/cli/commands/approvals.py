@@ -214,7 +214,9 @@ upstash-helper approvals approve BCDF-GHJK --yes
     help="Grant only this requested scope. Can be repeated.",
 )  # fmt: skip
 @click.option(
-    "--all-databases", is_flag=True, help="Also allow reading the credentials of databases that it did not create."
+    "--all-databases",
+    is_flag=True,
+    help="Also allow this for databases that the app did not create: read their credentials, run commands.",
 )
 @click.option("--once", is_flag=True, help="Grant access for one hour only.")
 @yes_option
@@ -312,8 +314,10 @@ def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_data
     if extra:
         message = f"The app did not request {', '.join(extra)}. Requested scopes: {', '.join(requested)}."
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
-    if all_databases and "databases:credentials" not in (scopes or requested):
-        message = "--all-databases needs the scope databases:credentials, which would not be granted."
+    if all_databases and not {"databases:credentials", "databases:commands"} & set(scopes or requested):
+        message = (
+            "--all-databases needs the scope databases:credentials or databases:commands, which would not be granted."
+        )
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
 
 
