@@ -1,0 +1,312 @@
+"""One request of a client: who sent it, what it can do, and how its handler reports progress and asks the user."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from upstash_helper.api.mcp import jsonrpc
+from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, MISSING_CAPABILITY, RpcError
+from upstash_helper.api.mcp.request_state import LIFETIME_SECONDS, StateInvalid, subject_of
+from upstash_helper.api.mcp.sessions import ClientRefused
+from upstash_helper.api.mcp.tool import ToolCall, ToolError
+from upstash_helper.api.mcp.versions import meta_of
+from upstash_helper.api.server.connections import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from aiohttp import web
+
+    from upstash_helper.api.mcp.jsonrpc import Request
+    from upstash_helper.api.mcp.reply import Reply
+    from upstash_helper.api.mcp.request_state import RequestStates
+    from upstash_helper.api.mcp.sessions import Session
+    from upstash_helper.api.mcp.versions import Envelope
+    from upstash_helper.broker.apps.exchanges import Exchanges
+    from upstash_helper.broker.confirmations import Question
+    from upstash_helper.broker.identity import Caller
+
+MAX_WAITING: Final = 12
+"""
+How many requests of all apps together may wait for their users. They are held open, and with the event streams of apps
+they leave places for other requests; see ``connections.Limits.app_requests``.
+"""
+MAX_WAITING_PER_APP: Final = 4
+ANSWER_SECONDS: Final = LIFETIME_SECONDS
+
+_CAPABILITY_OF: Final = {
+    "elicitation/create": "elicitation",
+    "sampling/createMessage": "sampling",
+    "roots/list": "roots",
+}
+
+
+class InputRequired(Exception):
+    """The client has to repeat the request with answers. For the versions without requests to the client."""
+
+    def __init__(self, requests: Mapping[str, object], state: str) -> None:
+        super().__init__("input required")
+        self.requests: Final = requests
+        self.state: Final = state
+
+
+class Waiting:
+    """The requests that wait for their users."""
+
+    def __init__(self) -> None:
+        self._callers: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def place(self, caller_id: str, request: web.Request) -> Iterator[None]:
+        """
+        Wait in the body of the context.
+
+        Raises:
+            ToolError: If too many wait already.
+        """
+        if self._callers[caller_id] >= MAX_WAITING_PER_APP or self._callers.total() >= MAX_WAITING:
+            raise ToolError(
+                "Too many requests are waiting for the user's answer. Nothing was changed. Wait for those answers first."
+            )
+        connection = request.protocol
+        self._callers[caller_id] += 1
+        if isinstance(connection, Connection):
+            connection.is_held = True
+        try:
+            yield
+        finally:
+            if isinstance(connection, Connection):
+                connection.is_held = False
+            self._callers[caller_id] -= 1
+            if not self._callers[caller_id]:
+                del self._callers[caller_id]
+
+
+class Call(ToolCall):
+    """One request, while it is handled."""
+
+    def __init__(  # noqa: PLR0913 - what one request depends on
+        self,
+        *,
+        caller: Caller,
+        http: web.Request,
+        request: Request,
+        envelope: Envelope,
+        session: Session | None,
+        reply: Reply,
+        states: RequestStates,
+        waiting: Waiting,
+        exchanges: Exchanges,
+        ask_user: Callable[[Caller, Question], Awaitable[bool]],
+        read_only: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """
+        Args:
+            caller: The app.
+            http: The HTTP request.
+            request: The message.
+            envelope: What the client has said about itself.
+            session: Its session. None for a version without sessions.
+            reply: Where messages before the result are sent.
+            states: Issues and accepts states.
+            waiting: The requests that wait for their users.
+            exchanges: Ends the waiting with the app's access.
+            ask_user: Asks the user in upstash-helper, for clients that cannot ask.
+            read_only: Returns whether Upstash refuses all changes.
+        """
+        self.caller: Final = caller
+        self.request: Final = request
+        self.envelope: Final = envelope
+        self.session: Final = session
+        self.target = ""
+        self.has_disclosed = False
+        self.was_denied = False
+        """Whether the user's last answer was a no."""
+        self._http = http
+        self._reply = reply
+        self._states = states
+        self._waiting = waiting
+        self._exchanges = exchanges
+        self._ask_user = ask_user
+        self._read_only = read_only
+        self._progress_token = meta_of(request.params).get("progressToken")
+        self._waits: set[asyncio.Future[Any]] = set()
+        self._seconds = 0
+        self.is_abandoned = False
+        """Whether the client no longer waits for the result."""
+        self._sent, self._known = self._answers()
+
+    # --- for tools ----------------------------------------------------------------------------------------------------
+
+    async def confirm(self, question: Question) -> bool:
+        """Ask the user, through the client if it can show a form, otherwise in upstash-helper."""
+        is_allowed = await self._is_allowed(question)
+        self.was_denied = not is_allowed
+        return is_allowed
+
+    async def _is_allowed(self, question: Question) -> bool:
+        if self.envelope.elicits_forms and (self.session is None or self._reply.streams):
+            key = f"{question.action}:{_digest(question)}"
+            with contextlib.suppress(ClientRefused):
+                answers = await self.ask_client({key: _form(question)})
+                return _is_yes(answers[key])
+        return bool(await self._wait(self._ask_user(self.caller, question)))
+
+    async def is_read_only(self) -> bool:
+        """Return whether Upstash refuses all changes of the connected account."""
+        return await self._read_only()
+
+    # --- messages before the result -----------------------------------------------------------------------------------
+
+    def notify(self, method: str, params: dict[str, object]) -> None:
+        """Send the client a notification that belongs to this request."""
+        self._reply.post(jsonrpc.notification(method, params))
+
+    def progress(self, progress: float, *, total: float | None = None, message: str | None = None) -> None:
+        """Report progress, if the client has asked for that."""
+        described = self._progress(progress, total, message)
+        if described is not None:
+            self._reply.post(described)
+
+    def _progress(self, progress: float, total: float | None, message: str | None) -> dict[str, object] | None:
+        token = self._progress_token
+        if isinstance(token, bool) or not isinstance(token, str | int):
+            return None
+        params: dict[str, object] = {"progressToken": token, "progress": progress}
+        if total is not None:
+            params["total"] = total
+        if message is not None:
+            params["message"] = message
+        return jsonrpc.notification("notifications/progress", params)
+
+    # --- questions to the client --------------------------------------------------------------------------------------
+
+    def require(self, capability: str) -> None:
+        """
+        Check that the client has declared a capability.
+
+        Raises:
+            RpcError: With the status 400, if it has not.
+        """
+        if not isinstance(self.envelope.capabilities.get(capability), dict):
+            message = f"This requires the client's capability {capability}."
+            data = {"requiredCapabilities": {capability: {}}}
+            raise RpcError(MISSING_CAPABILITY, message, data=data, status=400)
+
+    async def ask_client(self, requests: Mapping[str, dict[str, Any]], *, needs_state: bool = True) -> dict[str, Any]:
+        """
+        Return the client's results of ``requests``, each with ``method`` and ``params``, by their keys.
+
+        Args:
+            requests: The requests. A key stands for exactly one question, also in repetitions of the call.
+            needs_state: Whether an answer counts only with the state that the question came with.
+
+        Raises:
+            InputRequired: If the client has to repeat the call with the answers. Everything before this is done again.
+            ClientRefused: If the client responds with an error.
+            RpcError: If the client has not declared that it takes such requests.
+            ToolError: If there is no answer in time, or too many questions are waiting.
+            HelperError: If the app's access ends meanwhile.
+        """
+        for each in requests.values():
+            self.require(_CAPABILITY_OF[each["method"]])
+        if self.session is not None:
+            return {key: await self._ask_in_session(self.session, each) for key, each in requests.items()}
+        known = self._known if needs_state else {**self._sent, **self._known}
+        missing = {key: each for key, each in requests.items() if key not in known}
+        if missing:
+            raise InputRequired(missing, self._states.issue(self._subject, tuple(missing), self._known))
+        return {key: known[key] for key in requests}
+
+    async def _ask_in_session(self, session: Session, request: dict[str, Any]) -> dict[str, Any]:
+        request_id, answer = session.ask()
+        try:
+            self._reply.post(jsonrpc.request(request_id, request["method"], request["params"]))
+            return await self._wait(answer)
+        finally:
+            session.forget(request_id)
+
+    @property
+    def _subject(self) -> str:
+        params = self.request.params
+        name, arguments = params.get("name", params.get("uri")), params.get("arguments") or {}
+        return subject_of(self.caller.id, self.request.method, str(name), arguments)
+
+    def _answers(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the answers that came with the request, and those of them that a state vouches for."""
+        params = self.request.params
+        sent, state = params.get("inputResponses", {}), params.get("requestState")
+        if self.session is not None:
+            return {}, {}
+        if not isinstance(sent, dict):
+            raise RpcError(INVALID_PARAMS, "inputResponses must be an object.")
+        sent = {key: answer for key, answer in sent.items() if isinstance(answer, dict)}
+        if state is None:
+            return sent, {}
+        try:
+            if not isinstance(state, str):
+                raise StateInvalid  # noqa: TRY301 - the same answer
+            accepted = self._states.accept(state, self._subject)
+        except StateInvalid:
+            message = "requestState is not valid: it is for another call, has expired, or was used before."
+            raise RpcError(INVALID_PARAMS, message) from None
+        return sent, {**accepted.answers, **{key: each for key, each in sent.items() if key in accepted.asked}}
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    async def _wait(self, answer: Awaitable[Any]) -> Any:
+        """Return what the user answers, if that is in time, and nobody has lost interest or access meanwhile."""
+        future = asyncio.ensure_future(answer)
+        self._waits.add(future)
+        try:
+            if self.is_abandoned:
+                raise ToolError("The request was canceled. Nothing was changed.")
+            with self._waiting.place(self.caller.id, self._http):
+                async with self._exchanges.begin(self.caller), asyncio.timeout(ANSWER_SECONDS):
+                    return await asyncio.shield(future)
+        except TimeoutError:
+            raise ToolError("The user did not answer in time. Nothing was changed.") from None
+        except asyncio.CancelledError:
+            if self.is_abandoned and future.cancelled():
+                raise ToolError("The request was canceled. Nothing was changed.") from None
+            raise
+        finally:
+            self._waits.discard(future)
+            future.cancel()
+
+    def abandon(self) -> None:
+        """End the waiting for the user: the client no longer waits for the result."""
+        self.is_abandoned = True
+        for future in tuple(self._waits):
+            future.cancel()
+
+    def waited(self) -> dict[str, object] | None:
+        """Return a message for a client that has not got anything for some seconds; None if it has not asked for it."""
+        self._seconds += 1
+        reason = "Waiting for the user's answer." if self._waits else None
+        return self._progress(self._seconds / 1000, None, reason)
+
+
+def _form(question: Question) -> dict[str, Any]:
+    """
+    Return a question as a form. Its answer is a choice that the user has to make: some clients accept a form without
+    one as soon as the user has looked at it.
+    """
+    choice = {"type": "boolean", "title": question.title, "description": question.detail, "default": False}
+    schema = {"type": "object", "properties": {"confirm": choice}, "required": ["confirm"]}
+    message = f"{question.title}\n\n{question.detail}"
+    return {"method": "elicitation/create", "params": {"message": message, "requestedSchema": schema}}
+
+
+def _is_yes(answer: dict[str, Any]) -> bool:
+    content = answer.get("content")
+    return answer.get("action") == "accept" and isinstance(content, dict) and content.get("confirm") is True
+
+
+def _digest(question: Question) -> str:
+    text = "\0".join((question.action, question.title, question.detail, question.target))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

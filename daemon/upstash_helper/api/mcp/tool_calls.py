@@ -1,0 +1,259 @@
+"""``tools/list`` and ``tools/call``: which tools an app has, and what becomes of a call."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from upstash_helper.api.guard.audit import NOT_FOUND
+from upstash_helper.api.mcp.call import InputRequired
+from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, REFUSED, RpcError, convert
+from upstash_helper.api.mcp.tool import ToolError
+from upstash_helper.broker.audit import OK
+from upstash_helper.broker.errors import AccessEnded, HelperError, OutcomeUnknown, ReadOnlyAccess
+from upstash_helper.broker.identity import STRONG
+from upstash_helper.system import validation
+from upstash_helper.system.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from upstash_helper.api.mcp.call import Call
+    from upstash_helper.api.mcp.tool import Tool
+    from upstash_helper.broker.apps.exchanges import Exchanges
+    from upstash_helper.broker.audit import Audit
+    from upstash_helper.broker.background import Background
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE: Final = 50
+
+_TARGETS: Final = ("database_id", "database", "id", "name")
+"""Arguments that name what a call is about, for the audit log. A tool may set a better target."""
+
+
+class ListParams(msgspec.Struct, frozen=True):
+    """Parameters of ``tools/list``."""
+
+    cursor: str | None = None
+
+
+class CallParams(msgspec.Struct, frozen=True):
+    """Parameters of ``tools/call``."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class ToolResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The result of a call."""
+
+    content: tuple[dict[str, Any], ...]
+    structured_content: object = None
+    is_error: bool = False
+
+
+class ToolCalls:
+    """The tools, and their calls."""
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        *,
+        audit: Audit,
+        background: Background,
+        exchanges: Exchanges,
+        challenge: Callable[[str], str],
+        read_only: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """
+        Args:
+            tools: All tools, in the order in which they are listed.
+            audit: Records what changes something, and what discloses a secret.
+            background: Finishes changes whose client has disconnected.
+            exchanges: Ends reading calls with the app's access.
+            challenge: Returns the value of ``WWW-Authenticate`` for a missing scope.
+            read_only: Returns whether Upstash refuses all changes.
+        """
+        self._tools = {tool.name: tool for tool in tools}
+        self._audit = audit
+        self._background = background
+        self._exchanges = exchanges
+        self._challenge = challenge
+        self._read_only = read_only
+        self._described: dict[str, dict[str, object]] = {}
+
+    async def list(self, call: Call, params: dict[str, Any]) -> dict[str, object]:
+        """
+        Return a page of the tools that the app may call.
+
+        Raises:
+            RpcError: If the cursor is not one of ours.
+        """
+        cursor = convert(params, ListParams).cursor
+        read_only = await self._read_only()
+        tools = [tool for tool in self._tools.values() if self._is_listed(tool, call, read_only=read_only)]
+        names = [tool.name for tool in tools]
+        if cursor is not None and cursor not in names:
+            raise RpcError(INVALID_PARAMS, "The cursor is not valid, or the tools have changed. List them again.")
+        start = 0 if cursor is None else names.index(cursor) + 1
+        page = tools[start : start + PAGE_SIZE]
+        result: dict[str, object] = {"tools": [self._describe(tool) for tool in page]}
+        if start + PAGE_SIZE < len(tools):
+            result["nextCursor"] = page[-1].name
+        return result
+
+    async def call(self, call: Call, params: dict[str, Any]) -> ToolResult:
+        """
+        Call a tool.
+
+        Raises:
+            RpcError: If there is no such tool, or the app lacks its scope.
+            InputRequired: If the client has to repeat the call with the user's answers.
+            AccessEnded: If the app's access has ended meanwhile.
+            HelperError: If a change or a disclosure cannot be recorded.
+        """
+        wanted: CallParams = convert(params, CallParams)
+        tool = self._tools.get(wanted.name)
+        if tool is None:
+            raise RpcError(INVALID_PARAMS, f'There is no tool "{printable(wanted.name[:64])}".')
+        if not call.caller.has(tool.scope):
+            raise RpcError(
+                REFUSED,
+                f"The tool {tool.name} requires the scope {tool.scope}, which the user has not granted.",
+                status=403,
+                headers=(("WWW-Authenticate", self._challenge(tool.scope)),),
+            )
+        if tool.needs_write_access and await self._read_only():
+            return _failed(ReadOnlyAccess())
+        try:
+            arguments = validation.convert(wanted.arguments, tool.arguments)
+        except validation.ValuesInvalid as error:
+            return failure("\n".join(one.sentence("The arguments") for one in error.errors))
+        named = (wanted.arguments.get(name) for name in _TARGETS)
+        call.target = next((each for each in named if isinstance(each, str)), "")
+        try:
+            return _result(tool, await self._run(tool, call, arguments))
+        except ToolError as error:
+            return failure(str(error))
+        except AccessEnded:
+            raise
+        except HelperError as error:
+            return _failed(error)
+
+    def _is_listed(self, tool: Tool, call: Call, *, read_only: bool) -> bool:
+        return tool.listed and call.caller.has(tool.scope) and not (read_only and tool.needs_write_access)
+
+    def _describe(self, tool: Tool) -> dict[str, object]:
+        if tool.name not in self._described:
+            self._described[tool.name] = describe(tool)
+        return self._described[tool.name]
+
+    async def _run(self, tool: Tool, call: Call, arguments: object) -> object:
+        if tool.needs_write_access:
+            # Runs to its end even if the client disconnects, so that no change is left half-made.
+            return await self._background.finish(self._change(tool, call, arguments))
+        async with self._exchanges.begin(call.caller):
+            outcome = _Outcome(call)
+            try:
+                value = await outcome.of(tool.handler(call, arguments))
+            except HelperError:
+                if tool.scope in STRONG:
+                    await self._audit.note(call.caller, tool.name, outcome.target, outcome.result)
+                raise
+            if tool.scope in STRONG or call.has_disclosed:
+                await self._audit.note(call.caller, tool.name, call.target)
+            return value
+
+    async def _change(self, tool: Tool, call: Call, arguments: object) -> object:
+        entry = await self._audit.begin(call.caller, tool.name, call.target)
+        outcome = _Outcome(call)
+        try:
+            return await outcome.of(tool.handler(call, arguments))
+        finally:
+            try:
+                await self._audit.settle(
+                    entry, target=outcome.target, result=outcome.result, refused=outcome.is_refused
+                )
+            except HelperError as error:
+                # The change has been made, and the entry shows that it was started.
+                fields = {"entry": entry, "result": outcome.result, "error": error.code}
+                logger.warning("audit_unsettled", extra=fields)
+
+
+class _Outcome:
+    """What became of a call, for the audit."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.result = "internal_error"
+        self.target = ""
+        self.is_refused = False
+        """Whether it certainly changed nothing."""
+
+    async def of(self, work: Awaitable[object]) -> object:
+        """Return what ``work`` returns. Raises what it raises."""
+        is_made_up = False
+        try:
+            value = await work
+            self.is_refused = self._call.was_denied
+            self.result = "denied" if self.is_refused else OK
+        except InputRequired:
+            self.result, self.is_refused = "confirmation_required", True
+            raise
+        except ToolError:
+            self.result = "failed"
+            raise
+        except HelperError as error:
+            self.result, self.is_refused = error.code, not isinstance(error, OutcomeUnknown)
+            # The caller has made up an ID that does not exist. It may make up thousands.
+            is_made_up = isinstance(error, NOT_FOUND)
+            raise
+        finally:
+            self.target = "" if is_made_up else self._call.target
+        return value
+
+
+def describe(tool: Tool) -> dict[str, object]:
+    """Return a tool as ``tools/list`` shows it."""
+    described: dict[str, object] = {
+        "name": tool.name,
+        "title": tool.annotations.title,
+        "description": tool.description,
+        "inputSchema": schema_of(tool.arguments),
+        "annotations": tool.annotations,
+    }
+    if tool.result is not None:
+        described["outputSchema"] = schema_of(tool.result)
+    return described
+
+
+def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schema of a type. The protocol requires an object at its root, not a reference to one."""
+    [root], components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    name = str(root.get("$ref", "")).rpartition("/")[2]
+    schema = dict(components.pop(name, root))
+    if components:
+        schema["$defs"] = components
+    return schema
+
+
+def failure(text: str) -> ToolResult:
+    """Return a result that says why a call has failed, so that the model can do something about it."""
+    return ToolResult(content=({"type": "text", "text": text},), is_error=True)
+
+
+def _failed(error: HelperError) -> ToolResult:
+    later = "" if error.retry_after is None else f" Try again in {max(1, round(error.retry_after))} s."
+    return failure(f"{error.detail}{later} ({error.code})")
+
+
+def _result(tool: Tool, value: object) -> ToolResult:
+    if isinstance(value, ToolResult):
+        return value
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return ToolResult(
+        content=({"type": "text", "text": text},), structured_content=None if tool.result is None else value
+    )
