@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-_NOT_FOUND: Final = (AppNotFound, AttemptNotFound, BlockNotFound, DatabaseNotFound, PairingNotFound)
+NOT_FOUND: Final = (AppNotFound, AttemptNotFound, BlockNotFound, DatabaseNotFound, PairingNotFound)
+"""Errors for an ID that the caller may have made up."""
 
 
 class RequestAudit:
@@ -63,7 +64,7 @@ class RequestAudit:
         caller = request[CALLER]
         if policy.order is Order.ACT_FIRST:
             return await self._background.finish(self._act_first(request, handler, caller, policy.audit))
-        if policy.audit is None or caller is None:
+        if policy.audit is None or caller is None or policy.order is Order.BY_HANDLER:
             return await handler(request)
         if request.method not in ("GET", "HEAD"):
             # Runs to its end even if the client disconnects, so that no change is left half-made.
@@ -134,7 +135,7 @@ class _Outcome:
         except HelperError as error:
             self.result, self.is_refused = error.code, not isinstance(error, OutcomeUnknown)
             # The caller has made up an ID that does not exist. It may make up thousands.
-            is_made_up = isinstance(error, _NOT_FOUND)
+            is_made_up = isinstance(error, NOT_FOUND)
             raise
         except BodyInvalid as error:
             self.result, self.is_refused = error.code, True

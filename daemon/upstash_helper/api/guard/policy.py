@@ -245,6 +245,8 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
     if len(facts.origins) != 1 or origin is None or address.is_here(origin) or of_origin(origin) is None:
         return False
     policy = facts.policy
+    if policy is not None and policy.audience == "mcp":
+        return False
     return callers.approved(origin) or (policy is not None and (policy.access == "pairing" or policy.readable))
 
 
@@ -254,6 +256,11 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
 CROSS_SITE: Final = Denied(status=403, code="cross_site_request")
 WRONG_USER: Final = Denied(status=403, code="wrong_user", close=True)
 OWNER_ONLY: Final = Denied(status=403, code="owner_only")
+NO_PAGES: Final = Denied(
+    status=403,
+    code="origin_not_allowed",
+    detail="Pages and browser extensions have no access to /mcp, not even those that the user has approved.",
+)
 NOT_HERE: Final = Denied(status=404, code="not_found", detail="There is nothing at this path of this host.")
 
 
@@ -425,21 +432,25 @@ def _check_pairing_caller(facts: RequestFacts, address: ServerAddress) -> Denied
 
 
 def _authorize_token(facts: RequestFacts, policy: Policy, address: ServerAddress, callers: Callers) -> Allowed | Denied:
+    if policy.audience == "mcp" and (facts.origins or facts.fetch_site not in (None, "none")):
+        return NO_PAGES
     token = token_of(facts.authorizations, basic=policy.basic)
     caller = None if token is None else callers.find(token)
+    if caller is None and policy.audience == "mcp":
+        return deny_agent(address, sent=token is not None)
     if caller is None:
         origin = facts.origin
         if origin is not None and not address.is_here(origin) and not may_read(facts, address, callers):
             return deny_origin(origin)
         return deny_token(sent=token is not None)
-    return _check_rights(caller, facts, policy) or check_content_type(facts) or Allowed(caller)
+    return _check_rights(caller, facts, policy, address) or check_content_type(facts) or Allowed(caller)
 
 
-def _check_rights(caller: Caller, facts: RequestFacts, policy: Policy) -> Denied | None:
+def _check_rights(caller: Caller, facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
     if not _token_matches_sender(caller, facts):
         return deny_mismatch(facts.origin, caller)
     if caller.audience != policy.audience:
-        return deny_audience(policy)
+        return deny_audience(policy, address)
     if policy.access == "owner" and not caller.is_owner:
         return OWNER_ONLY
     if policy.scope is not None and not caller.has(policy.scope):
@@ -511,15 +522,45 @@ def deny_token(*, sent: bool) -> Denied:
     )
 
 
-def deny_audience(policy: Policy) -> Denied:
+def deny_audience(policy: Policy, address: ServerAddress) -> Denied:
     """Deny a token that was issued for something else (RFC 6750, section 3.1; RFC 8707)."""
-    meant = "/mcp" if policy.audience == "api" else "the API"
+    if policy.audience == "mcp":
+        return deny_agent(address, sent=True, detail="This token is only accepted at the API.")
     return Denied(
         status=401,
         code="invalid_token",
-        detail=f"This token is only accepted at {meant}.",
+        detail="This token is only accepted at /mcp.",
         headers=(("WWW-Authenticate", f'{REALM}, error="invalid_token"'),),
     )
+
+
+def deny_agent(address: ServerAddress, *, sent: bool, detail: str = "") -> Denied:
+    """Require a valid token for ``/mcp``, and show the client where to get one (RFC 9728, section 5.1)."""
+    if not detail:
+        detail = (
+            "The token is not valid; the user may have revoked it, or it has expired."
+            if sent
+            else "Send a token: Authorization: Bearer <token>."
+        )
+        detail += " An MCP client gets one by signing in, which WWW-Authenticate describes."
+    return Denied(
+        status=401,
+        code="invalid_token" if sent else "token_required",
+        detail=detail,
+        headers=(("WWW-Authenticate", agent_challenge(address, error="invalid_token" if sent else "")),),
+    )
+
+
+def agent_challenge(address: ServerAddress, *, error: str = "", scope: Scope | None = None) -> str:
+    """Return ``WWW-Authenticate`` for a client of ``/mcp``."""
+    parts = [REALM]
+    if error:
+        parts.append(f'error="{error}"')
+    if scope is not None:
+        parts.append(f'scope="{scope}"')
+    # At localhost, whatever the request was sent to: that is the name in the authorization server's documents.
+    parts.append(f'resource_metadata="http://{address.shared_hosts[0]}/.well-known/oauth-protected-resource/mcp"')
+    return ", ".join(parts)
 
 
 def deny_scope(scope: Scope) -> Denied:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 from aiohttp import web
 
+from upstash_helper.api.server.body import BODY_LIMIT
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.protocol.literals import Audience, Scope
 
@@ -54,10 +55,16 @@ class Order(enum.Enum):
     For what takes rights away, ends something, or lets the owner in: it is done at once, then recorded. A full,
     read-only, or locked disk does not prevent it, and the response says if it is not written yet (``recorded``).
     """
+    BY_HANDLER = "by_handler"
+    """
+    For a route whose body names the action: only its handler knows what is to be recorded, and records it, like
+    ``RECORD_FIRST``, under the action's name.
+    """
 
 
 RECORD_FIRST: Final = Order.RECORD_FIRST
 ACT_FIRST: Final = Order.ACT_FIRST
+BY_HANDLER: Final = Order.BY_HANDLER
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -74,11 +81,13 @@ class Policy(msgspec.Struct, frozen=True):
     embeddable: bool = False
     """Whether any page may load it, such as an image. For a constant that shows no more than that we can be reached."""
     audit: str | None = None
-    """The action's name in the audit log. Required for every route that changes state."""
+    """The action's name in the audit log. Required for every route that changes state, unless its handler records it."""
     order: Order | None = None
     """Required for every route that changes state."""
     audience: Audience = "api"
     """Whose tokens are accepted, if the route requires one."""
+    body_limit: int = BODY_LIMIT
+    """Bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
