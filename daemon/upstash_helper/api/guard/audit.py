@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-NOT_FOUND: Final = (AppNotFound, AttemptNotFound, BlockNotFound, DatabaseNotFound, PairingNotFound)
-"""Errors for an ID that the caller may have made up."""
+_NOT_FOUND: Final = (AppNotFound, AttemptNotFound, BlockNotFound, DatabaseNotFound, PairingNotFound)
 
 
 class RequestAudit:
@@ -135,7 +134,7 @@ class _Outcome:
         except HelperError as error:
             self.result, self.is_refused = error.code, not isinstance(error, OutcomeUnknown)
             # The caller has made up an ID that does not exist. It may make up thousands.
-            is_made_up = isinstance(error, NOT_FOUND)
+            is_made_up = isinstance(error, _NOT_FOUND)
             raise
         except BodyInvalid as error:
             self.result, self.is_refused = error.code, True

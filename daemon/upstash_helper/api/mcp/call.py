@@ -8,6 +8,8 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from upstash_helper.api.mcp import jsonrpc
 from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, MISSING_CAPABILITY, RpcError
 from upstash_helper.api.mcp.request_state import LIFETIME_SECONDS, StateInvalid, subject_of
@@ -54,6 +56,10 @@ class InputRequired(Exception):
         self.state: Final = state
 
 
+class NoAnswer(ToolError):
+    """The user has not answered in time."""
+
+
 class Waiting:
     """The requests that wait for their users."""
 
@@ -70,7 +76,7 @@ class Waiting:
         """
         if self._callers[caller_id] >= MAX_WAITING_PER_APP or self._callers.total() >= MAX_WAITING:
             raise ToolError(
-                "Too many requests are waiting for the user's answer. Nothing was changed. Wait for those answers first."
+                "Too many requests are waiting for the user's answer, so nothing was changed. Wait for those first."
             )
         connection = request.protocol
         self._callers[caller_id] += 1
@@ -89,7 +95,7 @@ class Waiting:
 class Call(ToolCall):
     """One request, while it is handled."""
 
-    def __init__(  # noqa: PLR0913 - what one request depends on
+    def __init__(
         self,
         *,
         caller: Caller,
@@ -122,10 +128,6 @@ class Call(ToolCall):
         self.request: Final = request
         self.envelope: Final = envelope
         self.session: Final = session
-        self.target = ""
-        self.has_disclosed = False
-        self.was_denied = False
-        """Whether the user's last answer was a no."""
         self._http = http
         self._reply = reply
         self._states = states
@@ -134,25 +136,23 @@ class Call(ToolCall):
         self._ask_user = ask_user
         self._read_only = read_only
         self._progress_token = meta_of(request.params).get("progressToken")
-        self._waits: set[asyncio.Future[Any]] = set()
-        self._seconds = 0
+        self._waits = 0
+        self._reminders = 0
         self.is_abandoned = False
-        """Whether the client no longer waits for the result."""
+        """Whether the client has canceled the request, or disconnected."""
         self._sent, self._known = self._answers()
 
     # --- for tools ----------------------------------------------------------------------------------------------------
 
     async def confirm(self, question: Question) -> bool:
         """Ask the user, through the client if it can show a form, otherwise in upstash-helper."""
-        is_allowed = await self._is_allowed(question)
-        self.was_denied = not is_allowed
-        return is_allowed
-
-    async def _is_allowed(self, question: Question) -> bool:
         if self.envelope.elicits_forms and (self.session is None or self._reply.streams):
             key = f"{question.action}:{_digest(question)}"
             with contextlib.suppress(ClientRefused):
-                answers = await self.ask_client({key: _form(question)})
+                try:
+                    answers = await self.ask_client({key: _form(question)})
+                except NoAnswer:
+                    return False
                 return _is_yes(answers[key])
         return bool(await self._wait(self._ask_user(self.caller, question)))
 
@@ -209,7 +209,8 @@ class Call(ToolCall):
             InputRequired: If the client has to repeat the call with the answers. Everything before this is done again.
             ClientRefused: If the client responds with an error.
             RpcError: If the client has not declared that it takes such requests.
-            ToolError: If there is no answer in time, or too many questions are waiting.
+            NoAnswer: If there is no answer in time.
+            ToolError: If too many questions are waiting.
             HelperError: If the app's access ends meanwhile.
         """
         for each in requests.values():
@@ -226,7 +227,10 @@ class Call(ToolCall):
         request_id, answer = session.ask()
         try:
             self._reply.post(jsonrpc.request(request_id, request["method"], request["params"]))
-            return await self._wait(answer)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._wait(answer)
+        except TimeoutError:
+            raise NoAnswer("The user has not answered in time. Nothing was changed.") from None
         finally:
             session.forget(request_id)
 
@@ -249,7 +253,7 @@ class Call(ToolCall):
             return sent, {}
         try:
             if not isinstance(state, str):
-                raise StateInvalid  # noqa: TRY301 - the same answer
+                raise StateInvalid
             accepted = self._states.accept(state, self._subject)
         except StateInvalid:
             message = "requestState is not valid: it is for another call, has expired, or was used before."
@@ -259,36 +263,19 @@ class Call(ToolCall):
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     async def _wait(self, answer: Awaitable[Any]) -> Any:
-        """Return what the user answers, if that is in time, and nobody has lost interest or access meanwhile."""
-        future = asyncio.ensure_future(answer)
-        self._waits.add(future)
+        """Return what the user answers, if the app does not lose its access meanwhile."""
+        self._waits += 1
         try:
-            if self.is_abandoned:
-                raise ToolError("The request was canceled. Nothing was changed.")
             with self._waiting.place(self.caller.id, self._http):
-                async with self._exchanges.begin(self.caller), asyncio.timeout(ANSWER_SECONDS):
-                    return await asyncio.shield(future)
-        except TimeoutError:
-            raise ToolError("The user did not answer in time. Nothing was changed.") from None
-        except asyncio.CancelledError:
-            if self.is_abandoned and future.cancelled():
-                raise ToolError("The request was canceled. Nothing was changed.") from None
-            raise
+                async with self._exchanges.begin(self.caller):
+                    return await answer
         finally:
-            self._waits.discard(future)
-            future.cancel()
-
-    def abandon(self) -> None:
-        """End the waiting for the user: the client no longer waits for the result."""
-        self.is_abandoned = True
-        for future in tuple(self._waits):
-            future.cancel()
+            self._waits -= 1
 
     def waited(self) -> dict[str, object] | None:
         """Return a message for a client that has not got anything for some seconds; None if it has not asked for it."""
-        self._seconds += 1
-        reason = "Waiting for the user's answer." if self._waits else None
-        return self._progress(self._seconds / 1000, None, reason)
+        self._reminders += 1
+        return self._progress(self._reminders / 1000, None, "Waiting for the user's answer." if self._waits else None)
 
 
 def _form(question: Question) -> dict[str, Any]:
@@ -308,5 +295,4 @@ def _is_yes(answer: dict[str, Any]) -> bool:
 
 
 def _digest(question: Question) -> str:
-    text = "\0".join((question.action, question.title, question.detail, question.target))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode(question)).hexdigest()[:16]

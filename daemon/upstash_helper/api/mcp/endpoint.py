@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from upstash_helper import __version__
+from upstash_helper.api.guard.middleware import where
 from upstash_helper.api.mcp import jsonrpc
 from upstash_helper.api.mcp.call import Call, InputRequired, Waiting
 from upstash_helper.api.mcp.jsonrpc import (
@@ -30,8 +31,10 @@ from upstash_helper.api.mcp.jsonrpc import (
     RpcError,
     convert,
 )
+from upstash_helper.api.mcp.prompts import Prompts
 from upstash_helper.api.mcp.reply import EVENT_STREAM, Outcome, Reply
 from upstash_helper.api.mcp.request_state import RequestStates
+from upstash_helper.api.mcp.resources import Resources
 from upstash_helper.api.mcp.sessions import Sessions
 from upstash_helper.api.mcp.streams import Streams
 from upstash_helper.api.mcp.tool_calls import ToolCalls
@@ -48,19 +51,18 @@ from upstash_helper.api.mcp.versions import (
     negotiated,
     unsupported,
 )
-from upstash_helper.api.guard.middleware import where
 from upstash_helper.api.server.routes import BODY
 from upstash_helper.broker.errors import AccessEnded, HelperError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from upstash_helper.api.mcp.prompts import Prompt
+    from upstash_helper.api.mcp.resources import ResourceProvider
     from upstash_helper.api.mcp.sessions import Session
     from upstash_helper.api.mcp.streams import ListKind
     from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.broker.apps.exchanges import Exchanges
-    from upstash_helper.broker.audit import Audit
-    from upstash_helper.broker.background import Background
     from upstash_helper.broker.confirmations import Question
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.identity import Caller
@@ -97,8 +99,6 @@ class Method:
 class Parts:
     """What the endpoint needs of the daemon."""
 
-    audit: Audit
-    background: Background
     exchanges: Exchanges
     events: EventBus
     clock: Clock
@@ -114,7 +114,10 @@ class Parts:
 class Offers:
     """What the endpoint offers besides tools."""
 
+    prompts: tuple[Prompt, ...] = ()
+    resources: ResourceProvider | None = None
     methods: Mapping[str, Method] = field(default_factory=dict)
+    """Further methods, which go with ``capabilities``."""
     capabilities: Mapping[str, object] = field(default_factory=dict)
     changing: frozenset[ListKind] = frozenset({"tools"})
     """The lists that can change."""
@@ -141,14 +144,8 @@ class Endpoint:
         self._states = RequestStates(clock=parts.clock)
         self._waiting = Waiting()
         self.streams: Final = Streams(events=parts.events, kinds=offers.changing, read_only=parts.read_only)
-        self._capabilities = {
-            "tools": {"listChanged": "tools" in offers.changing},
-            **offers.capabilities,
-        }
         calls = ToolCalls(
             tools,
-            audit=parts.audit,
-            background=parts.background,
             exchanges=parts.exchanges,
             challenge=parts.challenge,
             read_only=parts.read_only,
@@ -158,8 +155,21 @@ class Endpoint:
             "ping": Method(_nothing, stateless=False),
             "tools/list": Method(calls.list, is_list=True),
             "tools/call": Method(calls.call),
-            **offers.methods,
         }
+        self._capabilities: dict[str, object] = {"tools": {"listChanged": "tools" in offers.changing}}
+        if offers.prompts:
+            prompts = Prompts(offers.prompts)
+            self._methods["prompts/list"] = Method(prompts.list, is_list=True)
+            self._methods["prompts/get"] = Method(prompts.get)
+            self._capabilities["prompts"] = {"listChanged": "prompts" in offers.changing}
+        if offers.resources is not None:
+            resources = Resources(offers.resources)
+            self._methods["resources/list"] = Method(resources.list, is_list=True)
+            self._methods["resources/templates/list"] = Method(resources.templates, is_list=True)
+            self._methods["resources/read"] = Method(resources.read, is_list=True)
+            self._capabilities["resources"] = {"listChanged": "resources" in offers.changing}
+        self._methods |= offers.methods
+        self._capabilities |= offers.capabilities
 
     # --- HTTP ---------------------------------------------------------------------------------------------------------
 
@@ -265,7 +275,7 @@ class Endpoint:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _call(  # noqa: PLR0913, PLR0917 - the parts of one request
+    def _call(  # noqa: PLR0917 - the parts of one request
         self,
         http: web.Request,
         request: Request,
@@ -297,7 +307,7 @@ class Endpoint:
         try:
             return await reply.send(task)
         finally:
-            # The client may have left. What changes something is finished; see ToolCalls.
+            # The client may have disconnected. What changes something runs to its end in the background.
             end()
             if call.session is not None:
                 call.session.calls.pop(call.request.id, None)
@@ -306,7 +316,11 @@ class Endpoint:
         try:
             result = await method.handler(call, call.request.params)
         except InputRequired as required:
-            result = {"resultType": "input_required", "inputRequests": required.requests, "requestState": required.state}
+            result = {
+                "resultType": "input_required",
+                "inputRequests": required.requests,
+                "requestState": required.state,
+            }
         except RpcError as error:
             # To a client with a session, 404 means that the session has ended.
             is_kept = call.session is None or error.status == 403
@@ -348,7 +362,7 @@ async def _nothing(call: Call, params: dict[str, Any]) -> dict[str, object]:  # 
 
 
 def _end(call: Call, task: asyncio.Future[Outcome]) -> None:
-    call.abandon()
+    call.is_abandoned = True
     task.cancel()
 
 

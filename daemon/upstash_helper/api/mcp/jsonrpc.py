@@ -33,7 +33,7 @@ _MAX_INTEGER: Final = 2**53 - 1
 class RpcError(Exception):
     """An error response."""
 
-    def __init__(  # noqa: PLR0913 - the parts of an error, and of the response that carries it
+    def __init__(
         self,
         code: int,
         message: str,

@@ -36,14 +36,6 @@ class ToolError(Exception):
 class ToolCall(Protocol):
     """One call of a tool."""
 
-    target: str
-    """
-    What the audit log records as the object of the call. At first it is the argument ``database_id``, ``database``,
-    ``id``, or ``name``, if the tool has one of them; a handler may set it to something better.
-    """
-    has_disclosed: bool
-    """A handler sets it to True if its result has a secret. The call is then recorded before the result is sent."""
-
     @property
     def caller(self) -> Caller:
         """Return the agent that calls."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from upstash_helper.api.guard.audit import NOT_FOUND
-from upstash_helper.api.mcp.call import InputRequired
 from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, REFUSED, RpcError, convert
 from upstash_helper.api.mcp.tool import ToolError
-from upstash_helper.broker.audit import OK
-from upstash_helper.broker.errors import AccessEnded, HelperError, OutcomeUnknown, ReadOnlyAccess
-from upstash_helper.broker.identity import STRONG
+from upstash_helper.broker.errors import AccessEnded, HelperError, ReadOnlyAccess
 from upstash_helper.system import validation
 from upstash_helper.system.printable import printable
 
@@ -23,15 +18,8 @@ if TYPE_CHECKING:
     from upstash_helper.api.mcp.call import Call
     from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.broker.apps.exchanges import Exchanges
-    from upstash_helper.broker.audit import Audit
-    from upstash_helper.broker.background import Background
-
-logger = logging.getLogger(__name__)
 
 PAGE_SIZE: Final = 50
-
-_TARGETS: Final = ("database_id", "database", "id", "name")
-"""Arguments that name what a call is about, for the audit log. A tool may set a better target."""
 
 
 class ListParams(msgspec.Struct, frozen=True):
@@ -62,8 +50,6 @@ class ToolCalls:
         self,
         tools: Sequence[Tool],
         *,
-        audit: Audit,
-        background: Background,
         exchanges: Exchanges,
         challenge: Callable[[str], str],
         read_only: Callable[[], Awaitable[bool]],
@@ -71,15 +57,11 @@ class ToolCalls:
         """
         Args:
             tools: All tools, in the order in which they are listed.
-            audit: Records what changes something, and what discloses a secret.
-            background: Finishes changes whose client has disconnected.
             exchanges: Ends reading calls with the app's access.
             challenge: Returns the value of ``WWW-Authenticate`` for a missing scope.
             read_only: Returns whether Upstash refuses all changes.
         """
         self._tools = {tool.name: tool for tool in tools}
-        self._audit = audit
-        self._background = background
         self._exchanges = exchanges
         self._challenge = challenge
         self._read_only = read_only
@@ -113,7 +95,6 @@ class ToolCalls:
             RpcError: If there is no such tool, or the app lacks its scope.
             InputRequired: If the client has to repeat the call with the user's answers.
             AccessEnded: If the app's access has ended meanwhile.
-            HelperError: If a change or a disclosure cannot be recorded.
         """
         wanted: CallParams = convert(params, CallParams)
         tool = self._tools.get(wanted.name)
@@ -132,8 +113,6 @@ class ToolCalls:
             arguments = validation.convert(wanted.arguments, tool.arguments)
         except validation.ValuesInvalid as error:
             return failure("\n".join(one.sentence("The arguments") for one in error.errors))
-        named = (wanted.arguments.get(name) for name in _TARGETS)
-        call.target = next((each for each in named if isinstance(each, str)), "")
         try:
             return _result(tool, await self._run(tool, call, arguments))
         except ToolError as error:
@@ -153,67 +132,10 @@ class ToolCalls:
 
     async def _run(self, tool: Tool, call: Call, arguments: object) -> object:
         if tool.needs_write_access:
-            # Runs to its end even if the client disconnects, so that no change is left half-made.
-            return await self._background.finish(self._change(tool, call, arguments))
+            # It is finished even if the app's access ends, except where it waits for the user.
+            return await tool.handler(call, arguments)
         async with self._exchanges.begin(call.caller):
-            outcome = _Outcome(call)
-            try:
-                value = await outcome.of(tool.handler(call, arguments))
-            except HelperError:
-                if tool.scope in STRONG:
-                    await self._audit.note(call.caller, tool.name, outcome.target, outcome.result)
-                raise
-            if tool.scope in STRONG or call.has_disclosed:
-                await self._audit.note(call.caller, tool.name, call.target)
-            return value
-
-    async def _change(self, tool: Tool, call: Call, arguments: object) -> object:
-        entry = await self._audit.begin(call.caller, tool.name, call.target)
-        outcome = _Outcome(call)
-        try:
-            return await outcome.of(tool.handler(call, arguments))
-        finally:
-            try:
-                await self._audit.settle(
-                    entry, target=outcome.target, result=outcome.result, refused=outcome.is_refused
-                )
-            except HelperError as error:
-                # The change has been made, and the entry shows that it was started.
-                fields = {"entry": entry, "result": outcome.result, "error": error.code}
-                logger.warning("audit_unsettled", extra=fields)
-
-
-class _Outcome:
-    """What became of a call, for the audit."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self.result = "internal_error"
-        self.target = ""
-        self.is_refused = False
-        """Whether it certainly changed nothing."""
-
-    async def of(self, work: Awaitable[object]) -> object:
-        """Return what ``work`` returns. Raises what it raises."""
-        is_made_up = False
-        try:
-            value = await work
-            self.is_refused = self._call.was_denied
-            self.result = "denied" if self.is_refused else OK
-        except InputRequired:
-            self.result, self.is_refused = "confirmation_required", True
-            raise
-        except ToolError:
-            self.result = "failed"
-            raise
-        except HelperError as error:
-            self.result, self.is_refused = error.code, not isinstance(error, OutcomeUnknown)
-            # The caller has made up an ID that does not exist. It may make up thousands.
-            is_made_up = isinstance(error, NOT_FOUND)
-            raise
-        finally:
-            self.target = "" if is_made_up else self._call.target
-        return value
+            return await tool.handler(call, arguments)
 
 
 def describe(tool: Tool) -> dict[str, object]:

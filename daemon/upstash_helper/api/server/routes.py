@@ -81,7 +81,7 @@ class Policy(msgspec.Struct, frozen=True):
     embeddable: bool = False
     """Whether any page may load it, such as an image. For a constant that shows no more than that we can be reached."""
     audit: str | None = None
-    """The action's name in the audit log. Required for every route that changes state, unless its handler records it."""
+    """The action's name in the audit log. Required for every route that changes state, except ``BY_HANDLER``."""
     order: Order | None = None
     """Required for every route that changes state."""
     audience: Audience = "api"
