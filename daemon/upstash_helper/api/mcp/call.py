@@ -14,12 +14,13 @@ from upstash_helper.api.mcp import jsonrpc
 from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, MISSING_CAPABILITY, RpcError
 from upstash_helper.api.mcp.request_state import LIFETIME_SECONDS, StateInvalid, subject_of
 from upstash_helper.api.mcp.sessions import ClientRefused
-from upstash_helper.api.mcp.tool import ToolCall, ToolError
+from upstash_helper.api.mcp.tool import ToolError
 from upstash_helper.api.mcp.versions import meta_of
 from upstash_helper.api.server.connections import Connection
+from upstash_helper.system.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from aiohttp import web
 
@@ -38,6 +39,7 @@ How many requests of all apps together may wait for their users. They are held o
 they leave places for other requests; see ``connections.Limits.app_requests``.
 """
 MAX_WAITING_PER_APP: Final = 4
+STOPPING: Final = "upstash-helper is stopping. Nothing was changed."
 ANSWER_SECONDS: Final = LIFETIME_SECONDS
 
 _CAPABILITY_OF: Final = {
@@ -65,35 +67,52 @@ class Waiting:
 
     def __init__(self) -> None:
         self._callers: Counter[str] = Counter()
+        self._timeouts: set[asyncio.Timeout] = set()
+        self._is_closed = False
 
-    @contextlib.contextmanager
-    def place(self, caller_id: str, request: web.Request) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def place(self, caller_id: str, request: web.Request) -> AsyncIterator[None]:
         """
         Wait in the body of the context.
 
         Raises:
-            ToolError: If too many wait already.
+            ToolError: If too many wait already, or the daemon stops.
         """
+        if self._is_closed:
+            raise ToolError(STOPPING)
         if self._callers[caller_id] >= MAX_WAITING_PER_APP or self._callers.total() >= MAX_WAITING:
             raise ToolError(
                 "Too many requests are waiting for the user's answer, so nothing was changed. Wait for those first."
             )
-        connection = request.protocol
+        connection, timeout = request.protocol, asyncio.timeout(None)
         self._callers[caller_id] += 1
+        self._timeouts.add(timeout)
         if isinstance(connection, Connection):
             connection.is_held = True
         try:
-            yield
+            async with timeout:
+                yield
+        except TimeoutError:
+            if not self._is_closed:
+                raise
+            raise ToolError(STOPPING) from None
         finally:
             if isinstance(connection, Connection):
                 connection.is_held = False
+            self._timeouts.discard(timeout)
             self._callers[caller_id] -= 1
             if not self._callers[caller_id]:
                 del self._callers[caller_id]
 
+    def close(self) -> None:
+        """End all waiting, because the daemon stops."""
+        self._is_closed = True
+        for timeout in self._timeouts:
+            timeout.reschedule(asyncio.get_running_loop().time())
 
-class Call(ToolCall):
-    """One request, while it is handled."""
+
+class Call:
+    """One request, while it is handled. It is the ``ToolCall`` of its tool."""
 
     def __init__(
         self,
@@ -154,7 +173,7 @@ class Call(ToolCall):
                 except NoAnswer:
                     return False
                 return _is_yes(answers[key])
-        return bool(await self._wait(self._ask_user(self.caller, question)))
+        return bool(await self._wait(lambda: self._ask_user(self.caller, question)))
 
     async def is_read_only(self) -> bool:
         """Return whether Upstash refuses all changes of the connected account."""
@@ -228,7 +247,7 @@ class Call(ToolCall):
         try:
             self._reply.post(jsonrpc.request(request_id, request["method"], request["params"]))
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._wait(answer)
+                return await self._wait(lambda: answer)
         except TimeoutError:
             raise NoAnswer("The user has not answered in time. Nothing was changed.") from None
         finally:
@@ -262,13 +281,12 @@ class Call(ToolCall):
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
-    async def _wait(self, answer: Awaitable[Any]) -> Any:
+    async def _wait(self, answer: Callable[[], Awaitable[Any]]) -> Any:
         """Return what the user answers, if the app does not lose its access meanwhile."""
         self._waits += 1
         try:
-            with self._waiting.place(self.caller.id, self._http):
-                async with self._exchanges.begin(self.caller):
-                    return await answer
+            async with self._waiting.place(self.caller.id, self._http), self._exchanges.begin(self.caller):
+                return await answer()
         finally:
             self._waits -= 1
 
@@ -283,9 +301,10 @@ def _form(question: Question) -> dict[str, Any]:
     Return a question as a form. Its answer is a choice that the user has to make: some clients accept a form without
     one as soon as the user has looked at it.
     """
-    choice = {"type": "boolean", "title": question.title, "description": question.detail, "default": False}
+    title, *lines = (printable(line) for line in (question.title, *question.detail.splitlines()))
+    choice = {"type": "boolean", "title": "Yes", "description": title, "default": False}
     schema = {"type": "object", "properties": {"confirm": choice}, "required": ["confirm"]}
-    message = f"{question.title}\n\n{question.detail}"
+    message = "\n".join((title, "", *lines)) if lines else title
     return {"method": "elicitation/create", "params": {"message": message, "requestedSchema": schema}}
 
 

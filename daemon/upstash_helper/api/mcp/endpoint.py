@@ -62,11 +62,13 @@ if TYPE_CHECKING:
     from upstash_helper.api.mcp.sessions import Session
     from upstash_helper.api.mcp.streams import ListKind
     from upstash_helper.api.mcp.tool import Tool
+    from upstash_helper.api.mcp.tool_calls import Visible
     from upstash_helper.broker.apps.exchanges import Exchanges
     from upstash_helper.broker.confirmations import Question
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Clock
+    from upstash_helper.protocol.literals import Scope
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,9 @@ class Parts:
     exchanges: Exchanges
     events: EventBus
     clock: Clock
-    challenge: Callable[[str], str]
+    visible: Visible
+    """Returns the tools that an app may call."""
+    challenge: Callable[[Scope], str]
     """Returns the value of ``WWW-Authenticate`` for a missing scope."""
     ask_user: Callable[[Caller, Question], Awaitable[bool]]
     """Asks the user in upstash-helper, and returns whether they allowed it."""
@@ -147,6 +151,7 @@ class Endpoint:
         calls = ToolCalls(
             tools,
             exchanges=parts.exchanges,
+            visible=parts.visible,
             challenge=parts.challenge,
             read_only=parts.read_only,
         )
@@ -205,6 +210,10 @@ class Endpoint:
         except RpcError as error:
             return _error(error, None)
         return web.Response(status=204)
+
+    def close(self) -> None:
+        """End what waits for users, because the daemon stops."""
+        self._waiting.close()
 
     # --- eras ---------------------------------------------------------------------------------------------------------
 

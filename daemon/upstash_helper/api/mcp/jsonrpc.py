@@ -100,6 +100,9 @@ def parse(body: bytes) -> Message:
         value = validation.decode_json(body, cast("type[Any]", Any), unique_keys=True)
     except validation.JsonInvalid as error:
         raise RpcError(PARSE_ERROR, f"The body is not valid JSON. {error}", status=400) from None
+    except validation.ValuesInvalid:
+        # Any value is valid here, except numbers that no float can hold.
+        raise RpcError(PARSE_ERROR, "The body has a number that is too large.", status=400) from None
     if isinstance(value, list):
         raise _invalid("Batches are not supported. Send one message in each request.")
     if not isinstance(value, dict):

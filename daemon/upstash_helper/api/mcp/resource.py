@@ -67,6 +67,11 @@ class McpResource:
         """End a session."""
         return await self._get().delete(request, caller_of(request))
 
+    def close(self) -> None:
+        """End what waits for users, because the daemon stops."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+
     def _get(self) -> Endpoint:
         if self._endpoint is None:
             self._endpoint = self._create()

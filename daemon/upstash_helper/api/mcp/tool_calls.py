@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -13,13 +13,24 @@ from upstash_helper.system import validation
 from upstash_helper.system.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from upstash_helper.api.mcp.call import Call
     from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.broker.apps.exchanges import Exchanges
+    from upstash_helper.broker.identity import Caller
+    from upstash_helper.protocol.literals import Scope
 
 PAGE_SIZE: Final = 50
+
+
+class Visible(Protocol):
+    """Decides which tools an app has."""
+
+    def __call__(self, tools: Iterable[Tool], caller: Caller, *, read_only: bool) -> tuple[Tool, ...]:
+        """
+        Return those of ``tools`` that ``caller`` may call, in their order. ``read_only``: Upstash refuses all changes.
+        """
 
 
 class ListParams(msgspec.Struct, frozen=True):
@@ -51,21 +62,24 @@ class ToolCalls:
         tools: Sequence[Tool],
         *,
         exchanges: Exchanges,
-        challenge: Callable[[str], str],
+        visible: Visible,
+        challenge: Callable[[Scope], str],
         read_only: Callable[[], Awaitable[bool]],
     ) -> None:
         """
         Args:
             tools: All tools, in the order in which they are listed.
             exchanges: Ends reading calls with the app's access.
+            visible: Returns the tools that an app may call, also those that are not listed.
             challenge: Returns the value of ``WWW-Authenticate`` for a missing scope.
             read_only: Returns whether Upstash refuses all changes.
         """
-        self._tools = {tool.name: tool for tool in tools}
+        self._tools = tuple(tools)
         self._exchanges = exchanges
+        self._visible = visible
         self._challenge = challenge
         self._read_only = read_only
-        self._described: dict[str, dict[str, object]] = {}
+        self._described: dict[tuple[str, bool], dict[str, object]] = {}
 
     async def list(self, call: Call, params: dict[str, Any]) -> dict[str, object]:
         """
@@ -75,8 +89,8 @@ class ToolCalls:
             RpcError: If the cursor is not one of ours.
         """
         cursor = convert(params, ListParams).cursor
-        read_only = await self._read_only()
-        tools = [tool for tool in self._tools.values() if self._is_listed(tool, call, read_only=read_only)]
+        visible = self._visible(self._tools, call.caller, read_only=await self._read_only())
+        tools = [tool for tool in visible if tool.listed]
         names = [tool.name for tool in tools]
         if cursor is not None and cursor not in names:
             raise RpcError(INVALID_PARAMS, "The cursor is not valid, or the tools have changed. List them again.")
@@ -97,7 +111,7 @@ class ToolCalls:
             AccessEnded: If the app's access has ended meanwhile.
         """
         wanted: CallParams = convert(params, CallParams)
-        tool = self._tools.get(wanted.name)
+        tool = _named(wanted.name, self._tools)
         if tool is None:
             raise RpcError(INVALID_PARAMS, f'There is no tool "{printable(wanted.name[:64])}".')
         if not call.caller.has(tool.scope):
@@ -107,7 +121,8 @@ class ToolCalls:
                 status=403,
                 headers=(("WWW-Authenticate", self._challenge(tool.scope)),),
             )
-        if tool.needs_write_access and await self._read_only():
+        tool = _named(wanted.name, self._visible(self._tools, call.caller, read_only=await self._read_only()))
+        if tool is None:
             return _failed(ReadOnlyAccess())
         try:
             arguments = validation.convert(wanted.arguments, tool.arguments)
@@ -122,13 +137,11 @@ class ToolCalls:
         except HelperError as error:
             return _failed(error)
 
-    def _is_listed(self, tool: Tool, call: Call, *, read_only: bool) -> bool:
-        return tool.listed and call.caller.has(tool.scope) and not (read_only and tool.needs_write_access)
-
     def _describe(self, tool: Tool) -> dict[str, object]:
-        if tool.name not in self._described:
-            self._described[tool.name] = describe(tool)
-        return self._described[tool.name]
+        key = tool.name, tool.needs_write_access
+        if key not in self._described:
+            self._described[key] = describe(tool)
+        return self._described[key]
 
     async def _run(self, tool: Tool, call: Call, arguments: object) -> object:
         if tool.needs_write_access:
@@ -136,6 +149,10 @@ class ToolCalls:
             return await tool.handler(call, arguments)
         async with self._exchanges.begin(call.caller):
             return await tool.handler(call, arguments)
+
+
+def _named(name: str, tools: Iterable[Tool]) -> Tool | None:
+    return next((tool for tool in tools if tool.name == name), None)
 
 
 def describe(tool: Tool) -> dict[str, object]:
