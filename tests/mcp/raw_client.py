@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,8 +121,8 @@ class Agent:
         return {"jsonrpc": "2.0", "id": self._number, "method": method, "params": given}, sent
 
     async def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-        """Send a message, or bytes."""
-        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        """Send a message, or bytes, or what is streamed."""
+        data = body if isinstance(body, bytes | io.BytesIO) else msgspec.json.encode(body)
         sent = {"Accept": ACCEPT, "Content-Type": "application/json", **self.headers, **(headers or {})}
         if self.session_id is not None:
             sent.setdefault("Mcp-Session-Id", self.session_id)
