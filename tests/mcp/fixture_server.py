@@ -27,13 +27,14 @@ from upstash_helper.api.guard.policy import ServerAddress, agent_challenge
 from upstash_helper.api.guard.tokens import Tokens
 from upstash_helper.api.mcp.endpoint import Parts, create_mcp
 from upstash_helper.api.mcp.resource import BODY_LIMIT
-from upstash_helper.api.server.connections import Limits
+from upstash_helper.api.server.connections import Connection, Limits
 from upstash_helper.api.server.routes import BY_HANDLER, Policy, Route
 from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
 from upstash_helper.broker.apps.exchanges import Exchanges
 from upstash_helper.broker.apps.registry import AppRegistry
 from upstash_helper.broker.audit import Audit
 from upstash_helper.broker.background import Background
+from upstash_helper.broker.errors import RateLimited
 from upstash_helper.broker.events import EventBus
 from upstash_helper.broker.identity import SCOPES, Caller
 from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
@@ -147,7 +148,11 @@ class FixtureServer:
     def _caller(self, request: web.Request) -> Caller:
         caller_id = request.headers.get(CALLER_HEADER, "fixture")
         scopes = self.scopes.get(caller_id, SCOPES)
-        return Caller(kind="app", id=caller_id, name=caller_id, scopes=scopes, audience="mcp")
+        caller = Caller(kind="app", id=caller_id, name=caller_id, scopes=scopes, audience="mcp")
+        # As the guard does with the caller of a token.
+        if isinstance(request.protocol, Connection) and not request.protocol.begin_for(caller):
+            raise RateLimited("Too many requests are in progress.", retry_after=1.0)
+        return caller
 
     def _routes(self) -> list[Route]:
         endpoint = self.endpoint

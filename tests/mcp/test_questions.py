@@ -13,6 +13,7 @@ from tests.support.clock import FakeClock
 from tests.support.until import until_async
 from upstash_helper.api.mcp.call import MAX_WAITING_PER_APP
 from upstash_helper.api.mcp.request_state import LIFETIME_SECONDS
+from upstash_helper.api.server.connections import Limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -381,6 +382,23 @@ async def test_app_has_few_requests_that_wait(server: FixtureServer, agent: Agen
     assert "Too many requests are waiting" in refused.text
     assert {"The user did not allow deleting orders."} == {(await others).text}
     assert all("did not allow" in reply.text for reply in await asyncio.gather(*waiting))
+
+
+async def test_request_that_waits_leaves_room_for_others() -> None:
+    """It does not count among those that an app may have in progress. The answer to a question is a request, too."""
+    async with FixtureServer.running(limits=Limits(requests_per_app=1)) as server:
+        agent = Agent(server.session, server.url)
+        waiting = asyncio.create_task(agent.tool("fixture_delete", ORDERS))
+        await until_async(lambda: server.asked)
+        reading = asyncio.create_task(agent.tool("fixture_wait"))
+        await server.fixture.started.wait()
+
+        refused = await agent.call("tools/list")
+        server.end_access("fixture")
+
+        assert 401 == (await reading).status
+        assert 401 == (await waiting).status
+    assert 429 == refused.status
 
 
 async def test_stopping_ends_what_waits() -> None:

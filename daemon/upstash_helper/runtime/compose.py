@@ -19,6 +19,7 @@ from upstash_helper.api.guard.audit import RequestAudit
 from upstash_helper.api.guard.middleware import Guard
 from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
+from upstash_helper.api.mcp.resource import McpResource
 from upstash_helper.api.pages.callback import NoCallers, SignInPagesResource, create_callback_app
 from upstash_helper.api.pages.links import LinksResource
 from upstash_helper.api.pages.pages_address import PagesAddress
@@ -66,8 +67,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.api.guard.policy import LazyCallers
+    from upstash_helper.api.mcp.endpoint import Endpoint
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.sign_in import SignIn
+    from upstash_helper.broker.confirmations import Question
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -211,6 +215,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     )
     broker.links.origin = address.of_links
 
+    mcp = McpResource(functools.partial(_mcp_endpoint, machine, broker))
     resources = (
         _daemon_resource(
             machine,
@@ -258,6 +263,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
+        mcp,
     )
     routes = [route for resource in resources for route in resource.routes()]
 
@@ -271,6 +277,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         broker.connection.flow.close()
         await machine.callback.release()
         machine.numeric.close()
+        mcp.close()
         broker.events.close()
 
     async def finish_writes(_: web.Application) -> None:
@@ -530,6 +537,33 @@ def _network_of(settings: Settings) -> Callable[[], Awaitable[wire.Network | Non
         return NetworkReader(settings, os.environ)
 
     return lambda: reader().read()
+
+
+def _mcp_endpoint(machine: Machine, broker: Broker) -> Endpoint:
+    # At the first request of an agent, since most daemons never see one.
+    from upstash_helper.api.guard.policy import agent_challenge
+    from upstash_helper.api.mcp.endpoint import Parts, create_mcp
+
+    address = ServerAddress(port=machine.port)
+
+    async def read_only() -> bool:
+        return (await broker.connection.status(prompt=False)).access == "read_only"
+
+    async def ask_user(_caller: Caller, _question: Question) -> bool:
+        return False
+
+    parts = Parts(
+        exchanges=broker.apps.exchanges,
+        events=broker.events,
+        clock=machine.clock,
+        visible=lambda tools, _caller, *, read_only: tuple(
+            it for it in tools if not (read_only and it.needs_write_access)
+        ),
+        ask_user=ask_user,
+        challenge=lambda scope: agent_challenge(address, error="insufficient_scope", scope=scope),
+        read_only=read_only,
+    )
+    return create_mcp((), parts)
 
 
 def _redirects(machine: Machine, settings: Settings) -> tuple[str, ...]:
