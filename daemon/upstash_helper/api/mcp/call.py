@@ -221,7 +221,7 @@ class Call:
         Return the client's results of ``requests``, each with ``method`` and ``params``, by their keys.
 
         Args:
-            requests: The requests. A key stands for exactly one question, also in repetitions of the call.
+            requests: The requests. Each key belongs to exactly one question, also in repetitions of the call.
             needs_state: Whether an answer counts only with the state that the question came with.
 
         Raises:

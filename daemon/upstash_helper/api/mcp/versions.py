@@ -1,8 +1,8 @@
 """
 The versions of the protocol, and how a request shows which one it uses.
 
-Since 2026-07-28 each request stands alone: it carries its version and the client's capabilities in ``_meta``, and
-repeats the version, its method, and the name of what it is about in header fields, for the sake of proxies. The
+Since 2026-07-28 each request is complete: it has its version and the client's capabilities in ``_meta``, and repeats
+the version, its method, and the name of what it is about in header fields, for the sake of proxies. The
 versions before begin with ``initialize``, and the requests that follow name the session that it has opened.
 """
 
