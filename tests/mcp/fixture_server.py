@@ -123,7 +123,7 @@ class FixtureServer:
         async with aiohttp.ClientSession() as session:
             url = f"http://localhost:{listeners.port}/mcp"
             server = cls(url, fixture, endpoint, events, exchanges, session, {}, ended, asked, answer)
-            app = create_app(server._routes(), guard=_guard(address, clock, events))
+            app = create_app(server.routes(), guard=_guard(address, clock, events))
 
             async def end(_: web.Application) -> None:
                 endpoint.close()
@@ -154,7 +154,8 @@ class FixtureServer:
             raise RateLimited("Too many requests are in progress.", retry_after=1.0)
         return caller
 
-    def _routes(self) -> list[Route]:
+    def routes(self) -> list[Route]:
+        """Return the routes, which require no token."""
         endpoint = self.endpoint
 
         async def post(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Clients of ``/mcp`` that send exactly what a test tells them to, in each era of the protocol."""
+"""Clients of ``/mcp`` that send exactly what a test wants, in each era of the protocol."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ class Agent:
     capabilities: dict[str, Any] = field(default_factory=dict)
     session_id: str | None = None
     """Set by ``initialize``. Without it, requests have no session."""
-    _number: int = 0
+    number: int = 0
+    """The ID of the last request."""
 
     @contextlib.asynccontextmanager
     async def open(
@@ -106,7 +107,7 @@ class Agent:
 
     def request(self, method: str, params: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, str]]:
         """Return a request and its header fields."""
-        self._number += 1
+        self.number += 1
         given = dict(params or {})
         sent = {"Accept": ACCEPT, "Content-Type": "application/json", **self.headers}
         if self.session_id is not None:
@@ -118,7 +119,7 @@ class Agent:
                 sent["Mcp-Name"] = name
             about = {f"{PREFIX}protocolVersion": STATELESS, f"{PREFIX}clientCapabilities": self.capabilities}
             given["_meta"] = about | given.get("_meta", {})
-        return {"jsonrpc": "2.0", "id": self._number, "method": method, "params": given}, sent
+        return {"jsonrpc": "2.0", "id": self.number, "method": method, "params": given}, sent
 
     async def post(self, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
         """Send a message, or bytes, or what is streamed."""

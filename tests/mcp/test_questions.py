@@ -162,7 +162,7 @@ async def test_yes_without_a_state_is_asked_again(server: FixtureServer, asker: 
 
 
 async def test_yes_to_another_key_is_asked_again(server: FixtureServer, asker: Agent) -> None:
-    """The key stands for exactly one question."""
+    """The key belongs to exactly one question."""
     asked = await ask(asker)
 
     again = await asker.tool(
@@ -304,7 +304,7 @@ async def test_canceled_request_ends_without_a_result(
     """And a later answer changes nothing."""
     legacy, stream, question = asked_legacy
 
-    await legacy.notify("notifications/cancelled", {"requestId": legacy._number})
+    await legacy.notify("notifications/cancelled", {"requestId": legacy.number})
 
     assert await stream.next() is None
     await legacy.respond(question, YES)
@@ -331,7 +331,7 @@ async def test_disconnected_client_is_no_longer_waited_for(server: FixtureServer
         await stream.next()
 
     async with asyncio.timeout(SECONDS):
-        await server.fixture.ended.wait()
+        assert await server.fixture.ended.wait()
 
 
 async def test_question_ends_with_the_access_of_its_app(server: FixtureServer, agent: Agent) -> None:

@@ -40,7 +40,7 @@ class McpResource:
             Route(
                 method="POST", path="/mcp", handler=self.post, policy=_POLICY,
                 operation_id="sendMcpMessage", summary="Send a message of the Model Context Protocol",
-                answers={200: "application/json", 202: None}, problems=(400, 404, 413),
+                answers={200: "application/json", 202: None}, problems=(404, 406),
             ),
             Route(
                 method="GET", path="/mcp", handler=self.get, policy=Policy("token", audience="mcp"),
