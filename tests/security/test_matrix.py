@@ -91,6 +91,14 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
             return ALLOWED
         case "page" if cell.origin == "shared":
             return (404, "not_found")
+        case "program" if cell.origin == "none":
+            allowed = cell.fetch == "absent" or (route.method == "GET" and cell.fetch == "none")
+            return ALLOWED if allowed else CROSS_SITE
+        case "program":
+            return DENIED_ORIGIN
+        case "form":
+            is_here = cell.origin in ("shared", "own_page") and cell.fetch in ("absent", "same-origin")
+            return ALLOWED if is_here else DENIED_ORIGIN
         case "own_page":
             return ALLOWED if cell.origin == "own_page" else DENIED_ORIGIN
         case "page" | "landing":
@@ -144,6 +152,8 @@ def with_token(route: Route, cell: Cell) -> tuple[int, str]:
 
 def may_read(policy: Policy | None, cell: Cell) -> bool:
     """Return whether the sender's page may read the response."""
+    if policy is not None and policy.access in ("program", "form"):
+        return False
     if cell.origin == "unapproved":
         return policy is not None and (policy.access == "pairing" or policy.readable)
     return cell.origin in ("own", "approved")
