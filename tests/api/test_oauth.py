@@ -242,8 +242,7 @@ async def test_second_sign_in_of_an_agent_joins_the_first(world: World) -> None:
     await decide(world, "approve")
     answers = [await client.answer(page) for client, page in zip((first, second), pages, strict=True)]
     tokens = [
-        (await client.exchange(answer["code"])).json
-        for client, answer in zip((first, second), answers, strict=True)
+        (await client.exchange(answer["code"])).json for client, answer in zip((first, second), answers, strict=True)
     ]
 
     assert codes[0] == codes[1]
@@ -350,7 +349,7 @@ async def test_newer_view_of_the_page_gets_the_answer(world: World) -> None:
     client = await registered(world)
     page = await client.begin()
     earlier = asyncio.create_task(client.open(f"{page}/decision"))
-    while not world.daemon.events.stream_count:
+    while not world.daemon.events.stream_count:  # noqa: ASYNC110 - the daemon changes it
         await asyncio.sleep(0.01)
 
     later = asyncio.create_task(client.open(f"{page}/decision"))

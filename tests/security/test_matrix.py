@@ -91,23 +91,18 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
             return ALLOWED
         case "page" if cell.origin == "shared":
             return (404, "not_found")
-        case "program" if cell.origin == "none":
-            allowed = cell.fetch == "absent" or (route.method == "GET" and cell.fetch == "none")
-            return ALLOWED if allowed else CROSS_SITE
-        case "program":
-            return DENIED_ORIGIN
-        case "form":
-            is_here = cell.origin in ("shared", "own_page") and cell.fetch in ("absent", "same-origin")
-            return ALLOWED if is_here else DENIED_ORIGIN
         case "own_page":
             return ALLOWED if cell.origin == "own_page" else DENIED_ORIGIN
         case "page" | "landing":
             return ALLOWED if cell.origin in ("none", "own_page") else DENIED_ORIGIN
-        case "pairing" if cell.origin == "none":
+        case "form":
+            is_here = cell.origin in ("shared", "own_page") and cell.fetch in ("absent", "same-origin")
+            return ALLOWED if is_here else DENIED_ORIGIN
+        case "pairing" | "program" if cell.origin == "none":
             allowed = cell.fetch == "absent" or (route.method == "GET" and cell.fetch == "none")
             return ALLOWED if allowed else CROSS_SITE
-        case "pairing":
-            return DENIED_ORIGIN if cell.origin in ("own_page", "shared") else ALLOWED
+        case "pairing" | "program" as access:
+            return DENIED_ORIGIN if access == "program" or cell.origin in ("own_page", "shared") else ALLOWED
         case _:
             return with_token(route, cell)
 

@@ -94,7 +94,7 @@ async def test_thousand_registrations_keep_the_clients_with_access(
     peers.executable = "/usr/bin/codex"
     unused = await registered(world, name="Codex")
 
-    peers.executable = "/tmp/flood"
+    peers.executable = "/opt/flood/flood"
     for number in range(1000):
         clock.advance(1.1)
         reply = await register(world, name=f"Flood {number}")
@@ -112,7 +112,7 @@ async def test_registrations_of_many_programs_are_bounded(world: World, clock: F
     """Copies of a program are other programs. Together, they have a limit as well."""
     for number in range(150):
         clock.advance(1.1)
-        peers.executable = f"/tmp/copy-{number}"
+        peers.executable = f"/opt/copy-{number}/copy"
         await register(world)
 
     clients, _ = await world.ledger.authorization.load()
@@ -209,8 +209,8 @@ async def test_rebound_name_gets_nothing(world: World) -> None:
 
 async def test_page_that_opens_a_request_gets_no_code(world: World) -> None:
     """
-    A page that knows a client's ID can navigate the browser to a request with a challenge of its own. The user is asked,
-    also for a client with access, and the code goes to this computer only.
+    A page that knows a client's ID can navigate the browser to a request with a challenge of its own. The user is
+    asked, also for a client with access, and the code goes to this computer only.
     """
     client = await registered(world)
     await client.sign_in()
@@ -219,7 +219,8 @@ async def test_page_that_opens_a_request_gets_no_code(world: World) -> None:
     elsewhere = await evil.authorize()
     evil.redirect_uri = client.redirect_uri
     page = await evil.begin()
-    framed = await world.get(page, token=None, headers={**NAVIGATION, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"})
+    frame = {**NAVIGATION, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}
+    framed = await world.get(page, token=None, headers=frame)
     shown = await client.open(page)
 
     assert 400 == elsewhere.status
@@ -432,9 +433,7 @@ async def test_code_expires_after_a_minute(world: World, clock: FakeClock) -> No
         ({"resource": "https://mcp.upstash.com/mcp"}, "invalid_target"),
     ],
 )
-async def test_injected_code_is_worthless_and_used_up(
-    world: World, changes: dict[str, str | None], error: str
-) -> None:
+async def test_injected_code_is_worthless_and_used_up(world: World, changes: dict[str, str | None], error: str) -> None:
     """A code that was stolen, or put into another sign-in, fits neither the verifier nor the redirect URI there."""
     client = await registered(world)
     code = await client.code()
@@ -462,7 +461,7 @@ async def test_code_is_worthless_for_another_program(world: World, peers: OnePee
     """Also with the verifier: the program that registered is the one that the user has seen."""
     client = await registered(world)
     code = await client.code()
-    peers.executable = "/tmp/thief"
+    peers.executable = "/opt/thief/thief"
 
     stolen = await client.exchange(code)
 
@@ -582,7 +581,7 @@ async def test_refresh_token_is_worthless_for_another_program(world: World, peer
     """Also with the ID of the client. An agent that has updated itself is the same program."""
     client = await registered(world)
     tokens = await client.sign_in()
-    peers.executable = "/tmp/thief"
+    peers.executable = "/opt/thief/thief"
     stolen = await client.refresh(tokens["refresh_token"])
     peers.executable = AGENT.replace("317", "318")
     own = await client.refresh(tokens["refresh_token"])
@@ -630,7 +629,8 @@ async def test_secrets_are_neither_stored_nor_returned_again(world: World, tmp_p
     stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     assert client.id.encode() in stored
-    assert not [secret for secret in (code, tokens["access_token"], tokens["refresh_token"]) if secret.encode() in stored]
+    secrets = (code, tokens["access_token"], tokens["refresh_token"])
+    assert not [secret for secret in secrets if secret.encode() in stored]
 
 
 # --- malformed requests -----------------------------------------------------------------------------------------------
@@ -639,7 +639,7 @@ _TEXT = st.text(st.sampled_from(string.printable + "\x00é%&=+"), max_size=40)
 _FIELDS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["grant_type", "client_id", "code", "redirect_uri", "code_verifier", "refresh_token", "resource", "scope", "token"]
+            ["grant_type", "client_id", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "token"]
         ) | _TEXT,
         st.sampled_from(["authorization_code", "refresh_token", "{client}", "uhr_x.y", ""]) | _TEXT,
     ),
@@ -648,20 +648,25 @@ _FIELDS = st.lists(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(endpoint=st.sampled_from(["token", "revoke"]), fields=_FIELDS, is_raw=st.booleans(), raw=st.binary(max_size=80))
+@given(endpoint=st.sampled_from(["token", "revoke"]), sent=_FIELDS | st.binary(max_size=80))
 async def test_malformed_form_is_an_oauth_error(
-    world: World, clock: FakeClock, endpoint: str, fields: list[tuple[str, str]], is_raw: bool, raw: bytes  # noqa: FBT001
+    world: World, clock: FakeClock, endpoint: str, sent: list[tuple[str, str]] | bytes
 ) -> None:
     """Never an internal error, and always in the form that OAuth clients read."""
     clock.advance(60)
     client = await registered(world)
-    body = "&".join(f"{quote(name)}={quote(value.replace('{client}', client.id))}" for name, value in fields).encode()
+    body = sent if isinstance(sent, bytes) else _encoded(sent, client.id)
 
-    reply = await world.call("POST", f"/oauth/{endpoint}", raw if is_raw else body, headers=FORM, token=None)
+    reply = await world.call("POST", f"/oauth/{endpoint}", body, headers=FORM, token=None)
 
     assert reply.status in ((400, 401) if endpoint == "token" else (200, 400, 401)), reply.text
     if reply.status != 200:
         assert {"error", "error_description"} == set(reply.json)
+
+
+def _encoded(fields: list[tuple[str, str]], client_id: str) -> bytes:
+    pairs = (f"{quote(name)}={quote(value.replace('{client}', client_id))}" for name, value in fields)
+    return "&".join(pairs).encode()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

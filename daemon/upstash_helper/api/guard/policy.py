@@ -227,16 +227,10 @@ def authorize(facts: RequestFacts, address: ServerAddress, callers: Callers) -> 
     match policy.access:
         case "token" | "owner":
             return _authorize_token(facts, policy, address, callers)
-        case "pairing":
-            return _check_pairing_caller(facts, address) or check_content_type(facts) or Allowed(None)
         case "open":
             return check_content_type(facts) or Allowed(None)
-        case "program":
-            return _check_program(facts) or check_content_type(facts) or Allowed(None)
-        case "form":
-            return _check_form(facts) or check_content_type(facts) or Allowed(None)
-        case "own_page" | "page" | "landing":
-            return _check_own_page(facts, policy, address) or check_content_type(facts) or Allowed(None)
+        case _:
+            return _check_sender(facts, policy, address) or check_content_type(facts) or Allowed(None)
 
 
 def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> bool:
@@ -371,10 +365,9 @@ def _check_fetch_metadata(facts: RequestFacts, address: ServerAddress) -> Denied
     if facts.policy is not None and facts.policy.embeddable and facts.method == "GET":
         return None
     access = facts.policy.access if facts.policy else None
-    if access == "landing" and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
+    # What a form sends to another origin is refused later, by its Origin.
+    if access in ("landing", "form") and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
         return None
-    if access == "form" and facts.fetch_site == "same-origin" and facts.fetch_mode == "navigate":
-        return None  # ``_check_form`` compares the origin
     if facts.origins and facts.fetch_mode == "cors":
         return None  # the later rules decide by its origin, and the page may learn the reason
     return CROSS_SITE
@@ -413,6 +406,18 @@ def check_content_type(facts: RequestFacts) -> Denied | None:
 def is_own_page(facts: RequestFacts, address: ServerAddress) -> bool:
     """Return whether the request has the Origin of one of the owner's pages, and was sent to that same origin."""
     return facts.host in address.pages_hosts and facts.origins == (f"http://{facts.host}",)
+
+
+def _check_sender(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
+    match policy.access:
+        case "pairing":
+            return _check_pairing_caller(facts, address)
+        case "program":
+            return _check_program(facts)
+        case "form":
+            return _check_form(facts)
+        case _:
+            return _check_own_page(facts, policy, address)
 
 
 def _check_own_page(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
@@ -498,9 +503,7 @@ def _token_matches_sender(caller: Caller, facts: RequestFacts) -> bool:
 # --- denials ----------------------------------------------------------------------------------------------------------
 
 
-def deny_origin(
-    origin: str, *, reason: Literal["not_approved", "unsupported", "program"] = "not_approved"
-) -> Denied:
+def deny_origin(origin: str, *, reason: Literal["not_approved", "unsupported", "program"] = "not_approved") -> Denied:
     """Deny an origin without access, or one that can never have access."""
     if reason == "unsupported":
         detail = (

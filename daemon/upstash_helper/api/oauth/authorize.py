@@ -65,8 +65,8 @@ async def open_dashboard(
     key: str, server: McpAuthorization, *, opens: Callable[[Caller], Awaitable[bool]], can_open: bool
 ) -> web.Response:
     """
-    Open the dashboard in the user's browser, where the user decides. This page gets no rights from that: another program
-    may be at its origin.
+    Open the dashboard in the user's browser, where the user decides. This page gets no rights from that: another
+    program may be at its origin.
 
     The answer is a page and not a redirect: browsers apply the ``form-action`` of a page to all redirects that follow a
     form, and the way back to the program is one.

@@ -66,9 +66,7 @@ async def register(request: web.Request, server: McpAuthorization, program: Iden
         for name in ("client_name", "grant_types", "response_types")
         if (value := getattr(given, name)) is not None
     }
-    client = await server.registration.register(
-        Wanted(redirect_uris=given.redirect_uris, **optional), program=program
-    )
+    client = await server.registration.register(Wanted(redirect_uris=given.redirect_uris, **optional), program=program)
     registered = wire.RegisteredClient(
         client_id=client.id,
         client_id_issued_at=int(client.created_at),

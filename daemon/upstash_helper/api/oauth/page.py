@@ -92,8 +92,8 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
 </ul>"""
     return _response(
         title=f"Allow “{name}” in upstash-helper",
-        lead=f"A program that calls itself “{name}” requests access to your Upstash account. upstash-helper shows which "
-        "program it is, and you allow or deny it there.",
+        lead=f"A program that calls itself “{name}” requests access to your Upstash account. upstash-helper shows "
+        "which program it is, and you allow or deny it there.",
         icon="question",
         tone="busy",
         body=body,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from upstash_helper.api.resources.pairings import program_of
 from upstash_helper.api.server.routes import Parameter, Policy, Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from aiohttp import web
 
     from upstash_helper.broker.apps.pairings import Pairings
     from upstash_helper.broker.authorization.server import McpAuthorization

@@ -24,7 +24,7 @@ class RegisteredClient(msgspec.Struct, frozen=True, kw_only=True):
     """Those that are supported."""
     grant_types: tuple[str, ...] = ("authorization_code", "refresh_token")
     response_types: tuple[str, ...] = ("code",)
-    token_endpoint_auth_method: str = "none"
+    token_endpoint_auth_method: str = "none"  # noqa: S105 - the name of a method
     application_type: str = "native"
 
 

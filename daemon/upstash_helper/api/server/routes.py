@@ -19,7 +19,6 @@ from upstash_helper.protocol.literals import Audience, Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.identity import Caller
-    from upstash_helper.protocol import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -67,8 +67,8 @@ class Registration:
         if not supported:
             raise OAuthError(
                 "invalid_redirect_uri",
-                "Register a redirect URI on this computer: http://localhost, http://127.0.0.1, or http://[::1] with any "
-                "port and path, or a private-use scheme such as com.example.app:/callback.",
+                "Register a redirect URI on this computer: http://localhost, http://127.0.0.1, or http://[::1] with "
+                "any port and path, or a private-use scheme such as com.example.app:/callback.",
             )
         if "authorization_code" not in wanted.grant_types or "code" not in wanted.response_types:
             raise OAuthError("invalid_client_metadata", "The only flow is the authorization code flow with PKCE.")

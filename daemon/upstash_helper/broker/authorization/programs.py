@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from upstash_helper.broker.identity import Identity
 
-# A folder or file that is named after a version, such as "2.1.317", "v22.3.0", or "app-1.0.9". An agent that has updated
-# itself is at another path: "~/.local/share/claude/versions/2.1.317".
+# A folder or file that is named after a version, such as "2.1.317", "v22.3.0", or "app-1.0.9". An agent that has
+# updated itself is at another path: "~/.local/share/claude/versions/2.1.317".
 _VERSION: Final = re.compile(r"(?:[A-Za-z]+-)?v?[0-9]+(?:\.[0-9]+)+(?:[-+_][A-Za-z0-9.+-]+)?|[0-9]+")
 # All processes of an application for macOS are one program: it has helpers, each with an executable of its own.
 _BUNDLE: Final = re.compile(r"(.*?\.app)/Contents/.*")

@@ -22,8 +22,8 @@ _LOOPBACK: Final = re.compile(
     r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?P<query>\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
 
-# RFC 8252, section 7.1: the scheme is a reversed domain name, so it has a period. Cursor's is older than that rule and is
-# named here. Schemes without a period belong to browsers and systems ("javascript", "file", "ms-settings").
+# RFC 8252, section 7.1: the scheme is a reversed domain name, so it has a period. Cursor's has none, and is named here.
+# Other schemes without a period belong to browsers and systems ("javascript", "file", "ms-settings").
 _PRIVATE_USE: Final = re.compile(
     r"(?:cursor|[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+):/{1,3}[A-Za-z0-9._~!$&'()*+,;=:@%/-]+"
     r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"

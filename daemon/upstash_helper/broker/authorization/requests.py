@@ -1,9 +1,9 @@
 """
 Authorization requests: each becomes an ordinary request for access, which the user decides outside of the browser.
 
-A page can navigate the browser to an authorization request, also with the ID of a client that has access. So the user is
-asked every time, and the result goes only to a redirect URI on this computer. While a request waits, another one of the
-same agent joins it: an agent with several processes causes one prompt, and each of them gets a code.
+A page can navigate the browser to an authorization request, also with the ID of a client that has access. So the user
+is asked every time, and the result goes only to a redirect URI on this computer. While a request waits, another one of
+the same agent joins it: an agent with several processes causes one prompt, and each of them gets a code.
 """
 
 from __future__ import annotations
@@ -286,9 +286,9 @@ class AuthorizationRequests:
 
     async def _joined(self, request: AuthorizationRequest) -> AuthorizationRequest | None:
         """
-        Return a request of the same agent that waits for the user: of the same client, or of a client with the same name
-        that the same program has registered. Different scopes are no reason for a second prompt; a client learns which
-        ones it got.
+        Return a request of the same agent that waits for the user: of the same client, or of a client with the same
+        name that the same program has registered. Different scopes are no reason for a second prompt; a client learns
+        which ones it got.
         """
         for other in tuple(self._requests.values()):
             if not _is_same_agent(other.client, request.client):

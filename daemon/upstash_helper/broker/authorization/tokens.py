@@ -286,9 +286,7 @@ class TokenService:
 
     def _remember(self, known: RefreshToken, form: Mapping[str, str], tokens: Tokens) -> None:
         now = self._clock.monotonic()
-        self._rotations = {
-            family: one for family, one in self._rotations.items() if now - one.at < RETRY_SECONDS
-        }
+        self._rotations = {family: one for family, one in self._rotations.items() if now - one.at < RETRY_SECONDS}
         self._rotations[known.family] = _Rotation(known.digest, now, _request(form), tokens)
 
     async def _revoke_misused(self, app_id: str, where: str, result: str) -> None:

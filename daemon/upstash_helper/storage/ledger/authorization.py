@@ -22,11 +22,11 @@ _SAVE_CLIENT: Final = """
         :identity_others, :redirect_uris, :created_at, :used_at
     )
 """
-_SAVE_TOKEN: Final = """
+_SAVE_FAMILY: Final = """
     INSERT OR REPLACE INTO oauth_tokens (family, digest, client_id, app_id, resource, created_at)
     VALUES (:family, :digest, :client_id, :app_id, :resource, :created_at)
 """
-_FORGET_TOKEN: Final = "DELETE FROM oauth_tokens WHERE family = ?"
+_FORGET_FAMILY: Final = "DELETE FROM oauth_tokens WHERE family = ?"
 # Those of an app that is gone were left behind by a version that did not know this table.
 _FORGET_ORPHANS: Final = "DELETE FROM oauth_tokens WHERE app_id NOT IN (SELECT id FROM apps)"
 
@@ -64,15 +64,15 @@ class SqliteAuthorizationRecords:
         forgotten = [(family,) for family in forget]
 
         def job(connection: sqlite3.Connection) -> None:
-            connection.executemany(_FORGET_TOKEN, forgotten)
-            connection.execute(_SAVE_TOKEN, msgspec.structs.asdict(token))
+            connection.executemany(_FORGET_FAMILY, forgotten)
+            connection.execute(_SAVE_FAMILY, msgspec.structs.asdict(token))
 
         await self._run(job)
 
     async def forget_tokens(self, families: Iterable[str]) -> None:
         """Delete these families. Raises what the port allows."""
         forgotten = [(family,) for family in families]
-        await self._run(lambda connection: connection.executemany(_FORGET_TOKEN, forgotten))
+        await self._run(lambda connection: connection.executemany(_FORGET_FAMILY, forgotten))
 
 
 def _client(row: sqlite3.Row) -> Client:
