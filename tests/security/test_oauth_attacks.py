@@ -488,7 +488,7 @@ async def test_approval_can_be_withdrawn_until_the_code_is_used(world: World) ->
 
 
 async def test_stolen_refresh_token_used_twice_revokes_the_access(world: World, clock: FakeClock) -> None:
-    """Whoever was first, the other one shows that there are two. It is audited, and the user sees the app gone."""
+    """The second one to use it shows that there are two. It is audited, and the app is gone."""
     client = await registered(world)
     first = await client.sign_in()
     thief = (await client.refresh(first["refresh_token"])).json

@@ -18,7 +18,7 @@ from upstash_helper.broker.models import Database
 from upstash_helper.protocol.literals import Audience, LedgerState, Scope
 
 if TYPE_CHECKING:
-    from upstash_helper.broker.authorization.records import AuthorizationRecords
+    from upstash_helper.broker.authorization_records import AuthorizationRecords
 
 # --- apps -------------------------------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ import msgspec
 
 from upstash_helper.broker.apps.display_text import MAX_NAME, clean
 from upstash_helper.broker.authorization.errors import OAuthError
-from upstash_helper.broker.authorization.records import Client
 from upstash_helper.broker.authorization.redirect_uris import MAX_URIS, is_supported
+from upstash_helper.broker.authorization_records import Client
 
 if TYPE_CHECKING:
     from upstash_helper.broker.authorization.store import AuthorizationStore

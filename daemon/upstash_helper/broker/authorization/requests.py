@@ -29,8 +29,8 @@ from upstash_helper.protocol.literals import Scope
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.pairings import Pairings
     from upstash_helper.broker.authorization.codes import Codes
-    from upstash_helper.broker.authorization.records import Client
     from upstash_helper.broker.authorization.store import AuthorizationStore
+    from upstash_helper.broker.authorization_records import Client
     from upstash_helper.broker.events import EventBus, Subscription
     from upstash_helper.broker.ports import Clock
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.apps.pairings import Pairings
     from upstash_helper.broker.apps.registry import AppRegistry
     from upstash_helper.broker.audit import Audit
-    from upstash_helper.broker.authorization.records import AuthorizationRecords
+    from upstash_helper.broker.authorization_records import AuthorizationRecords
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.pending_writes import PendingWrites

@@ -9,7 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from upstash_helper.broker.apps.registry import AppRegistry
-    from upstash_helper.broker.authorization.records import AuthorizationRecords, Client, RefreshToken
+    from upstash_helper.broker.authorization_records import AuthorizationRecords, Client, RefreshToken
     from upstash_helper.broker.pending_writes import PendingWrites
     from upstash_helper.broker.ports import Clock
 

@@ -21,7 +21,7 @@ from upstash_helper.broker import errors
 from upstash_helper.broker.apps.registry import ACCESS_TOKEN_SECONDS, caller_of, token_digest
 from upstash_helper.broker.authorization.errors import OAuthError
 from upstash_helper.broker.authorization.programs import is_same_program
-from upstash_helper.broker.authorization.records import RefreshToken
+from upstash_helper.broker.authorization_records import RefreshToken
 from upstash_helper.broker.ledger import Delivered
 from upstash_helper.broker.models import Secret
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from upstash_helper.broker.apps.registry import AppRegistry
     from upstash_helper.broker.audit import Audit
     from upstash_helper.broker.authorization.codes import Code, Codes
-    from upstash_helper.broker.authorization.records import Client
     from upstash_helper.broker.authorization.store import AuthorizationStore
+    from upstash_helper.broker.authorization_records import Client
     from upstash_helper.broker.background import Background
     from upstash_helper.broker.identity import Identity
     from upstash_helper.broker.ledger import App

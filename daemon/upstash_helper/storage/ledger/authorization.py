@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from upstash_helper.broker.authorization.records import Client, RefreshToken
+from upstash_helper.broker.authorization_records import Client, RefreshToken
 from upstash_helper.storage.ledger.rows import RunTransaction, as_json, decode_row, identity_columns, with_identity
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from upstash_helper.system import clock
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from upstash_helper.broker.authorization.records import AuthorizationRecords
+    from upstash_helper.broker.authorization_records import AuthorizationRecords
     from upstash_helper.broker.ledger import AppRecords, AuditRecords, CreateJournal, LedgerHealth, PairingRecords
 
 
