@@ -97,11 +97,14 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
             return ALLOWED if cell.origin == "own_page" else DENIED_ORIGIN
         case "page" | "landing":
             return ALLOWED if cell.origin in ("none", "own_page") else DENIED_ORIGIN
-        case "pairing" if cell.origin == "none":
+        case "form":
+            is_here = cell.origin in ("shared", "own_page") and cell.fetch in ("absent", "same-origin")
+            return ALLOWED if is_here else DENIED_ORIGIN
+        case "pairing" | "program" if cell.origin == "none":
             allowed = cell.fetch == "absent" or (route.method == "GET" and cell.fetch == "none")
             return ALLOWED if allowed else CROSS_SITE
-        case "pairing":
-            return DENIED_ORIGIN if cell.origin in ("own_page", "shared") else ALLOWED
+        case "pairing" | "program" as access:
+            return DENIED_ORIGIN if access == "program" or cell.origin in ("own_page", "shared") else ALLOWED
         case _:
             return with_token(route, cell)
 
@@ -149,7 +152,7 @@ def with_token(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - 
 
 def may_read(policy: Policy | None, cell: Cell) -> bool:
     """Return whether the sender's page may read the response."""
-    if policy is not None and policy.audience == "mcp":
+    if policy is not None and (policy.audience == "mcp" or policy.access in ("program", "form")):
         return False
     if cell.origin == "unapproved":
         return policy is not None and (policy.access == "pairing" or policy.readable)

@@ -20,6 +20,7 @@ from upstash_helper.api.guard.middleware import Guard
 from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
 from upstash_helper.api.mcp.resource import McpResource
+from upstash_helper.api.oauth.resource import OAuthResource
 from upstash_helper.api.pages.callback import NoCallers, SignInPagesResource, create_callback_app
 from upstash_helper.api.pages.links import LinksResource
 from upstash_helper.api.pages.pages_address import PagesAddress
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.confirmations import Question
     from upstash_helper.broker.identity import Caller
+    from upstash_helper.broker.authorization.server import McpAuthorization
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -216,6 +218,15 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     broker.links.origin = address.of_links
 
     mcp = McpResource(functools.partial(_mcp_endpoint, machine, broker))
+    dashboard = DashboardResource(
+        sessions=broker.sessions,
+        links=broker.links,
+        address=address,
+        flow=broker.connection.flow,
+        browser=LinkedBrowser(machine.browser, broker.links) if settings.open_browser else None,
+        sites=broker.sites,
+        clock=machine.clock,
+    )
     resources = (
         _daemon_resource(
             machine,
@@ -251,14 +262,14 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
-        DashboardResource(
-            sessions=broker.sessions,
-            links=broker.links,
-            address=address,
-            flow=broker.connection.flow,
-            browser=LinkedBrowser(machine.browser, broker.links) if settings.open_browser else None,
-            sites=broker.sites,
-            clock=machine.clock,
+        dashboard,
+        OAuthResource(
+            server=_mcp_authorization(machine, broker),
+            pairings=broker.pairings,
+            peers=machine.peers,
+            hosts=ServerAddress(port=machine.port).shared_hosts,
+            open_dashboard=dashboard.open_for,
+            can_open=settings.open_browser,
         ),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
@@ -317,6 +328,27 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
         asker_key=broker.pairings.asker_key,
         clock=machine.clock,
     )
+
+
+def _mcp_authorization(machine: Machine, broker: Broker) -> Callable[[], McpAuthorization]:
+    @functools.cache
+    def server() -> McpAuthorization:
+        # Few daemons have a client of it.
+        from upstash_helper.broker.authorization.server import McpAuthorization
+
+        return McpAuthorization(
+            records=machine.ledger.authorization,
+            pairings=broker.pairings,
+            apps=broker.apps,
+            audit=broker.audit,
+            events=broker.events,
+            pending=broker.pending,
+            background=broker.background,
+            port=machine.port,
+            clock=machine.clock,
+        )
+
+    return server
 
 
 def _broker(

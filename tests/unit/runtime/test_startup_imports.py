@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MODULES = """
 __main__
 api api.app api.guard api.guard.audit api.guard.middleware api.guard.policy api.guard.tokens
-api.mcp api.mcp.resource api.pages
+api.mcp api.mcp.resource api.oauth api.oauth.resource api.pages
 api.pages.callback api.pages.continuation api.pages.icons api.pages.links api.pages.outcome api.pages.page
 api.pages.pages_address api.pages.static
 api.resources api.resources.apps api.resources.connection api.resources.daemon api.resources.dashboard

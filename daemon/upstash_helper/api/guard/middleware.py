@@ -255,6 +255,8 @@ class Guard:
         elif facts.policy is not None and facts.policy.access == "pairing":
             pairing_id = request.match_info.get("pairing_id", "")
             key = self._asker_key(facts.origin, pairing_id, token_of(facts.authorizations))
+        elif facts.policy is not None and facts.policy.access == "program":
+            key = f"program:{request.path}"  # each on its own: a flood of registrations does not prevent a refresh
         else:
             return
         wait = self._requests.take(key)

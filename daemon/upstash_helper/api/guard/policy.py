@@ -227,12 +227,10 @@ def authorize(facts: RequestFacts, address: ServerAddress, callers: Callers) -> 
     match policy.access:
         case "token" | "owner":
             return _authorize_token(facts, policy, address, callers)
-        case "pairing":
-            return _check_pairing_caller(facts, address) or check_content_type(facts) or Allowed(None)
         case "open":
             return check_content_type(facts) or Allowed(None)
-        case "own_page" | "page" | "landing":
-            return _check_own_page(facts, policy, address) or check_content_type(facts) or Allowed(None)
+        case _:
+            return _check_sender(facts, policy, address) or check_content_type(facts) or Allowed(None)
 
 
 def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> bool:
@@ -245,7 +243,7 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
     if len(facts.origins) != 1 or origin is None or address.is_here(origin) or of_origin(origin) is None:
         return False
     policy = facts.policy
-    if policy is not None and policy.audience == "mcp":
+    if policy is not None and (policy.audience == "mcp" or policy.access in ("program", "form")):
         return False
     return callers.approved(origin) or (policy is not None and (policy.access == "pairing" or policy.readable))
 
@@ -372,7 +370,8 @@ def _check_fetch_metadata(facts: RequestFacts, address: ServerAddress) -> Denied
     if facts.policy is not None and facts.policy.embeddable and facts.method == "GET":
         return None
     access = facts.policy.access if facts.policy else None
-    if access == "landing" and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
+    # What a form sends to another origin is refused later, by its Origin.
+    if access in ("landing", "form") and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
         return None
     if facts.origins and facts.fetch_mode == "cors":
         return None  # the later rules decide by its origin, and the page may learn the reason
@@ -393,17 +392,19 @@ def _check_place(facts: RequestFacts, address: ServerAddress) -> Denied | None:
 
 def check_content_type(facts: RequestFacts) -> Denied | None:
     """
-    Accept only JSON bodies.
+    Accept only JSON bodies, or only forms where OAuth has them.
 
     The types that an HTML form can send are those that a browser posts across sites without a preflight.
     """
     body = "none" if facts.policy is None else facts.policy.body
     if body == "any":
         return None
+    accepted = "application/x-www-form-urlencoded" if body == "form" else "application/json"
     if body == "json" or (facts.has_body and facts.method not in ("GET", "HEAD", "OPTIONS")):
         kind = facts.content_types[0].partition(";")[0].strip().lower() if len(facts.content_types) == 1 else ""
-        if kind != "application/json":
-            return Denied(status=415, code="unsupported_media_type", headers=(("Accept", "application/json"),))
+        if kind != accepted:
+            detail = f"Send the body as {accepted}." if body == "form" else ""
+            return Denied(status=415, code="unsupported_media_type", detail=detail, headers=(("Accept", accepted),))
     return None
 
 
@@ -412,8 +413,38 @@ def is_own_page(facts: RequestFacts, address: ServerAddress) -> bool:
     return facts.host in address.pages_hosts and facts.origins == (f"http://{facts.host}",)
 
 
+def _check_sender(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
+    match policy.access:
+        case "pairing":
+            return _check_pairing_caller(facts, address)
+        case "program":
+            return _check_program(facts)
+        case "form":
+            return _check_form(facts)
+        case _:
+            return _check_own_page(facts, policy, address)
+
+
 def _check_own_page(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
     if is_own_page(facts, address) or (facts.origin is None and policy.access != "own_page"):
+        return None
+    return deny_origin(facts.origin or "(none)")
+
+
+def _check_program(facts: RequestFacts) -> Denied | None:
+    """
+    Accept programs. A browser sends Origin with every POST, and Fetch Metadata with everything; only for an address
+    that the user has typed, it says so.
+    """
+    if facts.origin is not None:
+        return deny_origin(facts.origin, reason="program")
+    is_typed = facts.fetch_site == "none" and facts.method in ("GET", "HEAD")
+    return None if facts.fetch_site is None or is_typed else CROSS_SITE
+
+
+def _check_form(facts: RequestFacts) -> Denied | None:
+    """Accept a form that was sent from the origin that it is sent to. Another program may have put a page there."""
+    if facts.origins == (f"http://{facts.host}",) and facts.fetch_site in (None, "same-origin"):
         return None
     return deny_origin(facts.origin or "(none)")
 
@@ -481,13 +512,15 @@ def _token_matches_sender(caller: Caller, facts: RequestFacts) -> bool:
 # --- denials ----------------------------------------------------------------------------------------------------------
 
 
-def deny_origin(origin: str, *, reason: Literal["not_approved", "unsupported"] = "not_approved") -> Denied:
+def deny_origin(origin: str, *, reason: Literal["not_approved", "unsupported", "program"] = "not_approved") -> Denied:
     """Deny an origin without access, or one that can never have access."""
     if reason == "unsupported":
         detail = (
             f"The origin {_printable(origin)} cannot be given access. Supported origins are https, http on localhost, "
             "and browser extensions, in the form in which the browser sends them."
         )
+    elif reason == "program":
+        detail = "This is only for programs on this computer, and not for pages of any origin."
     else:
         detail = f"The origin {_printable(origin)} does not have access. The user has to approve it first."
     return Denied(status=403, code="origin_not_allowed", detail=detail)

@@ -204,26 +204,26 @@ class PairingsResource:
             request: The request.
             identity: The page or extension; None for a program.
         """
-        sender = await self._sender(request)
+        sender = await program_of(request, self._peers)
         if identity is None:
             return sender
         return msgspec.structs.replace(
             identity, program=sender.name, pid=sender.pid, warnings=sender.warnings, others=sender.others
         )
 
-    async def _sender(self, request: web.Request) -> Identity:
-        transport = request.transport
-        local = remote = None
-        if transport is not None:
-            local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        # Without addresses, the client has disconnected.
-        program = await self._peers.program(local[:2], remote[:2]) if local and remote else None
-        if program is None:
-            return Identity(kind="native", name="")
-        others = tuple(describe_program(it.executable, pid=it.pid, warnings=it.warnings) for it in program.others)
-        return Identity(
-            kind="native", name=program.executable, pid=program.pid, warnings=program.warnings, others=others
-        )
+
+async def program_of(request: web.Request, peers: Peers) -> Identity:
+    """Return the program that sent ``request``, as the system reports it. Its name is empty if it does not."""
+    transport = request.transport
+    local = remote = None
+    if transport is not None:
+        local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+    # Without addresses, the client has disconnected.
+    program = await peers.program(local[:2], remote[:2]) if local and remote else None
+    if program is None:
+        return Identity(kind="native", name="")
+    others = tuple(describe_program(it.executable, pid=it.pid, warnings=it.warnings) for it in program.others)
+    return Identity(kind="native", name=program.executable, pid=program.pid, warnings=program.warnings, others=others)
 
 
 def _audit_target(pairing: Pairing) -> str:

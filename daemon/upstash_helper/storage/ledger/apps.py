@@ -95,8 +95,13 @@ class SqliteAppRecords:
         await self._run(job)
 
     async def remove(self, app_id: str) -> None:
-        """Delete an app. Raises what the port allows."""
-        await self._run(lambda connection: connection.execute("DELETE FROM apps WHERE id = ?", (app_id,)))
+        """Delete an app, and its refresh tokens. Raises what the port allows."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM oauth_tokens WHERE app_id = ?", (app_id,))
+            connection.execute("DELETE FROM apps WHERE id = ?", (app_id,))
+
+        await self._run(job)
 
 
 class SqlitePairingRecords:
