@@ -40,7 +40,9 @@ def schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
             return value
         reference = value.get("$ref")
         if isinstance(reference, str):
-            named = {key: item for key, item in components[reference.removeprefix(_REFERENCE)].items() if key not in _NAMES}
+            named = {
+                key: item for key, item in components[reference.removeprefix(_REFERENCE)].items() if key not in _NAMES
+            }
             value = {**named, **value}
             del value["$ref"]
         if "enum" in value:

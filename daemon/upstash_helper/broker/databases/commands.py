@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from upstash_helper.broker.models import CommandReply, DatabaseSecrets
     from upstash_helper.broker.ports import Command, CommandsApi
 
-REMOVED = "[removed by upstash-helper: a credential of this database]"
+REMOVED: Final = "[removed by upstash-helper: a credential of this database]"
 """Takes the place of the database's own password and tokens in replies."""
+
+_REFUSAL: Final = (
+    "This app may run commands only in databases that it created. To use others, it has to request access again, and"
+    ' the user has to choose "all databases".'
+)
 
 
 class RunCommands:
@@ -34,12 +39,28 @@ class RunCommands:
         self._api = api
         self._exchanges = exchanges
 
+    async def check(self, database_id: str, caller: Caller) -> None:
+        """
+        Check that ``caller`` may run commands in a database.
+
+        Raises:
+            NotTheCreator: If it may not.
+            HelperError: Like ``ReadCredentials.check``.
+        """
+        await self._credentials.check(database_id, caller, refusal=_REFUSAL)
+
     async def __call__(
-        self, database_id: str, commands: tuple[Command, ...], caller: Caller
+        self, database_id: str, commands: tuple[Command, ...], caller: Caller, *, read_only: bool = False
     ) -> tuple[CommandReply, ...]:
         """
-        Run the commands in order, and return the reply to each. If the user has allowed only reading at Upstash, the
-        database itself refuses the commands that write.
+        Run the commands in order, and return the reply to each.
+
+        Args:
+            database_id: The database.
+            commands: The commands.
+            caller: The app that runs them.
+            read_only: Use the token with which the database itself refuses to write. That is always so if the user has
+                allowed only reading at Upstash.
 
         Raises:
             NotTheCreator: Like ``ReadCredentials``, and so are the others.
@@ -47,9 +68,10 @@ class RunCommands:
             HelperError: Like ``ReadCredentials`` and ``CommandsApi.run``.
         """
         async with self._exchanges.begin(caller):
+            await self.check(database_id, caller)
             access = await self._credentials(database_id, caller)
             secrets, token = access.secrets, access.secrets.rest_token
-            if (await self._connection.usable()).is_read_only:
+            if read_only or (await self._connection.usable()).is_read_only:
                 token = secrets.read_only_rest_token
                 if not token:
                     raise UpstreamForbidden("Upstash gave out no read-only token for this database.")
@@ -60,9 +82,7 @@ class RunCommands:
 def _without(reply: CommandReply, secrets: DatabaseSecrets) -> CommandReply:
     """Return a reply without the secrets: a command such as ``ACL RESTTOKEN`` can return one."""
     known = [
-        secret.reveal()
-        for secret in (secrets.password, secrets.rest_token, secrets.read_only_rest_token)
-        if secret
+        secret.reveal() for secret in (secrets.password, secrets.rest_token, secrets.read_only_rest_token) if secret
     ]
 
     def cleaned(value: Any) -> Any:

@@ -45,7 +45,7 @@ class DatabasePage(Result, frozen=True, kw_only=True):
 
 
 class DatabaseDetails(DatabaseSummary, frozen=True, kw_only=True):
-    """A database."""
+    """A database, and its credentials if they were requested."""
 
     endpoint: Annotated[str, Meta(description="The host for Redis clients.")]
     port: int
@@ -56,31 +56,18 @@ class DatabaseDetails(DatabaseSummary, frozen=True, kw_only=True):
     daily_backup_enabled: bool
     budget: Annotated[int | None, Meta(description="Per month, in US dollars.")]
     created_at: Moment
-
-
-class DatabaseWithCredentials(DatabaseDetails, frozen=True, kw_only=True):
-    """A database, and its credentials if they were requested."""
-
     credentials: Annotated[
         Credentials | None, Meta(description="Null unless include_credentials is true. Treat them as secrets.")
     ] = None
     note: str = ""
 
 
-class CreatedDatabase(DatabaseWithCredentials, frozen=True, kw_only=True):
+class CreatedDatabase(DatabaseDetails, frozen=True, kw_only=True):
     """A new database."""
 
     already_existed: Annotated[
         bool, Meta(description="True: an earlier call with the same idempotency_key had created it.")
     ] = False
-
-
-class ChangedDatabase(Result, frozen=True, kw_only=True):
-    """A database after a change."""
-
-    done: Annotated[bool, Meta(description="False: nothing was changed, because the user did not allow it.")]
-    message: str
-    database: DatabaseDetails | None = None
 
 
 def summary(it: Database) -> DatabaseSummary:
@@ -95,21 +82,14 @@ def summary(it: Database) -> DatabaseSummary:
     )
 
 
-def details(it: Database) -> DatabaseDetails:
-    """Return a database without its credentials."""
-    return DatabaseDetails(**_fields(it))
-
-
-def with_credentials(it: Database, access: DatabaseAccess | None = None, *, note: str = "") -> DatabaseWithCredentials:
+def details(it: Database, access: DatabaseAccess | None = None, *, note: str = "") -> DatabaseDetails:
     """Return a database with the credentials in ``access``, if there are any."""
-    return DatabaseWithCredentials(**_fields(it), credentials=_credentials(access), note=note)
+    return DatabaseDetails(**_fields(it), credentials=_credentials(access), note=note)
 
 
 def created(it: Database, access: DatabaseAccess | None, *, note: str, already_existed: bool) -> CreatedDatabase:
     """Return a new database."""
-    return CreatedDatabase(
-        **_fields(it), credentials=_credentials(access), note=note, already_existed=already_existed
-    )
+    return CreatedDatabase(**_fields(it), credentials=_credentials(access), note=note, already_existed=already_existed)
 
 
 def _credentials(access: DatabaseAccess | None) -> Credentials | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Annotated, Final
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from upstash_helper.api.mcp.tool import Tool, ToolCall, ToolError
-from upstash_helper.api.mcp.tools import hints
 from upstash_helper.api.mcp.tools import database_results as results
+from upstash_helper.api.mcp.tools import hints
 from upstash_helper.api.mcp.tools.fields import (
-    REFUSED,
     Arguments,
     Cursor,
     DatabaseId,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.databases.operations import DatabaseAccess, Databases, ReadCredentials
     from upstash_helper.broker.models import Change, Database
 
+Budget = Annotated[int, Meta(ge=0)]
 IncludeCredentials = Annotated[
     bool,
     Meta(
@@ -69,11 +69,11 @@ class CreateDatabaseArguments(Arguments, frozen=True, kw_only=True):
     read_regions: Annotated[
         tuple[RegionId, ...], Meta(max_length=20, description="Further regions that serve reads.")
     ] = ()
-    platform: Annotated[Platform | None, Meta(description="Follows from the primary region if left out.")] = None
-    plan: Annotated[Plan | None, Meta(description="Upstash chooses if left out. Paid plans cost money.")] = None
-    budget: Annotated[int | None, Meta(ge=0, description="Per month, in US dollars.")] = None
-    eviction: Annotated[bool | None, Meta(description="Remove keys when the memory is full.")] = None
-    tls: bool | None = None
+    platform: Annotated[Platform | UnsetType, Meta(description="Follows from the primary region if left out.")] = UNSET
+    plan: Annotated[Plan | UnsetType, Meta(description="Upstash chooses if left out. Paid plans cost money.")] = UNSET
+    budget: Annotated[Budget | UnsetType, Meta(description="Per month, in US dollars.")] = UNSET
+    eviction: Annotated[bool | UnsetType, Meta(description="Remove keys when the memory is full.")] = UNSET
+    tls: bool | UnsetType = UNSET
     include_credentials: IncludeCredentials = False
     idempotency_key: Annotated[
         str,
@@ -168,7 +168,7 @@ class DatabaseTools:
                     "Show one Redis database: endpoint, regions, plan, and settings. Credentials are left out unless"
                     " include_credentials is true, the user has granted that, and the account allows changes."
                 ),
-                arguments=GetDatabase, result=results.DatabaseWithCredentials, scope="databases:read",
+                arguments=GetDatabase, result=results.DatabaseDetails, scope="databases:read",
                 annotations=hints.reads("Show a Redis database"), handler=self.get,
             ),
             Tool(
@@ -189,7 +189,7 @@ class DatabaseTools:
             Tool(
                 name="redis_rename_database",
                 description="Rename a Redis database. Its endpoint and its credentials stay the same.",
-                arguments=RenameDatabase, result=results.ChangedDatabase, scope="databases:write",
+                arguments=RenameDatabase, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Rename a Redis database"), handler=self.rename,
             ),
             Tool(
@@ -198,19 +198,19 @@ class DatabaseTools:
                     "Turn eviction on or off: with eviction, keys are removed when the memory is full; without it,"
                     " writes fail. Turning it on requires the user's confirmation, since it can delete data."
                 ),
-                arguments=SetEviction, result=results.ChangedDatabase, scope="databases:write",
+                arguments=SetEviction, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Set eviction of a Redis database"), handler=self.set_eviction,
             ),
             Tool(
                 name="redis_set_auto_upgrade",
-                description="Turn automatic upgrades on or off: whether Upstash moves a full database to a larger plan.",
-                arguments=SetAutoUpgrade, result=results.ChangedDatabase, scope="databases:write",
+                description="Turn automatic upgrades on or off: whether a full database moves to a larger plan.",
+                arguments=SetAutoUpgrade, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Set automatic upgrades"), handler=self.set_auto_upgrade,
             ),
             Tool(
                 name="redis_update_regions",
                 description="Replace the read regions of a Redis database.",
-                arguments=UpdateRegions, result=results.ChangedDatabase, scope="databases:write",
+                arguments=UpdateRegions, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Replace read regions"), handler=self.update_regions,
             ),
             Tool(
@@ -219,7 +219,7 @@ class DatabaseTools:
                     "Replace the password and the REST tokens of a Redis database. The old ones stop working at once,"
                     " in every app that uses them. Requires the user's confirmation. The new ones are not returned."
                 ),
-                arguments=OneDatabase, result=results.ChangedDatabase, scope="databases:write",
+                arguments=OneDatabase, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Reset a password", idempotent=False), handler=self.reset_password,
             ),
             Tool(
@@ -236,22 +236,21 @@ class DatabaseTools:
         """List databases."""
         part = wanted.name_contains.casefold()
         found = [it for it in await self._databases.list() if part in it.name.casefold()]
-        entries, cursor = page(
-            found, lambda it: (it.name.casefold(), it.id), cursor=wanted.cursor, limit=wanted.limit
-        )
+        entries, cursor = page(found, lambda it: (it.name.casefold(), it.id), cursor=wanted.cursor, limit=wanted.limit)
 
         return results.DatabasePage(
             databases=tuple(results.summary(it) for it in entries), total=len(found), next_cursor=cursor
         )
 
-    async def get(self, call: ToolCall, wanted: GetDatabase) -> results.DatabaseWithCredentials:
+    async def get(self, call: ToolCall, wanted: GetDatabase) -> results.DatabaseDetails:
         """Show a database."""
         if not wanted.include_credentials:
-            return results.with_credentials(await self._databases.get(wanted.database_id))
+            return results.details(await self._databases.get(wanted.database_id))
+        require_credentials(call)
         if await call.is_read_only():
-            return results.with_credentials(await self._databases.get(wanted.database_id), note=READ_ONLY)
+            return results.details(await self._databases.get(wanted.database_id), note=READ_ONLY)
         access = await self._disclosed(call, wanted.database_id)
-        return results.with_credentials(access.database, access)
+        return results.details(access.database, access)
 
     async def regions(self, _call: ToolCall, _wanted: NoArguments) -> RegionResult:
         """List the regions."""
@@ -275,11 +274,11 @@ class DatabaseTools:
             name=wanted.name.strip(),
             primary_region=wanted.primary_region,
             read_regions=wanted.read_regions,
-            platform=wanted.platform,
-            plan=wanted.plan,
-            budget=wanted.budget,
-            eviction=wanted.eviction,
-            tls=wanted.tls,
+            platform=wanted.platform or None,
+            plan=wanted.plan or None,
+            budget=None if wanted.budget is UNSET else wanted.budget,
+            eviction=None if wanted.eviction is UNSET else wanted.eviction,
+            tls=None if wanted.tls is UNSET else wanted.tls,
         )
 
         async def work(entry: Entry) -> tuple[Database, bool]:
@@ -297,11 +296,12 @@ class DatabaseTools:
         access = await self._disclosed(call, database.id) if wanted.include_credentials else None
         return results.created(database, access, note=NEXT, already_existed=existed)
 
-    async def rename(self, call: ToolCall, wanted: RenameDatabase) -> results.ChangedDatabase:
+    async def rename(self, call: ToolCall, wanted: RenameDatabase) -> Outcome:
         """Rename a database."""
-        return await self._changed(call, wanted.database_id, "name", models.Rename(wanted.name.strip()))
+        changed = await self._change(call, wanted.database_id, "name", models.Rename(wanted.name.strip()))
+        return Outcome(done=True, message=f"The database is now called {changed.name!r}.")
 
-    async def set_eviction(self, call: ToolCall, wanted: SetEviction) -> results.ChangedDatabase:
+    async def set_eviction(self, call: ToolCall, wanted: SetEviction) -> Outcome:
         """Turn eviction on or off."""
         if wanted.enabled:
             database = await self._databases.get(wanted.database_id)
@@ -312,19 +312,24 @@ class DatabaseTools:
                 target=database.id,
             )
             if not database.eviction and not await call.confirm(question):
-                return results.ChangedDatabase(done=False, message=REFUSED)
-        return await self._changed(call, wanted.database_id, "eviction", models.SetEviction(wanted.enabled))
+                return refused()
+        changed = await self._change(call, wanted.database_id, "eviction", models.SetEviction(wanted.enabled))
+        return Outcome(done=True, message=f"Eviction of {changed.name!r} is {on_or_off(changed.eviction)}.")
 
-    async def set_auto_upgrade(self, call: ToolCall, wanted: SetAutoUpgrade) -> results.ChangedDatabase:
+    async def set_auto_upgrade(self, call: ToolCall, wanted: SetAutoUpgrade) -> Outcome:
         """Turn automatic upgrades on or off."""
-        return await self._changed(call, wanted.database_id, "auto_upgrade", models.SetAutoUpgrade(wanted.enabled))
+        changed = await self._change(call, wanted.database_id, "auto_upgrade", models.SetAutoUpgrade(wanted.enabled))
+        state = on_or_off(changed.auto_upgrade)
+        return Outcome(done=True, message=f"Automatic upgrades of {changed.name!r} are {state}.")
 
-    async def update_regions(self, call: ToolCall, wanted: UpdateRegions) -> results.ChangedDatabase:
+    async def update_regions(self, call: ToolCall, wanted: UpdateRegions) -> Outcome:
         """Replace the read regions."""
         change = models.SetReadRegions(wanted.read_regions)
-        return await self._changed(call, wanted.database_id, "read_regions", change)
+        changed = await self._change(call, wanted.database_id, "read_regions", change)
+        regions = ", ".join(changed.read_regions) or "none"
+        return Outcome(done=True, message=f"The read regions of {changed.name!r}: {regions}.")
 
-    async def reset_password(self, call: ToolCall, wanted: OneDatabase) -> results.ChangedDatabase:
+    async def reset_password(self, call: ToolCall, wanted: OneDatabase) -> Outcome:
         """Replace the password and the tokens."""
         database = await self._databases.get(wanted.database_id)
         question = Question(
@@ -337,12 +342,12 @@ class DatabaseTools:
             target=database.id,
         )
         if not await call.confirm(question):
-            return results.ChangedDatabase(done=False, message=REFUSED)
+            return refused()
         changed = await self._recorder.change(
             call.caller, "database.reset_password", database.id, lambda _: self._databases.reset_password(database.id)
         )
-        message = "The password and the tokens were replaced. Write the new ones to the project with env_write."
-        return results.ChangedDatabase(done=True, message=message, database=results.details(changed))
+        message = f"The password and the tokens of {changed.name!r} were replaced. env_write puts them into a project."
+        return Outcome(done=True, message=message)
 
     async def delete(self, call: ToolCall, wanted: OneDatabase) -> Outcome:
         """Delete a database."""
@@ -364,14 +369,13 @@ class DatabaseTools:
         )
         return Outcome(done=True, message=f"The database {database.name!r} ({database.id}) was deleted.")
 
-    async def _changed(self, call: ToolCall, database_id: str, field: str, change: Change) -> results.ChangedDatabase:
-        changed = await self._recorder.change(
+    async def _change(self, call: ToolCall, database_id: str, field: str, change: Change) -> Database:
+        return await self._recorder.change(
             call.caller,
             "database.change",
             database_id,
             lambda _: self._databases.change(database_id, [(field, change)], unchanged=None),
         )
-        return results.ChangedDatabase(done=True, message="Changed.", database=results.details(changed))
 
     async def _disclosed(self, call: ToolCall, database_id: str) -> DatabaseAccess:
         require_credentials(call)
@@ -399,6 +403,11 @@ def require_credentials(call: ToolCall) -> None:
             " include_credentials out. env_write puts them into a project's .env file without showing them, and"
             " redis_run_command works without them."
         )
+
+
+def on_or_off(value: bool) -> str:  # noqa: FBT001 - the value is all there is
+    """Return a setting as a word."""
+    return "on" if value else "off"
 
 
 def described(database: Database) -> str:

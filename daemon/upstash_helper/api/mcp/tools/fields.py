@@ -64,5 +64,5 @@ def moment(unix: float) -> str:
 
 
 def shown(text: str, limit: int = 80) -> str:
-    """Return a name that the user or an agent has chosen, for a question: on one line, and without hidden characters."""
+    """Return a name that someone has chosen, for a question: on one line, and without hidden characters."""
     return clean(text, limit) or "(no name)"

@@ -46,6 +46,7 @@ def _read(cursor: str) -> Position | None:
         return None
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        return msgspec.json.decode(raw, type=Position)
+        position: Position = msgspec.json.decode(raw, type=Position)
     except (binascii.Error, ValueError):
         raise ToolError("This cursor is not valid. Leave it out to start with the first page.") from None
+    return position
