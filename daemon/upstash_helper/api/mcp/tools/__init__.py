@@ -92,7 +92,8 @@ def _as_seen(tool: Tool, caller: Caller, *, read_only: bool) -> Tool | None:
     if tool.scope == "databases:commands":
         description = (
             "Run Redis commands that read, in a database, over its REST API. No credentials are needed. The database"
-            " refuses commands that write, and KEYS and SCAN. Long replies are cut, with a note on how to read the rest."
+            " refuses commands that write, and KEYS and SCAN. Long replies are cut, with a note on how to read the"
+            " rest."
         )
         return replace(tool, description=description, annotations=hints.reads("Run Redis commands that read"))
     return None

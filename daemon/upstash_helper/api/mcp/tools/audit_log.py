@@ -55,11 +55,11 @@ class AuditTool:
                     " sees the same entries, and those of all other apps."
                 ),
                 arguments=ListAudit, result=AuditPage, scope="databases:read",
-                annotations=hints.reads("Show what this agent did", open_world=False), handler=self.list,
+                annotations=hints.reads("Show what this agent did", open_world=False), handler=self.all,
             ),
         )  # fmt: skip
 
-    async def list(self, call: ToolCall, wanted: ListAudit) -> AuditPage:
+    async def all(self, call: ToolCall, wanted: ListAudit) -> AuditPage:
         """List the agent's own entries."""
         query = AuditQuery(app=call.caller.id, before_id=_before(wanted.cursor), limit=wanted.limit)
         found = await self._audit.page(query)

@@ -113,7 +113,7 @@ class BackupTools:
                 name="redis_list_backups",
                 description="List the backups of a Redis database, the newest first.",
                 arguments=ListBackups, result=BackupPage, scope="databases:read",
-                annotations=hints.reads("List backups"), handler=self.list,
+                annotations=hints.reads("List backups"), handler=self.all,
             ),
             Tool(
                 name="redis_create_backup",
@@ -144,7 +144,7 @@ class BackupTools:
             ),
         )  # fmt: skip
 
-    async def list(self, call: ToolCall, wanted: ListBackups) -> BackupPage:
+    async def all(self, call: ToolCall, wanted: ListBackups) -> BackupPage:
         """List backups."""
         entries, cursor = page(
             await self._backups(call, wanted.database_id),

@@ -45,7 +45,7 @@ _BLOCKING: Final = frozenset(
 _LISTENING: Final = frozenset(
     ["MONITOR", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE", "UNSUBSCRIBE"]
 )
-_TRANSACTIONS: Final = frozenset(["DISCARD", "EXEC", "MULTI", "UNWATCH", "WATCH"])
+_TRANSACTIONS: Final = frozenset({"DISCARD", "EXEC", "MULTI", "UNWATCH", "WATCH"})
 _CONNECTION: Final = frozenset(
     ["ASKING", "AUTH", "CLIENT", "HELLO", "PSYNC", "QUIT", "READONLY", "READWRITE", "RESET", "SELECT", "SYNC"]
 )

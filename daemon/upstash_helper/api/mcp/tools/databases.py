@@ -160,7 +160,7 @@ class DatabaseTools:
                 name="redis_list_databases",
                 description="List the Redis databases of the connected Upstash account, sorted by name.",
                 arguments=ListDatabases, result=results.DatabasePage, scope="databases:read",
-                annotations=hints.reads("List Redis databases"), handler=self.list,
+                annotations=hints.reads("List Redis databases"), handler=self.all,
             ),
             Tool(
                 name="redis_get_database",
@@ -232,7 +232,7 @@ class DatabaseTools:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    async def list(self, _call: ToolCall, wanted: ListDatabases) -> results.DatabasePage:
+    async def all(self, _call: ToolCall, wanted: ListDatabases) -> results.DatabasePage:
         """List databases."""
         part = wanted.name_contains.casefold()
         found = [it for it in await self._databases.list() if part in it.name.casefold()]

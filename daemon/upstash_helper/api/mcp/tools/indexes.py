@@ -114,7 +114,7 @@ class IndexTools:
                 name="index_list",
                 description="List the Vector or Search indexes of the connected Upstash account, sorted by name.",
                 arguments=ListIndexes, result=results.IndexPage, scope="upstash:read",
-                annotations=hints.reads("List indexes"), handler=self.list,
+                annotations=hints.reads("List indexes"), handler=self.all,
             ),
             Tool(
                 name="index_get",
@@ -163,7 +163,7 @@ class IndexTools:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    async def list(self, call: ToolCall, wanted: ListIndexes) -> results.IndexPage:
+    async def all(self, call: ToolCall, wanted: ListIndexes) -> results.IndexPage:
         """List indexes."""
         request = ResourceRequest(method="GET", path=_PATHS[wanted.product])
         found = documents.read_list(await self._resources(request, call.caller), results.Document)

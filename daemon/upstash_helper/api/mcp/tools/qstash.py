@@ -133,7 +133,7 @@ class QStashTools:
                     " unless include_credentials is true, the user has granted that, and the account allows changes."
                 ),
                 arguments=ListUsers, result=Users, scope="upstash:read",
-                annotations=hints.reads("List QStash users"), handler=self.list,
+                annotations=hints.reads("List QStash users"), handler=self.all,
             ),
             Tool(
                 name="qstash_get_stats",
@@ -143,7 +143,7 @@ class QStashTools:
             ),
         )  # fmt: skip
 
-    async def list(self, call: ToolCall, wanted: ListUsers) -> Users:
+    async def all(self, call: ToolCall, wanted: ListUsers) -> Users:
         """List users."""
         if wanted.include_credentials:
             require_credentials(call)
