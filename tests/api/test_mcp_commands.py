@@ -43,7 +43,7 @@ async def run(agent: Agent, database_id: str, *command: Any) -> Any:
     return result
 
 
-# --- running ------------------------------------------------------------------------------------------------------------
+# --- running ----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_command_runs_and_returns_what_redis_replies(agent: Agent) -> None:
@@ -118,7 +118,7 @@ async def test_a_key_called_block_does_not_wait(agent: Agent) -> None:
     assert (None, None) == (result["result"], result["error"])
 
 
-# --- whose databases ----------------------------------------------------------------------------------------------------
+# --- whose databases --------------------------------------------------------------------------------------------------
 
 
 async def test_commands_run_in_the_agents_own_databases_only(agent: Agent) -> None:
@@ -142,7 +142,7 @@ async def test_an_unknown_database_is_an_error(connected: World) -> None:
         await run(trusted, "no-such-database", "PING")
 
 
-# --- what the user confirms ---------------------------------------------------------------------------------------------
+# --- what the user confirms -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,7 @@ async def test_a_command_that_destroys_much_runs_only_with_the_users_yes(agent: 
     database_id = await new_database(agent)
     await run(agent, database_id, "SET", "k1", "v")
 
-    denied = await agent.call(
-        "redis_run_command", database_id=database_id, commands=[["SET", "k2", "v"], command]
-    )
+    denied = await agent.call("redis_run_command", database_id=database_id, commands=[["SET", "k2", "v"], command])
 
     assert (False, []) == (denied["done"], denied["results"])
     assert "did not allow this" in denied["note"]
@@ -199,7 +197,7 @@ async def test_ordinary_commands_and_reading_scripts_run_without_a_question(agen
     assert [] == agent.asked
 
 
-# --- credentials --------------------------------------------------------------------------------------------------------
+# --- credentials ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -218,14 +216,16 @@ async def test_the_databases_own_credentials_are_removed_from_replies(agent: Age
     """Even where a key or a list holds one: an agent that runs commands needs no token."""
     database_id = await new_database(agent)
     real = (await agent.world.get(f"/v1/databases/{database_id}/credentials")).json
-    await run(agent, database_id, "HSET", "leak", "url", f"https://x?_token={real['rest_token']}", "p", real["password"])
+    await run(
+        agent, database_id, "HSET", "leak", "url", f"https://x?_token={real['rest_token']}", "p", real["password"]
+    )
 
     result = await run(agent, database_id, "HGETALL", "leak")
 
     assert ["url", f"https://x?_token={REMOVED}", "p", REMOVED] == result["result"]
 
 
-# --- long replies -------------------------------------------------------------------------------------------------------
+# --- long replies -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_long_reply_is_cut_with_a_note_on_how_to_read_the_rest(agent: Agent) -> None:
@@ -267,7 +267,7 @@ async def test_a_reply_that_is_too_large_to_read_is_an_error(agent: Agent) -> No
     assert "upstream_unavailable" == refused.value.code
 
 
-# --- read-only access, and the audit ------------------------------------------------------------------------------------
+# --- read-only access, and the audit ----------------------------------------------------------------------------------
 
 
 async def test_with_read_only_access_the_database_itself_refuses_to_write(open_world: World) -> None:

@@ -40,7 +40,7 @@ async def agent(connected: World) -> Agent:
     return await Agent.approved(connected, *ACCOUNT)
 
 
-# --- Vector and Search --------------------------------------------------------------------------------------------------
+# --- Vector and Search ------------------------------------------------------------------------------------------------
 
 
 @both
@@ -137,7 +137,7 @@ async def test_an_unknown_index_is_an_error_with_upstashs_explanation(agent: Age
         await agent.call("index_get", product="vector", index_id="none")
 
 
-# --- QStash -------------------------------------------------------------------------------------------------------------
+# --- QStash -----------------------------------------------------------------------------------------------------------
 
 
 async def test_qstash_users_are_listed_without_tokens(agent: Agent) -> None:
@@ -163,7 +163,7 @@ async def test_tokens_of_qstash_are_returned_if_they_are_granted_and_requested(c
     assert ("qstash.credentials", user["id"]) == (entry["action"], entry["target"])
 
 
-# --- read-only access ---------------------------------------------------------------------------------------------------
+# --- read-only access -------------------------------------------------------------------------------------------------
 
 
 async def test_with_read_only_access_no_tool_writes_or_returns_credentials(open_world: World) -> None:
@@ -204,7 +204,7 @@ async def test_a_write_is_refused_even_if_access_becomes_read_only_after_the_lis
         await create.handler(agent, create.arguments(database_id=made["database_id"], name="late"))
 
 
-# --- scopes -------------------------------------------------------------------------------------------------------------
+# --- scopes -----------------------------------------------------------------------------------------------------------
 
 
 async def test_an_agent_sees_the_tools_of_its_scopes_only(connected: World) -> None:
@@ -219,7 +219,7 @@ async def test_an_agent_sees_the_tools_of_its_scopes_only(connected: World) -> N
     assert list(of_all) == [tool.name for tool in connected.daemon.tools()]
 
 
-# --- former names -------------------------------------------------------------------------------------------------------
+# --- former names -----------------------------------------------------------------------------------------------------
 
 
 async def test_former_names_are_answered_and_not_listed(connected: World) -> None:

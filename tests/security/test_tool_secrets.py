@@ -106,12 +106,13 @@ async def arguments_of_every_tool(agent: Agent) -> dict[str, dict[str, Any]]:
     """Create one object of each kind, and return arguments with which each tool does its work."""
     database = await agent.call("redis_create_database", name="orders", primary_region="us-east-1")
     database_id = database["database_id"]
+    real = (await agent.world.get(f"/v1/databases/{database_id}/credentials")).json
+    await store(real, "MSET", "url", real["redis_url"], "token", real["rest_token"])
     await agent.call("redis_create_backup", database_id=database_id, name="first")
     backup = (await agent.call("redis_list_backups", database_id=database_id))["backups"][0]
     vector = {"product": "vector", "region": "eu-west-1", "similarity_function": "COSINE", "dimension_count": 3}
     index = {"product": "vector", "index_id": (await agent.call("index_create", **vector, name="one"))["id"]}
     user = (await agent.call("qstash_list_users"))["users"][0]
-    real = (await agent.world.get(f"/v1/databases/{database_id}/credentials")).json
     of: dict[str, Any] = {"database_id": database_id}
     one_backup = {**of, "backup_id": backup["backup_id"]}
     await store(real, "MSET", "url", real["redis_url"], "token", real["rest_token"])

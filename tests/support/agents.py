@@ -1,6 +1,6 @@
 """
-Agents that call the tools of ``/mcp`` directly, without the protocol: the real tools of a running daemon, with the rights
-of a real approval. Only the user who answers questions is played by the test.
+Agents that call the tools of ``/mcp`` directly, without the protocol: the real tools of a running daemon, with the
+rights of a real approval. Only the user who answers questions is played by the test.
 """
 
 from __future__ import annotations

@@ -125,9 +125,7 @@ def test_the_list_of_all_tools_is_short() -> None:
     """
     Models read it in every conversation.
     """
-    listed = [
-        (tool.name, tool.description, input_schema(tool), output_schema(tool)) for tool in TOOLS if tool.listed
-    ]
+    listed = [(tool.name, tool.description, input_schema(tool), output_schema(tool)) for tool in TOOLS if tool.listed]
 
     assert len(json.dumps(listed)) < 36_000
 
@@ -138,8 +136,10 @@ def test_the_list_of_all_tools_is_short() -> None:
         (
             "destructive",
             # What Upstash's documentation of its hosted server calls destructive, and what deletes something.
-            "redis_rename_database redis_set_eviction redis_set_auto_upgrade index_update redis_delete_database"
-            " redis_reset_password redis_restore_backup redis_delete_backup redis_run_command index_delete",
+            (
+                "redis_rename_database redis_set_eviction redis_set_auto_upgrade index_update redis_delete_database"
+                " redis_reset_password redis_restore_backup redis_delete_backup redis_run_command index_delete"
+            ),
         ),
         ("write", "redis_create_database redis_create_backup index_create"),
         ("read", "redis_list_databases redis_get_database redis_get_stats redis_list_backups index_get"),
@@ -152,6 +152,6 @@ def test_annotations_follow_the_definitions_of_the_hosted_server(kind: str, name
     tools = {tool.name: tool.annotations for tool in TOOLS}
     hints = {"read": (True, False), "write": (False, False), "destructive": (False, True)}[kind]
 
-    assert {name: hints for name in names.split()} == {
+    assert dict.fromkeys(names.split(), hints) == {
         name: (tools[name].read_only_hint, tools[name].destructive_hint) for name in names.split()
     }
