@@ -25,9 +25,9 @@ MEANING: Final[dict[Scope, str]] = {
         "Start sign-ins and, while no account is connected, connect any account, even one of its own; you are asked "
         "before it replaces an account"
     ),
-    "databases:read": "List your databases and their settings, without passwords",
+    "databases:read": "List your databases with their settings, usage, and backups, without passwords",
     "databases:write": "Create, rename, and change databases, and reset their passwords; this can cost money",
-    "databases:delete": "Delete databases and all their data",
+    "databases:delete": "Delete databases, all their data, and their backups",
     "databases:credentials": "Read the passwords and tokens of databases that the app created",
     "databases:commands": "Run Redis commands that read, change, and delete data, in databases that the app created",
     "upstash:read": "Read everything in your Upstash account, including the passwords of all databases",

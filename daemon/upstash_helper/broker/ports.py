@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from upstash_helper.broker.models import (
     Change,
+    CommandReply,
     Credential,
     Database,
     DatabaseSecrets,
@@ -390,6 +391,51 @@ class DatabasesApi(Protocol):
 
     async def delete(self, credential: Credential, database_id: str) -> None:
         """Delete the database and its data."""
+
+
+Command = tuple[str | int | float, ...]
+"""A Redis command and its arguments."""
+
+
+class CommandsApi(Protocol):
+    """The REST API of a database."""
+
+    async def run(self, rest_url: str, token: Secret, commands: tuple[Command, ...]) -> tuple[CommandReply, ...]:
+        """
+        Run the commands in order, in one request that is sent once, and return the reply to each. A command that fails
+        does not keep the later ones from running.
+
+        Raises:
+            InvalidRequest: If the commands cannot be sent, such as text that is not Unicode.
+            UpstreamForbidden: If the database does not accept the token.
+            UpstreamRateLimited: If it limits the number of requests.
+            UpstreamRejected: If it rejects the request as a whole.
+            UpstreamUnavailable: If there is no readable response, or it is too large. The commands may have run.
+            UpstreamTimeout: If there is no response in time. The commands may have run.
+        """
+
+
+class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a part of the Developer API that has no port of its own."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: tuple[str, ...]
+    """The segments of the path after ``/v2``."""
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+
+
+class ResourcesApi(Protocol):
+    """The parts of the Developer API that have no ports of their own: backups, statistics, Vector, Search, QStash."""
+
+    async def send(self, credential: Credential, request: ResourceRequest) -> bytes:
+        """
+        Send ``request`` and return the body of the response, which can contain secrets. Only a GET is repeated.
+
+        Raises:
+            InvalidRequest: If a segment of the path cannot be the ID of anything.
+            HelperError: As for ``DatabasesApi``; 404 is ``UpstreamRejected``.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.guard.policy import LazyCallers
     from upstash_helper.api.mcp.endpoint import Endpoint
+    from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.confirmations import Question
@@ -151,6 +152,8 @@ class Daemon:
     """Knows how many event streams are open."""
     connection: Connection
     """The connection to an account."""
+    tools: Callable[[], tuple[Tool, ...]]
+    """Returns the tools of ``/mcp``, which are created when the first agent connects."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -203,6 +206,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     apps_http = HttpClient(clock=machine.clock, tls=tls, proxies=settings.proxies, breaker="caller")
     sandbox = _sandbox_check(settings, machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts, sandbox=sandbox)
+    tools = functools.cache(functools.partial(_tools, broker, settings, apps_http))
     tokens = Tokens(broker.apps, broker.sessions)
     guard = _guard(machine, broker, ServerAddress(port=machine.port, pages_name=new_name()), tokens)
     machine.numeric.on_change = guard.serve_pages_at
@@ -315,6 +319,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         idle_check=broker.idle_check,
         events=broker.events,
         connection=broker.connection,
+        tools=tools,
     )
 
 
@@ -476,6 +481,36 @@ def _broker(
             background=background,
             pending=pending,
         ),
+    )
+
+
+def _tools(broker: Broker, settings: Settings, apps_http: HttpClient) -> tuple[Tool, ...]:
+    """Return the tools for agents. Only a daemon that an agent connects to imports them."""
+    from upstash_helper.api.mcp.tools import all_tools
+    from upstash_helper.broker.databases.commands import RunCommands
+    from upstash_helper.broker.databases.resources import Resources
+    from upstash_helper.upstream.redis_rest import RedisRest
+    from upstash_helper.upstream.resources import DeveloperApiResources
+
+    exchanges = broker.apps.exchanges
+    return all_tools(
+        databases=broker.databases,
+        create=broker.create,
+        credentials=broker.read_credentials,
+        run=RunCommands(
+            connection=broker.connection,
+            credentials=broker.read_credentials,
+            api=RedisRest(http=apps_http),
+            exchanges=exchanges,
+        ),
+        resources=Resources(
+            connection=broker.connection,
+            api=DeveloperApiResources(http=apps_http, api_url=settings.api_url),
+            exchanges=exchanges,
+            background=broker.background,
+        ),
+        audit=broker.audit,
+        background=broker.background,
     )
 
 
