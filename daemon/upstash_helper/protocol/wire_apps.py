@@ -10,6 +10,7 @@ from upstash_helper.protocol.literals import (
     Audience,
     BlockScope,
     CallerKind,
+    ConfirmationState,
     IdentityKind,
     PairingState,
     ProgramWarning,
@@ -211,6 +212,33 @@ class BlockList(ResponseBody, frozen=True, kw_only=True):
     """The blocks."""
 
     blocks: tuple[Blocked, ...]
+
+
+# --- confirmations ----------------------------------------------------------------------------------------------------
+
+
+class Confirmation(Recorded, frozen=True, kw_only=True):
+    """A question to the user, before something is destroyed or written for an app."""
+
+    id: str
+    app_id: str
+    identity: Annotated[Identity, Meta(description="The app's identity when it got access.")]
+    claimed_name: Annotated[
+        str, Meta(description="The name that the app gave itself, or that the user gave it. It is not verified.")
+    ]
+    action: Annotated[str, Meta(examples=["database.delete"])]
+    title: Annotated[str, Meta(description="The question in one sentence, which names what it is about.")]
+    detail: Annotated[str, Meta(description="What will be destroyed or written, in whole sentences.")]
+    target: Annotated[str, Meta(description="What it is about, such as a database's ID or the path of a file.")]
+    state: ConfirmationState
+    created_at: Timestamp
+    expires_at: Timestamp
+
+
+class ConfirmationList(ResponseBody, frozen=True, kw_only=True):
+    """The questions that wait for the user, the oldest first."""
+
+    confirmations: tuple[Confirmation, ...]
 
 
 # --- apps -------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from upstash_helper.api.pages.links import LinksResource
 from upstash_helper.api.pages.pages_address import PagesAddress
 from upstash_helper.api.pages.static import BridgeResource, FilesResource
 from upstash_helper.api.resources.apps import AppsResource
+from upstash_helper.api.resources.confirmations import ConfirmationsResource
 from upstash_helper.api.resources.connection import ConnectionResource
 from upstash_helper.api.resources.daemon import About, DaemonResource
 from upstash_helper.api.resources.dashboard import DashboardResource
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.guard.policy import LazyCallers
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.sign_in import SignIn
+    from upstash_helper.broker.confirmations import Confirmations
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -145,6 +147,8 @@ class Daemon:
     """Knows how many event streams are open."""
     connection: Connection
     """The connection to an account."""
+    confirmations: Callable[[], Confirmations]
+    """Returns what asks the user for apps; created by the first call."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -167,6 +171,8 @@ class Broker:
     apps: AppRegistry
     pairings: Pairings
     approvals: Approvals
+    confirmations: Callable[[], Confirmations]
+    """Returns the confirmations, which the first request creates."""
     audit: Audit
     pending: PendingWrites
     trays: Trays
@@ -245,6 +251,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
             redirects=_redirects(machine, settings),
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
+        ConfirmationsResource(confirmations=broker.confirmations),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
         DashboardResource(
             sessions=broker.sessions,
@@ -297,6 +304,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         idle_check=broker.idle_check,
         events=broker.events,
         connection=broker.connection,
+        confirmations=broker.confirmations,
     )
 
 
@@ -378,11 +386,13 @@ def _broker(
     )
 
     connection.on_account_left = apps.exchanges.end_all
-    apps.on_access_end = connection.flow.access_ended
+    apps.on_access_end.append(connection.flow.access_ended)
     rate_limiter = PairingRateLimiter(clock=clock)
     queue = PairingQueue(
         records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
     )
+    # Checked each time, since another program may have taken the sandbox's port in the meantime.
+    is_automatic = sandbox.answers_now if settings.auto_approve and sandbox is not None else None
     pairings = Pairings(
         queue=queue,
         apps=apps,
@@ -392,11 +402,28 @@ def _broker(
         notifier=notifier,
         is_sign_in_needed=connection.is_sign_in_needed,
         is_running=machine.peers.is_running,
-        # Checked each time, since another program may have taken the sandbox's port in the meantime.
-        is_automatic=sandbox.answers_now if settings.auto_approve and sandbox is not None else None,
+        is_automatic=is_automatic,
         background=background,
         clock=clock,
     )
+
+    @functools.cache
+    def confirmations() -> Confirmations:
+        # Few daemons are ever asked.
+        from upstash_helper.broker.confirmations import Confirmations
+
+        created = Confirmations(
+            audit=audit,
+            events=events,
+            notifier=notifier,
+            has_access=apps.has_access,
+            is_automatic=is_automatic if settings.auto_confirm else None,
+            background=background,
+            clock=clock,
+        )
+        apps.on_access_end.append(created.access_ended)
+        return created
+
     pass_through_api = DeveloperApiPassThrough(http=apps_http, api_url=settings.api_url)
     return Broker(
         events=events,
@@ -422,6 +449,7 @@ def _broker(
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
+        confirmations=confirmations,
         audit=audit,
         pending=pending,
         trays=trays,

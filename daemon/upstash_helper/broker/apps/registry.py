@@ -176,7 +176,7 @@ class AppRegistry:
         self._index = AppIndex(clock=clock)
         self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
         """What the apps have open at Upstash. It ends with their access."""
-        self.on_access_end: Callable[[], None] = lambda: None
+        self.on_access_end: Final[list[Callable[[], None]]] = []
         """Called when an app has lost its access."""
         self._saved_uses: dict[str, float] = {}
         self._loaded = False
@@ -414,7 +414,8 @@ class AppRegistry:
         self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
         self._events.end(app.id)
         self.exchanges.end(app.id)
-        self.on_access_end()
+        for call in self.on_access_end:
+            call()
         self._write_later(app.id)
 
     def _write_later(self, app_id: str, *, kept: bool = False) -> None:
