@@ -60,8 +60,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What will be destroyed, in whole sentences."""
     target: str = ""
     """What it is about, such as the ID of a database."""
-    folder_choice: bool = False
-    """Whether a yes also lets the app write in a folder from now on, as the detail explains."""
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):

@@ -295,6 +295,18 @@ class InvalidRequest(HelperError):
         self.pointer = pointer
 
 
+class FileRefused(HelperError):
+    """Variables are not written to this file: it is a link, Git tracks it, or it is not a file of variables."""
+
+    code = "file_refused"
+
+
+class FileNotWritten(HelperError):
+    """The file cannot be read or written."""
+
+    code = "file_not_written"
+
+
 class PathNotAllowed(HelperError):
     """The request would reach a part of the Developer API that apps may not use."""
 

@@ -494,6 +494,8 @@ PROBLEMS: Final[dict[str, Message]] = {
     # requests
     "invalid_request": Message("Invalid request", "A value in the request is not valid."),
     "invalid_json": Message("Invalid JSON", "The body is not valid JSON."),
+    "file_refused": Message("File refused", "Variables are not written to this file."),
+    "file_not_written": Message("File not written", "The file cannot be read or written."),
     "path_not_allowed": Message(
         "Path not allowed",
         "API keys cannot be created or read through the helper. Paths and queries with the word apikey are refused.",

@@ -255,6 +255,10 @@ class App(ResponseBody, frozen=True, kw_only=True):
     created_at: Timestamp
     last_used_at: Timestamp
     expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: after 90 days without use.")]
+    folders: Annotated[
+        tuple[str, ...],
+        Meta(description="The folders in which the user lets it write variables of databases that it created."),
+    ] = ()
     mismatches: Annotated[int, Meta(description="How often its token was used from another origin or user.")]
     audience: Annotated[Audience, Meta(description="Where its tokens are accepted. `mcp`: at `/mcp` only.")] = "api"
     all_databases_meaning: Annotated[

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.sign_in import SignIn
     from upstash_helper.broker.confirmations import Confirmations
+    from upstash_helper.broker.env_files import WriteEnvFile
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -173,6 +174,8 @@ class Broker:
     approvals: Approvals
     confirmations: Callable[[], Confirmations]
     """Returns the confirmations, which the first request creates."""
+    write_env_file: Callable[[], WriteEnvFile]
+    """Returns what writes variables to files of the user; created by the first call."""
     audit: Audit
     pending: PendingWrites
     trays: Trays
@@ -424,6 +427,21 @@ def _broker(
         apps.on_access_end.append(created.access_ended)
         return created
 
+    @functools.cache
+    def write_env_file() -> WriteEnvFile:
+        from upstash_helper.broker.env_files import WriteEnvFile
+        from upstash_helper.storage.env_files import DotenvFiles
+
+        return WriteEnvFile(
+            files=DotenvFiles(),
+            apps=apps,
+            connection=connection,
+            databases=databases,
+            journal=ledger.creates,
+            audit=audit,
+            background=background,
+        )
+
     pass_through_api = DeveloperApiPassThrough(http=apps_http, api_url=settings.api_url)
     return Broker(
         events=events,
@@ -450,6 +468,7 @@ def _broker(
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
         confirmations=confirmations,
+        write_env_file=write_env_file,
         audit=audit,
         pending=pending,
         trays=trays,

@@ -61,13 +61,13 @@ class Place:
         self, caller: Caller = AGENT, question: Question = DELETE
     ) -> tuple[asyncio.Task[confirmations.Answer], Confirmation]:
         """Ask in a task of its own, and return it with the question, which waits."""
-        before = {it.id for it in self.confirmations.waiting}
+        stream = self.events.subscribe()
         task = asyncio.create_task(self.confirmations.ask(caller, question))
-        while not (new := [it for it in self.confirmations.waiting if it.id not in before]) and not task.done():
-            await asyncio.sleep(0)
-        if task.done():
-            await task
-        return task, new[0]
+        async with asyncio.timeout(30):
+            event = await anext(aiter(stream))
+        self.events.unsubscribe(stream)
+        assert isinstance(event.data, Confirmation)
+        return task, event.data
 
 
 async def test_answer_of_the_user_is_returned() -> None:

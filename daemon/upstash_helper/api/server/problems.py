@@ -58,6 +58,8 @@ STATUS_OF: Final[dict[type[errors.HelperError], int]] = {
     errors.TicketNotValid: 403,
     errors.RateLimited: 429,
     errors.InvalidRequest: 422,
+    errors.FileRefused: 422,
+    errors.FileNotWritten: 503,
     errors.PathNotAllowed: 403,
     errors.InvalidPageToken: 400,
     errors.PreconditionFailed: 412,

@@ -40,6 +40,9 @@ ONCE_SECONDS: Final = 3600.0
 MAX_MISMATCHES: Final = 5
 """After this many uses from another origin or user, a token counts as stolen and is revoked."""
 
+MAX_FOLDERS: Final = 32
+"""Folders in which an app may write."""
+
 # The last use is exact in memory, and written to the ledger at most this often.
 _SAVE_SECONDS: Final = 300.0
 
@@ -305,6 +308,20 @@ class AppRegistry:
             raise InvalidRequest("The name has no visible character.", pointer="/name")
         await self.ready()
         return await self._change(app_id, name=shown)
+
+    async def agree(self, app_id: str, folder: str) -> App:
+        """
+        Let an app write variables of its databases in a folder, until its access ends. If there are too many, the
+        oldest is dropped.
+
+        Raises:
+            AppNotFound: If there is none with this ID.
+            LedgerUnavailable: If it cannot be recorded.
+            LedgerFull: Like LedgerUnavailable.
+        """
+        await self.ready()
+        others = [it for it in self._live(app_id).folders if it != folder]
+        return await self._change(app_id, folders=(*others[-MAX_FOLDERS + 1 :], folder))
 
     async def rotate(self, app_id: str) -> tuple[App, Secret]:
         """

@@ -173,7 +173,11 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     # The account in which a database was created; empty: an earlier version did not record it.
     ("ALTER TABLE creations ADD COLUMN account TEXT NOT NULL DEFAULT ''",),
     # Tokens for local agents are accepted at /mcp only.
-    tuple(f"ALTER TABLE {table} ADD COLUMN audience TEXT NOT NULL DEFAULT 'api'" for table in ("apps", "pairings")),
+    (
+        *(f"ALTER TABLE {table} ADD COLUMN audience TEXT NOT NULL DEFAULT 'api'" for table in ("apps", "pairings")),
+        # The folders in which an agent may write variables, as JSON.
+        "ALTER TABLE apps ADD COLUMN folders TEXT NOT NULL DEFAULT '[]'",
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""The tools of ``/mcp``, one module for each group."""
