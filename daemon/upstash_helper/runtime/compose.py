@@ -148,8 +148,12 @@ class Daemon:
     """Knows how many event streams are open."""
     connection: Connection
     """The connection to an account."""
+    apps: AppRegistry
+    """The apps with access."""
     confirmations: Callable[[], Confirmations]
     """Returns what asks the user for apps; created by the first call."""
+    write_env_file: Callable[[], WriteEnvFile]
+    """Returns what writes variables to files of the user; created by the first call."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -307,7 +311,9 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         idle_check=broker.idle_check,
         events=broker.events,
         connection=broker.connection,
+        apps=broker.apps,
         confirmations=broker.confirmations,
+        write_env_file=broker.write_env_file,
     )
 
 

@@ -272,13 +272,16 @@ def _fill(descriptor: int, data: bytes, mode: int) -> None:
 
 
 def _read(descriptor: int, path: Path, limit: int) -> Content:
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         _check_file(path, status, limit)
-        data = file.read(limit + 1)
-        if len(data) > limit:
-            raise _too_large(path, limit)
-        return Content(data, _version(status), stat.S_IMODE(status.st_mode))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise _too_large(path, limit)
+    return Content(data, _version(status), stat.S_IMODE(status.st_mode))
 
 
 def _check_file(path: Path, status: os.stat_result, limit: int) -> None:
