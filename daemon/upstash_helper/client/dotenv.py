@@ -6,8 +6,6 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Final, Literal
 
-from upstash_helper.system import dotenv
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -57,4 +55,6 @@ def _line(name: str, value: str, form: EnvFormat) -> str:
             doubled = value.replace("'", "''")
             return f"$env:{name} = '{doubled}'"
         case _:
+            from upstash_helper.system import dotenv  # most commands print no such file
+
             return f"{name}={dotenv.quoted(value)}"

@@ -20,7 +20,10 @@ export interface App {
   created_at: string;
   last_used_at: string;
   expires_at: string | null;
+  folders?: Array<string>;
   mismatches: number;
+  audience?: "api" | "mcp";
+  all_databases_meaning?: string | null;
 }
 
 export interface AppList {
@@ -28,7 +31,7 @@ export interface AppList {
 }
 
 export interface Approve {
-  scopes?: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write"> | null;
+  scopes?: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write"> | null;
   all_databases?: boolean;
   once?: boolean;
 }
@@ -95,6 +98,26 @@ export interface ChangeDatabase {
   plan?: "fixed_100gb" | "fixed_10gb" | "fixed_1gb" | "fixed_250mb" | "fixed_500gb" | "fixed_50gb" | "fixed_5gb" | "free" | "payg";
   budget?: number;
   tls?: true;
+}
+
+export interface Confirmation {
+  recorded?: boolean;
+  notice?: string;
+  id: string;
+  app_id: string;
+  identity: Identity;
+  claimed_name: string;
+  action: string;
+  title: string;
+  detail: string;
+  target: string;
+  state: "allowed" | "denied" | "expired" | "pending";
+  created_at: string;
+  expires_at: string;
+}
+
+export interface ConfirmationList {
+  confirmations: Array<Confirmation>;
 }
 
 export interface Connect {
@@ -283,7 +306,7 @@ export interface Network {
 export interface NewToken {
   token: string;
   app_id: string;
-  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  scopes: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
   all_databases: boolean;
   expires_at: string | null;
 }
@@ -319,9 +342,10 @@ export interface PairingList {
 
 export interface PairingRequest {
   name: string;
-  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  scopes: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
   reason?: string;
   connect_if_needed?: boolean;
+  audience?: "api" | "mcp";
 }
 
 export interface PairingStatus {
@@ -384,7 +408,7 @@ export interface Replacement {
 }
 
 export interface RequestedScope {
-  scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
+  scope: "connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
   strong?: boolean;
 }
@@ -438,7 +462,7 @@ export interface TokenInfo {
   app_id?: string | null;
   name: string;
   identity?: Identity | null;
-  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  scopes: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
   all_databases: boolean;
   expires_at?: string | null;
 }
