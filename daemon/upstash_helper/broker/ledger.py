@@ -41,6 +41,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: float
     expires_at: float | None = None
     """Unix time at which access ends; None: access ends only when the app has not been used for a long time."""
+    folders: tuple[str, ...] = ()
+    """The folders in which the user lets the app write variables of its databases."""
     mismatches: int = 0
     """How often the token was used from another origin or user than its own."""
 

@@ -26,6 +26,7 @@ from upstash_helper.api.pages.links import LinksResource
 from upstash_helper.api.pages.pages_address import PagesAddress
 from upstash_helper.api.pages.static import BridgeResource, FilesResource
 from upstash_helper.api.resources.apps import AppsResource
+from upstash_helper.api.resources.confirmations import ConfirmationsResource
 from upstash_helper.api.resources.connection import ConnectionResource
 from upstash_helper.api.resources.daemon import About, DaemonResource
 from upstash_helper.api.resources.dashboard import DashboardResource
@@ -72,9 +73,10 @@ if TYPE_CHECKING:
     from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.sign_in import SignIn
-    from upstash_helper.broker.confirmations import Question
-    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.authorization.server import McpAuthorization
+    from upstash_helper.broker.confirmations import Confirmations, Question
+    from upstash_helper.broker.env_files import WriteEnvFile
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -154,6 +156,12 @@ class Daemon:
     """The connection to an account."""
     tools: Callable[[], tuple[Tool, ...]]
     """Returns the tools of ``/mcp``, which are created when the first agent connects."""
+    apps: AppRegistry
+    """The apps with access."""
+    confirmations: Callable[[], Confirmations]
+    """Returns what asks the user for apps; created by the first call."""
+    write_env_file: Callable[[], WriteEnvFile]
+    """Returns what writes variables to files of the user; created by the first call."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -176,6 +184,10 @@ class Broker:
     apps: AppRegistry
     pairings: Pairings
     approvals: Approvals
+    confirmations: Callable[[], Confirmations]
+    """Returns the confirmations, which the first request creates."""
+    write_env_file: Callable[[], WriteEnvFile]
+    """Returns what writes variables to files of the user; created by the first call."""
     audit: Audit
     pending: PendingWrites
     trays: Trays
@@ -221,7 +233,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     )
     broker.links.origin = address.of_links
 
-    mcp = McpResource(functools.partial(_mcp_endpoint, machine, broker))
+    mcp = McpResource(functools.partial(_mcp_endpoint, machine, broker, tools))
     dashboard = DashboardResource(
         sessions=broker.sessions,
         links=broker.links,
@@ -265,6 +277,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
             redirects=_redirects(machine, settings),
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
+        ConfirmationsResource(confirmations=broker.confirmations),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
         dashboard,
         OAuthResource(
@@ -320,6 +333,9 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         events=broker.events,
         connection=broker.connection,
         tools=tools,
+        apps=broker.apps,
+        confirmations=broker.confirmations,
+        write_env_file=broker.write_env_file,
     )
 
 
@@ -422,11 +438,13 @@ def _broker(
     )
 
     connection.on_account_left = apps.exchanges.end_all
-    apps.on_access_end = connection.flow.access_ended
+    apps.on_access_end.append(connection.flow.access_ended)
     rate_limiter = PairingRateLimiter(clock=clock)
     queue = PairingQueue(
         records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
     )
+    # Checked each time, since another program may have taken the sandbox's port in the meantime.
+    is_automatic = sandbox.answers_now if settings.auto_approve and sandbox is not None else None
     pairings = Pairings(
         queue=queue,
         apps=apps,
@@ -436,11 +454,43 @@ def _broker(
         notifier=notifier,
         is_sign_in_needed=connection.is_sign_in_needed,
         is_running=machine.peers.is_running,
-        # Checked each time, since another program may have taken the sandbox's port in the meantime.
-        is_automatic=sandbox.answers_now if settings.auto_approve and sandbox is not None else None,
+        is_automatic=is_automatic,
         background=background,
         clock=clock,
     )
+
+    @functools.cache
+    def confirmations() -> Confirmations:
+        # Few daemons are ever asked.
+        from upstash_helper.broker.confirmations import Confirmations
+
+        created = Confirmations(
+            audit=audit,
+            events=events,
+            notifier=notifier,
+            has_access=apps.has_access,
+            is_automatic=is_automatic if settings.auto_confirm else None,
+            background=background,
+            clock=clock,
+        )
+        apps.on_access_end.append(created.access_ended)
+        return created
+
+    @functools.cache
+    def write_env_file() -> WriteEnvFile:
+        from upstash_helper.broker.env_files import WriteEnvFile
+        from upstash_helper.storage.env_files import DotenvFiles
+
+        return WriteEnvFile(
+            files=DotenvFiles(),
+            apps=apps,
+            connection=connection,
+            databases=databases,
+            journal=ledger.creates,
+            audit=audit,
+            background=background,
+        )
+
     pass_through_api = DeveloperApiPassThrough(http=apps_http, api_url=settings.api_url)
     return Broker(
         events=events,
@@ -466,6 +516,8 @@ def _broker(
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
+        confirmations=confirmations,
+        write_env_file=write_env_file,
         audit=audit,
         pending=pending,
         trays=trays,
@@ -487,6 +539,7 @@ def _broker(
 def _tools(broker: Broker, settings: Settings, apps_http: HttpClient) -> tuple[Tool, ...]:
     """Return the tools for agents. Only a daemon that an agent connects to imports them."""
     from upstash_helper.api.mcp.tools import all_tools
+    from upstash_helper.api.mcp.tools.env import EnvTools
     from upstash_helper.broker.databases.commands import RunCommands
     from upstash_helper.broker.databases.resources import Resources
     from upstash_helper.upstream.redis_rest import RedisRest
@@ -511,6 +564,7 @@ def _tools(broker: Broker, settings: Settings, apps_http: HttpClient) -> tuple[T
         ),
         audit=broker.audit,
         background=broker.background,
+        env=EnvTools(write=broker.write_env_file()).tools(),
     )
 
 
@@ -606,31 +660,30 @@ def _network_of(settings: Settings) -> Callable[[], Awaitable[wire.Network | Non
     return lambda: reader().read()
 
 
-def _mcp_endpoint(machine: Machine, broker: Broker) -> Endpoint:
+def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[Tool, ...]]) -> Endpoint:
     # At the first request of an agent, since most daemons never see one.
     from upstash_helper.api.guard.policy import agent_challenge
     from upstash_helper.api.mcp.endpoint import Parts, create_mcp
+    from upstash_helper.api.mcp.tools import visible
 
     address = ServerAddress(port=machine.port)
 
     async def read_only() -> bool:
         return (await broker.connection.status(prompt=False)).access == "read_only"
 
-    async def ask_user(_caller: Caller, _question: Question) -> bool:
-        return False
+    async def ask_user(caller: Caller, question: Question) -> bool:
+        return await broker.confirmations().ask(caller, question) == "allowed"
 
     parts = Parts(
         exchanges=broker.apps.exchanges,
         events=broker.events,
         clock=machine.clock,
-        visible=lambda tools, _caller, *, read_only: tuple(
-            it for it in tools if not (read_only and it.needs_write_access)
-        ),
+        visible=visible,
         ask_user=ask_user,
         challenge=lambda scope: agent_challenge(address, error="insufficient_scope", scope=scope),
         read_only=read_only,
     )
-    return create_mcp((), parts)
+    return create_mcp(tools(), parts)
 
 
 def _redirects(machine: Machine, settings: Settings) -> tuple[str, ...]:

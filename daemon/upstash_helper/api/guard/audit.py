@@ -22,6 +22,7 @@ from upstash_helper.broker.errors import (
     AppNotFound,
     AttemptNotFound,
     BlockNotFound,
+    ConfirmationNotFound,
     DatabaseNotFound,
     HelperError,
     OutcomeUnknown,
@@ -40,7 +41,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-_NOT_FOUND: Final = (AppNotFound, AttemptNotFound, BlockNotFound, DatabaseNotFound, PairingNotFound)
+_NOT_FOUND: Final = (
+    AppNotFound,
+    AttemptNotFound,
+    BlockNotFound,
+    ConfirmationNotFound,
+    DatabaseNotFound,
+    PairingNotFound,
+)
 
 
 class RequestAudit:

@@ -332,6 +332,7 @@ def app(it: records.App) -> wire_apps.App:
         created_at=timestamp(it.created_at),
         last_used_at=timestamp(it.last_used_at),
         expires_at=_optional(it.expires_at),
+        folders=it.folders,
         mismatches=it.mismatches,
     )
 

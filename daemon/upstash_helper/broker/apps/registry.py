@@ -45,6 +45,9 @@ MAX_ACCESS_TOKENS: Final = 32
 MAX_MISMATCHES: Final = 5
 """After this many uses from another origin or user, a token counts as stolen and is revoked."""
 
+MAX_FOLDERS: Final = 32
+"""Folders in which an app may write."""
+
 # The last use is exact in memory, and written to the ledger at most this often.
 _SAVE_SECONDS: Final = 300.0
 
@@ -217,7 +220,7 @@ class AppRegistry:
         self._index = AppIndex(clock=clock)
         self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
         """What the apps have open at Upstash. It ends with their access."""
-        self.on_access_end: Callable[[], None] = lambda: None
+        self.on_access_end: Final[list[Callable[[], None]]] = []
         """Called when an app has lost its access."""
         self._saved_uses: dict[str, float] = {}
         self._loaded = False
@@ -350,6 +353,20 @@ class AppRegistry:
             raise InvalidRequest("The name has no visible character.", pointer="/name")
         await self.ready()
         return await self._change(app_id, name=shown)
+
+    async def agree(self, app_id: str, folder: str) -> App:
+        """
+        Let an app write variables of its databases in a folder, until its access ends. If there are too many, the
+        oldest is dropped.
+
+        Raises:
+            AppNotFound: If there is none with this ID.
+            LedgerUnavailable: If it cannot be recorded.
+            LedgerFull: Like LedgerUnavailable.
+        """
+        await self.ready()
+        others = [it for it in self._live(app_id).folders if it != folder]
+        return await self._change(app_id, folders=(*others[-MAX_FOLDERS + 1 :], folder))
 
     async def rotate(self, app_id: str) -> tuple[App, Secret]:
         """
@@ -501,7 +518,8 @@ class AppRegistry:
         self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
         self._events.end(app.id)
         self.exchanges.end(app.id)
-        self.on_access_end()
+        for call in self.on_access_end:
+            call()
         self._write_later(app.id)
 
     def _write_later(self, app_id: str, *, kept: bool = False) -> None:

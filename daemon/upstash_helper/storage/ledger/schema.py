@@ -201,6 +201,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         )
         """,
         "CREATE INDEX oauth_tokens_app_id ON oauth_tokens (app_id)",
+        # The folders in which an agent may write variables, as JSON.
+        "ALTER TABLE apps ADD COLUMN folders TEXT NOT NULL DEFAULT '[]'",
     ),
 )
 

@@ -20,6 +20,7 @@ export interface App {
   created_at: string;
   last_used_at: string;
   expires_at: string | null;
+  folders?: Array<string>;
   mismatches: number;
   audience?: "api" | "mcp";
   all_databases_meaning?: string | null;
@@ -104,6 +105,24 @@ export interface ClientMetadata {
   client_name?: string | null;
   grant_types?: Array<string> | null;
   response_types?: Array<string> | null;
+export interface Confirmation {
+  recorded?: boolean;
+  notice?: string;
+  id: string;
+  app_id: string;
+  identity: Identity;
+  claimed_name: string;
+  action: string;
+  title: string;
+  detail: string;
+  target: string;
+  state: "allowed" | "denied" | "expired" | "pending";
+  created_at: string;
+  expires_at: string;
+}
+
+export interface ConfirmationList {
+  confirmations: Array<Confirmation>;
 }
 
 export interface Connect {
