@@ -316,8 +316,8 @@ def _vscode() -> Agent:
     VSCODE_APPDATA takes the place of these (microsoft/vscode: src/vs/platform/environment/node/userDataPath.ts).
     Comments and trailing commas are allowed.
 
-    Its OAuth sign-in registers `https://vscode.dev/redirect` together with loopback addresses (microsoft/vscode, issue
-    278512). So it gets the command.
+    Its OAuth sign-in first redirects to `https://vscode.dev/redirect`, and to a loopback address only if that fails
+    (src/vs/workbench/api/node/extHostAuthentication.ts, issue 278512). So it gets the command.
     """
 
     def folder(computer: Computer) -> Path:

@@ -47,7 +47,7 @@ def value_of(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        message = f"is not valid TOML: {_reason(str(error))}"
+        message = f"is not valid TOML: {_reason(str(error), text)}"
         raise InvalidText(message) from error
     except (RecursionError, ValueError) as error:
         message = f"is not valid TOML: {error}"
@@ -112,13 +112,15 @@ def without_table(text: str, path: Path) -> str:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _reason(message: str) -> str:
+def _reason(message: str, text: str) -> str:
     """Return the place, then the reason: Python has them the other way around."""
     found = re.fullmatch(r"(?P<what>.*) \(at (?P<place>line \d+, column \d+|end of document)\)", message, re.DOTALL)
     if found is None:
         return message
-    what = found["what"]
-    return f"{found['place']}: {what[:1].lower()}{what[1:]}"
+    what, place = found["what"], found["place"]
+    if place == "end of document":
+        place = f"line {text.count(chr(10)) + 1}, column {len(text.rpartition(chr(10))[2]) + 1}"
+    return f"{place}: {what[:1].lower()}{what[1:]}"
 
 
 def _unsupported(path: Path) -> InvalidText:
