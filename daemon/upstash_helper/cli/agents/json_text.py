@@ -133,7 +133,7 @@ def without_member(text: str, path: Sequence[str], *, dialect: Dialect) -> str:
         if member is None:
             return text
         if depth == len(path) - 1:
-            return _removed(text, found, member)
+            return _removed(text, plain, found, member)
         if plain[member.value] != "{":
             return text
         found = _object_at(plain, member.value)
@@ -297,7 +297,7 @@ def _inserted(text: str, root: _Object, found: _Object, key: str, value: object,
     return f"{text[: last.end]},{text[last.end : place]}{member}{text[place:]}"
 
 
-def _removed(text: str, found: _Object, member: _Member) -> str:
+def _removed(text: str, plain: str, found: _Object, member: _Member) -> str:
     start = len(text[: member.start].rstrip(_SPACE))
     index = found.members.index(member)
     is_last = index == len(found.members) - 1
@@ -308,7 +308,8 @@ def _removed(text: str, found: _Object, member: _Member) -> str:
             return text[: found.start + 1] + text[found.end :]
     own = member.comma
     after = end if own is None else own + 1
-    if "\n" in text[start : member.start] and text[after:].partition("\n")[0].strip(_SPACE):
+    ends_in_comment = plain[start - 1] == " "  # of both kinds, which does no harm
+    if ends_in_comment and text[after:].partition("\n")[0].strip(_SPACE):
         start = member.start  # what follows in this line must not become a part of a comment in the line above
     # A comment between the value and its comma stays.
     rest = text[end:] if own is None else text[end:own] + text[own + 1 :]
