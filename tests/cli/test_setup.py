@@ -67,7 +67,9 @@ async def test_list_shows_each_agent_and_changes_nothing(user: User) -> None:
     """
     claude = user.file(".claude.json", CLAUDE)
     user.file(".codex/config.toml", f'[mcp_servers.upstash]\nurl = "{URL}"\n')
-    user.file(".gemini/settings.json", '{"mcpServers": {"upstash": {"command": "npx", "args": ["@upstash/mcp-server"]}}}')
+    user.file(
+        ".gemini/settings.json", '{"mcpServers": {"upstash": {"command": "npx", "args": ["@upstash/mcp-server"]}}}'
+    )
     user.file(".cursor/mcp.json", "{,}")
 
     listed = await user.run("setup", "--list")

@@ -218,14 +218,15 @@ def test_undo_of_a_changed_file_removes_only_our_entry(home: Home, name: str) ->
     """
     file = home.write(name, CONTENTS[name])
     home.set_up(name)
-    changed = {
+    edits: dict[str, Callable[[str], str]] = {
         "claude-code": lambda text: text.replace('"numStartups": 7', '"numStartups": 8'),
         "codex": lambda text: text.replace('"gpt"', '"gpt-5"') + "\n[projects]\n",
         "gemini": lambda text: text.replace("Dark", "Light"),
         "cursor": lambda text: text.replace("npx", "bunx"),
         "vscode": lambda text: text.replace("// x", "// y"),
         "opencode": lambda text: text.replace("config.json", "schema.json"),
-    }[name]
+    }
+    changed = edits[name]
     file.write_bytes(changed(file.read_bytes().decode()).encode())
 
     undone = home.undo(name)
@@ -260,7 +261,10 @@ def test_undo_of_a_changed_file_restores_the_earlier_entry(home: Home, name: str
     ("changed", "note"),
     [
         ('{"mcpServers": {"upstash": {"url": "https://mine"}}}', 'The entry "upstash" was changed since'),
-        ('{"mcpServers": {"upstash": {"url": "http://localhost:3000/mcp", "headers": {"X": "y"}}}}', "was changed since"),
+        (
+            '{"mcpServers": {"upstash": {"url": "http://localhost:3000/mcp", "headers": {"X": "y"}}}}',
+            "was changed since",
+        ),
         ('{"mcpServers": {}}', "has no such entry anymore"),
         (None, "The file does not exist anymore."),
     ],
@@ -320,7 +324,7 @@ def test_file_that_is_changed_all_the_time_is_left_to_its_agent(home: Home) -> N
     After some tries. The agent's content stays, nothing is left next to it, and the record has nothing.
     """
     file = home.write("claude-code", "{}")
-    written = []
+    written: list[str] = []
 
     def again() -> Proposal:
         proposal = home.proposal("claude-code")
@@ -426,7 +430,7 @@ def test_folder_in_the_place_of_the_file_is_refused(home: Home) -> None:
     """
     home.file("claude-code").mkdir()
 
-    with pytest.raises(Refused, match="is not a file|cannot be read"):
+    with pytest.raises(Refused, match=r"is not a file|cannot be read"):
         home.set_up("claude-code")
 
 
@@ -499,7 +503,9 @@ def test_neither_the_record_nor_the_preview_has_secrets_of_other_servers(home: H
     """
     The record has only the difference, and the preview hides values around the change.
     """
-    before = CONTENTS[name] if SECRET in CONTENTS[name] else CONTENTS[name].replace("npx", SECRET).replace("Dark", SECRET)
+    before = (
+        CONTENTS[name] if SECRET in CONTENTS[name] else CONTENTS[name].replace("npx", SECRET).replace("Dark", SECRET)
+    )
     home.write(name, before)
     proposal = home.proposal(name)
 

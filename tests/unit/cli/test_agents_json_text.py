@@ -22,13 +22,28 @@ def lines(*parts: str, newline: str = "\n") -> str:
     [
         pytest.param(
             "",
-            lines("{", '  "servers": {', '    "upstash": {', '      "url": "http://localhost:3000/mcp"', "    }", "  }", "}"),
+            lines(
+                "{",
+                '  "servers": {',
+                '    "upstash": {',
+                '      "url": "http://localhost:3000/mcp"',
+                "    }",
+                "  }",
+                "}",
+            ),
             id="empty file",
         ),
         pytest.param(
             "// Mine\n",
             lines(
-                "// Mine", "{", '  "servers": {', '    "upstash": {', '      "url": "http://localhost:3000/mcp"', "    }", "  }", "}"
+                "// Mine",
+                "{",
+                '  "servers": {',
+                '    "upstash": {',
+                '      "url": "http://localhost:3000/mcp"',
+                "    }",
+                "  }",
+                "}",
             ),
             id="only a comment",
         ),
@@ -36,7 +51,9 @@ def lines(*parts: str, newline: str = "\n") -> str:
             '{"a":1}\n', '{"a":1, "servers": {"upstash": {"url": "http://localhost:3000/mcp"}}}\n', id="one line"
         ),
         pytest.param(
-            '{"servers":{}}', '{"servers":{"upstash": {"url": "http://localhost:3000/mcp"}}}', id="one line, empty object"
+            '{"servers":{}}',
+            '{"servers":{"upstash": {"url": "http://localhost:3000/mcp"}}}',
+            id="one line, empty object",
         ),
         pytest.param(
             '{"servers": {"a": {},}}',
@@ -57,7 +74,8 @@ def lines(*parts: str, newline: str = "\n") -> str:
         ),
         pytest.param(
             '{\n  "servers": { // none yet\n  }\n}\n',
-            '{\n  "servers": { // none yet\n    "upstash": {\n      "url": "http://localhost:3000/mcp"\n    }\n  }\n}\n',
+            '{\n  "servers": { // none yet\n    "upstash": {\n      "url": "http://localhost:3000/mcp"\n'
+            "    }\n  }\n}\n",
             id="empty object with a comment",
         ),
         pytest.param(

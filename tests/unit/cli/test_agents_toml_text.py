@@ -37,10 +37,10 @@ ratio = nan'''
     ("before", "after"),
     [
         ("", TABLE),
-        ('a = 1\n\n', f"a = 1\n\n{TABLE}"),
-        ('a = 1\n', f"a = 1\n\n{TABLE}"),
-        ('a = 1', f"a = 1\n\n{TABLE}"),
-        ('a = 1\r\n', "a = 1\r\n\r\n" + TABLE.replace("\n", "\r\n")),
+        ("a = 1\n\n", f"a = 1\n\n{TABLE}"),
+        ("a = 1\n", f"a = 1\n\n{TABLE}"),
+        ("a = 1", f"a = 1\n\n{TABLE}"),
+        ("a = 1\r\n", "a = 1\r\n\r\n" + TABLE.replace("\n", "\r\n")),
         (AWKWARD, f"{AWKWARD}\n\n{TABLE}"),
         ("[mcp_servers]\n", f"[mcp_servers]\n\n{TABLE}"),
         (
@@ -140,9 +140,9 @@ def test_every_string_is_read_as_it_was_written(value: str) -> None:
     """
     after = with_table("", PATH, {"command": value, "args": [value, "b"], "env": {value or "A": value}})
 
-    assert {"command": value, "args": [value, "b"], "env": {value or "A": value}} == tomllib.loads(after)["mcp_servers"][
-        "upstash"
-    ]
+    assert {"command": value, "args": [value, "b"], "env": {value or "A": value}} == tomllib.loads(after)[
+        "mcp_servers"
+    ]["upstash"]
 
 
 def test_text_without_the_table_stays() -> None:

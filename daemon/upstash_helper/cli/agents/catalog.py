@@ -96,13 +96,11 @@ class Agent:
 
     def is_found(self, computer: Computer) -> bool:
         """Return whether the agent is on this computer."""
-        return any(map(computer.has_program, self.programs)) or any(
-            path.exists() for path in self.traces(computer)
-        )
+        return any(map(computer.has_program, self.programs)) or any(path.exists() for path in self.traces(computer))
 
 
 def target_of(entry: Mapping[str, Any]) -> Target | None:
-    """Return what an entry, in any agent's format, tells the agent to use; None if that has more than a `Target`."""
+    """Return what an entry, in any agent's format, has the agent use; None if it has more than a `Target`."""
     if any(entry.get(key) for key in _CREDENTIAL_FIELDS):
         return None
     url = next((entry[key] for key in ("url", "httpUrl", "serverUrl") if entry.get(key)), "")
@@ -120,8 +118,8 @@ def target_of(entry: Mapping[str, Any]) -> Target | None:
 
 
 _CREDENTIAL_FIELDS: Final = (
-    "headers", "headersHelper", "http_headers", "env_http_headers", "bearer_token", "bearer_token_env_var",
-    "authProviderType",
+    "headers", "headersHelper", "http_headers", "http_headers_helper", "env_http_headers", "bearer_token",
+    "bearer_token_env_var", "authProviderType",
 )  # fmt: skip
 
 CONNECTION_FIELDS: Final = frozenset(
@@ -165,8 +163,8 @@ def _claude_code() -> Agent:
     early versions wrote, is used instead if it exists (shipped code of @anthropic-ai/claude-code 2.1.332). The file is
     strict JSON, which Claude Code rewrites while it runs.
 
-    HTTP with OAuth: it registers a loopback redirect (`http://localhost:PORT/callback`). `claude mcp login` exists since
-    2.1.186 (code.claude.com/docs/en/whats-new/2026-w26); `/mcp` in a session does the same in all versions.
+    HTTP with OAuth: it registers a loopback redirect (`http://localhost:PORT/callback`). `claude mcp login` exists
+    since 2.1.186 (code.claude.com/docs/en/whats-new/2026-w26); `/mcp` in a session does the same in all versions.
     """
 
     def file(computer: Computer) -> Path:
@@ -202,8 +200,8 @@ def _claude_code() -> Agent:
 
 def _codex() -> Agent:
     """
-    Tables `[mcp_servers.NAME]` in `config.toml` of CODEX_HOME, by default `~/.codex`, on every system. The command line,
-    the IDE extension, and the desktop app share it (github.com/openai/codex: codex-rs/config/src/mcp_types.rs,
+    Tables `[mcp_servers.NAME]` in `config.toml` of CODEX_HOME, by default `~/.codex`, on every system. The command
+    line, the IDE extension, and the desktop app share it (github.com/openai/codex: codex-rs/config/src/mcp_types.rs,
     find_codex_home.rs). `url` is streamable HTTP, `command` and `args` are stdio, and mixing them is an error.
 
     HTTP with OAuth: `codex mcp login NAME` registers `http://127.0.0.1:PORT/callback/ID` and opens the browser
@@ -239,8 +237,8 @@ def _codex() -> Agent:
 
 def _gemini() -> Agent:
     """
-    `mcpServers` in `.gemini/settings.json` of GEMINI_CLI_HOME, by default the home folder, on every system. Comments are
-    allowed, trailing commas are not. `url` with the type "http" is streamable HTTP; `httpUrl`, which older versions
+    `mcpServers` in `.gemini/settings.json` of GEMINI_CLI_HOME, by default the home folder, on every system. Comments
+    are allowed, trailing commas are not. `url` with the type "http" is streamable HTTP; `httpUrl`, which older versions
     know, is deprecated (shipped code of @google/gemini-cli 0.61.0; google-gemini/gemini-cli: docs/tools/mcp-server.md).
 
     HTTP with OAuth: `/mcp auth NAME` registers a loopback redirect (packages/core/src/mcp/oauth-provider.ts).
@@ -351,11 +349,11 @@ def _vscode_fields(target: Target) -> dict[str, Any]:
 
 def _opencode() -> Agent:
     """
-    `opencode.jsonc` or `opencode.json` in `opencode` below XDG_CONFIG_HOME, by default `~/.config`, on every system; both
-    may have comments and trailing commas, and both are read (anomalyco/opencode: packages/opencode/src/config). Version 1
-    has the servers in `mcp`, version 2 in `mcp.servers`; version 2 also reads the form of version 1, and since 1.18 the
-    other way around (v2-compat.ts, opencode.ai/docs/migrate-v1). So the form of version 1 is written unless the file
-    has that of version 2.
+    `opencode.jsonc` or `opencode.json` in `opencode` below XDG_CONFIG_HOME, by default `~/.config`, on every system;
+    both may have comments and trailing commas, and both are read (anomalyco/opencode: packages/opencode/src/config).
+    Version 1 has the servers in `mcp`, version 2 in `mcp.servers`; version 2 also reads the form of version 1, and
+    since 1.18 the other way around (v2-compat.ts, opencode.ai/docs/migrate-v1). So the form of version 1 is written
+    unless the file has that of version 2.
 
     HTTP with OAuth: `opencode mcp auth NAME` registers `http://127.0.0.1:19876/mcp/oauth/callback` (config/mcp.ts).
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ State = Literal["not_found", "not_set_up", "set_up", "different", "unreadable"]
 """``different``: there is an entry of our name that has something else. ``unreadable``: the file cannot be edited."""
 
 _TRIES: Final = 5
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +158,7 @@ def propose_undo(agent: Agent, changes: Sequence[record.Change]) -> Proposal:
     return _without_entry(agent, file, data or b"", left)
 
 
-def apply(
-    proposal: Proposal, again: Callable[[], Proposal], *, server: str, state: Path
-) -> Proposal:
+def apply(proposal: Proposal, again: Callable[[], Proposal], *, server: str, state: Path) -> Proposal:
     """
     Make a change, and keep it in the record. If the agent has written its file in the meantime, it is made again.
 
@@ -217,7 +217,7 @@ def _found(agent: Agent, file: ConfigFile, server: str) -> dict[str, Any] | None
     return _edited(file, lambda: entries.find(agent, text, server))
 
 
-def _edited(file: ConfigFile, edit: Callable[[], Any]) -> Any:
+def _edited(file: ConfigFile, edit: Callable[[], _T]) -> _T:
     try:
         return edit()
     except InvalidText as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from upstash_helper.cli.agents.errors import InvalidText
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Dialect = Literal["json", "commented", "jsonc"]
 """``commented``: JSON with comments. ``jsonc``: with comments and trailing commas."""
@@ -107,7 +107,8 @@ def with_member(text: str, path: Sequence[str], value: object, *, dialect: Diale
     for depth, key in enumerate(path):
         member = _only(text, found, key)
         if member is None:
-            return _inserted(text, root, found, key, _nested(path[depth + 1 :], value), unit)
+            new = {key: _nested(path[depth + 1 :], value)}
+            return _inserted(text, found, new, unit=unit, is_root=found == root)
         if depth == len(path) - 1:
             indent = _line_indent(text, member.start)
             return text[: member.value] + _rendered(value, unit, indent, newline) + text[member.end :]
@@ -201,9 +202,7 @@ def _object_at(plain: str, start: int) -> _Object:
             return _Object(start=start, end=token.start(), members=members)
         if token["sign"] == ",":
             last = members.pop()
-            members.append(
-                _Member(key=last.key, start=last.start, value=last.value, end=last.end, comma=token.start())
-            )
+            members.append(_Member(key=last.key, start=last.start, value=last.value, end=last.end, comma=token.start()))
             continue
         next(tokens)  # the colon
         first = next(tokens)
@@ -213,9 +212,7 @@ def _object_at(plain: str, start: int) -> _Object:
             token_in_value = next(tokens)
             depth += _depth(token_in_value)
             end = token_in_value.end()
-        members.append(
-            _Member(key=json.loads(token[0]), start=token.start(), value=first.start(), end=end, comma=None)
-        )
+        members.append(_Member(key=json.loads(token[0]), start=token.start(), value=first.start(), end=end, comma=None))
     raise AssertionError  # the text is valid
 
 
@@ -267,13 +264,15 @@ def _rendered(value: object, unit: str, indent: str, newline: str) -> str:
     return f"{newline}{indent}".join(lines)
 
 
-def _inserted(text: str, root: _Object, found: _Object, key: str, value: object, unit: str) -> str:
+def _inserted(text: str, found: _Object, new: Mapping[str, object], *, unit: str, is_root: bool) -> str:
+    """Return the text with one new member of an object."""
+    ((key, value),) = new.items()
     newline = _newline(text)
     content = text[found.start + 1 : found.end]
     last = found.members[-1] if found.members else None
     name = json.dumps(key, ensure_ascii=False)
     is_one_line = "\n" not in text[found.start : found.end]
-    if is_one_line and (last is not None or (found != root and "\n" not in text.strip(_SPACE))):
+    if is_one_line and (last is not None or not (is_root or "\n" in text.strip(_SPACE))):
         member = f"{name}: {json.dumps(value, ensure_ascii=False)}"
         if last is None:
             place = found.start + 1 + len(content.rstrip(_SPACE))
@@ -303,7 +302,9 @@ def _removed(text: str, plain: str, found: _Object, member: _Member) -> str:
     is_last = index == len(found.members) - 1
     end = member.end
     if index == 0 and is_last:
-        inside = text[found.start + 1 : member.start] + text[end if member.comma is None else member.comma + 1 : found.end]
+        inside = (
+            text[found.start + 1 : member.start] + text[end if member.comma is None else member.comma + 1 : found.end]
+        )
         if not inside.strip(_SPACE):
             return text[: found.start + 1] + text[found.end :]
     own = member.comma

@@ -8,6 +8,7 @@ without their values, so that the output can be pasted or logged.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -35,9 +36,7 @@ def lines(proposal: Proposal, *, visible: Collection[str]) -> list[str]:
     end = _common(old[start:][::-1], new[start:][::-1])
     first = max(start - _CONTEXT, 0)
     after = max(end - _CONTEXT, 0)
-    shown = difflib.unified_diff(
-        old[first : len(old) - after], new[first : len(new) - after], n=_CONTEXT, lineterm=""
-    )
+    shown = difflib.unified_diff(old[first : len(old) - after], new[first : len(new) - after], n=_CONTEXT, lineterm="")
     hide = _hidden_toml if proposal.agent.format == "toml" else _hidden_json
     changed = [line for line in shown if not line.startswith(("---", "+++", "@@"))]
     return [line[:1] + hide(line[1:], visible) for line in changed]
@@ -57,14 +56,12 @@ def _common(first: list[str], second: list[str]) -> int:
 
 
 def _hidden_json(line: str, visible: Collection[str]) -> str:
-    return _JSON_STRING.sub(
-        lambda found: found[0] if found["key"] or found[0] in visible else f'"{_HIDDEN}"', line
-    )
+    return _JSON_STRING.sub(lambda found: found[0] if found["key"] or found[0] in visible else f'"{_HIDDEN}"', line)
 
 
 def _hidden_toml(line: str, visible: Collection[str]) -> str:
     stripped = line.strip()
-    if not stripped or stripped.startswith("[") and stripped.endswith("]"):
+    if not stripped or (stripped.startswith("[") and stripped.endswith("]")):
         return line
     key, equals, value = line.partition("=")
     if stripped.startswith("#"):
@@ -80,17 +77,14 @@ def _quoted_hidden() -> str:
 
 def literals(value: object) -> Iterator[str]:
     """Yield the strings in a value, as they are in JSON and TOML."""
-    import json
-
-    match value:
-        case str():
-            yield json.dumps(value, ensure_ascii=False)
-        case dict():
-            for item in value.values():
-                yield from literals(item)
-        case list() | tuple():
-            for item in value:
-                yield from literals(item)
+    if isinstance(value, str):
+        yield json.dumps(value, ensure_ascii=False)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from literals(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from literals(item)
 
 
 def visible_in(proposal: Proposal) -> set[str]:

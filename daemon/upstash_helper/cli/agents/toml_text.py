@@ -77,7 +77,9 @@ def with_table(text: str, path: Path, fields: Mapping[str, object], *, replaces:
     else:
         drop = {*replaces, *fields}
         gone = [one for one in statements if one.path[:2] == path and len(one.path) > 2 and one.path[2] in drop]
-        changed = _without(text, gone, insert={header.end: lines if text[: header.end].endswith("\n") else newline + lines})
+        changed = _without(
+            text, gone, insert={header.end: lines if text[: header.end].endswith("\n") else newline + lines}
+        )
     tables = before.get(path[0], {})
     if not isinstance(tables, dict) or not isinstance(tables.get(path[1], {}), dict):
         raise _unsupported(path)

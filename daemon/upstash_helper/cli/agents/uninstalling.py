@@ -1,13 +1,16 @@
-"""What ``uninstall`` does with the configuration of agents: with --purge it is undone, since its record is removed too."""
+"""
+What ``uninstall`` does with the configuration of agents. With --purge it is undone, since its record is removed too.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from upstash_helper.cli.agents import changes, record
 from upstash_helper.cli.agents.catalog import AGENTS
 from upstash_helper.cli.agents.errors import Refused
-from upstash_helper.service.executor import Step
+from upstash_helper.service.executor import Action, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,17 +55,14 @@ def undo_all(state: Path, *, dry: bool) -> tuple[list[Step], list[str]]:
         try:
             proposal = changes.propose_undo(agent, mine)
             if not dry:
-                proposal = changes.apply(
-                    proposal, lambda agent=agent, mine=mine: changes.propose_undo(agent, mine), server=server, state=state  # type: ignore[misc]
-                )
+                again = partial(changes.propose_undo, agent, mine)
+                proposal = changes.apply(proposal, again, server=server, state=state)
         except Refused as error:
             notes.append(str(error))
             continue
         if proposal.is_change:
-            action = "remove" if proposal.data is None else "replace"
-            steps.append(
-                Step(action=action, what=str(proposal.file.path), why=f"The entry {server} of {agent.title}.")
-            )
+            action: Action = "remove" if proposal.data is None else "replace"
+            steps.append(Step(action=action, what=str(proposal.file.path), why=f"The entry {server} of {agent.title}."))
         if proposal.note:
             notes.append(f"{agent.title}: {proposal.note}")
     return steps, notes

@@ -251,7 +251,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
             _revoke_sign_in(session, executor)
         if purge:
             steps, notes = undo_all(facts.folders.state, dry=dry_run)
-            executor.steps += steps
+            executor.steps.extend(steps)
             executor.notes += notes
         executor.uninstall(purge=purge)
         if not dry_run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -14,6 +15,7 @@ import msgspec
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.agents import changes, preview, record
 from upstash_helper.cli.agents.catalog import AGENTS, Agent, Computer, Target, Transport
+from upstash_helper.cli.agents.changes import State
 from upstash_helper.cli.agents.errors import Refused
 from upstash_helper.cli.agents.wanted import this_computer, wanted
 from upstash_helper.cli.command import command
@@ -23,7 +25,7 @@ from upstash_helper.cli.output import colored, note, print_json, printable, say,
 from upstash_helper.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from upstash_helper.cli.agents.changes import Examined, Proposal, State, Wanted
+    from upstash_helper.cli.agents.changes import Examined, Proposal, Wanted
 
 _EXAMPLES: Final = """
 # Show which agents are on this computer, and whether they use upstash-helper
@@ -140,9 +142,7 @@ class _Run:
 
     # --- setting up ---------------------------------------------------------------------------------------------------
 
-    def set_up(
-        self, names: tuple[str, ...], transport: Transport | None, *, list_only: bool, force: bool
-    ) -> None:
+    def set_up(self, names: tuple[str, ...], transport: Transport | None, *, list_only: bool, force: bool) -> None:
         """Show the agents, and set up those that are named; without names, all that are not set up."""
         chosen = [AGENTS[name] for name in dict.fromkeys(names)] or list(AGENTS.values())
         found = [changes.examine(agent, self._computer, self._goal) for agent in chosen]
@@ -211,9 +211,7 @@ class _Run:
             target = self._target(one.agent, transport)
             try:
                 self._check_program(target, force=force)
-                proposals.append(
-                    changes.propose_setup(one.agent, self._computer, self._goal, target, self._state)
-                )
+                proposals.append(changes.propose_setup(one.agent, self._computer, self._goal, target, self._state))
             except Refused as error:
                 self._problems[one.agent.name] = str(error)
         return proposals
@@ -273,7 +271,7 @@ class _Run:
                 continue
             try:
                 done[one.agent.name] = changes.apply(
-                    one, lambda one=one: again(one), server=self._goal.server, state=self._state  # type: ignore[misc]
+                    one, partial(again, one), server=self._goal.server, state=self._state
                 )
             except Refused as error:
                 self._problems[one.agent.name] = str(error)
@@ -311,14 +309,13 @@ class _Run:
             ]
             print_json(self._report(action, reports, changed=bool(changed)))
         else:
-            self._print_conclusion(action, proposals, changed, notes, steps)
+            self._print_conclusion(action, changed, notes, steps)
         if self._problems:
             raise Failure("\n".join(self._problems.values()), code="configuration_refused")
 
     def _print_conclusion(
         self,
         action: str,
-        proposals: Sequence[Proposal],
         changed: Sequence[str],
         notes: dict[str, str],
         steps: dict[str, str],

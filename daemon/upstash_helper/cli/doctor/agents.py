@@ -63,7 +63,9 @@ def _problem(one: Examined, goal: Wanted, context: DoctorContext) -> CheckResult
     if one.target.command and _is_ours(one.target.command):
         program = one.target.command[0]
         gone = ", which does not exist anymore" if Path(program).is_absolute() and not Path(program).exists() else ""
-        return warning(_NAME, f"{one.agent.title} is configured to start another upstash-helper: {program}{gone}", again)
+        return warning(
+            _NAME, f"{one.agent.title} is configured to start another upstash-helper: {program}{gone}", again
+        )
     if one.target.url.startswith(("http://localhost:", "http://127.0.0.1:")):
         expected = goal.targets["http"].url if "http" in goal.targets else "no fixed address"
         detail = f"{one.agent.title} is configured to use {one.target.url}, and this helper has {expected}"
