@@ -45,6 +45,7 @@ _SECTIONS: Final = {
     "Setup and diagnosis": {
         "install": LazyCommand("commands.install:install", "Install the helper so that it starts at login."),
         "uninstall": LazyCommand("commands.install:uninstall", "Undo install. With --purge, remove all data."),
+        "setup": LazyCommand("commands.setup:setup", "Configure agents to use upstash-helper."),
         "service": LazyCommand("commands.service:service", "Show and control the installed helper."),
         "config": LazyCommand("commands.config:config", "Show the settings and where they come from."),
         "doctor": LazyCommand("doctor.command:doctor", "Diagnose problems and suggest fixes."),
