@@ -1,0 +1,184 @@
+"""Real clients, each as a program that makes the same calls and shows what it received."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.mcp.packages import INSPECTOR, environment, newer_node
+from tests.support.npm import PROGRAMS, installed_packages
+from tests.support.world import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tests.mcp.user import User
+
+SECONDS: Final = 90
+LINE_BYTES: Final = 2**22
+PYTHON: Final = (sys.executable, "tests/mcp/python_client.py")
+_TO_OPEN: Final = re.compile(r"navigate to: (\S+)")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a tool. The argument ``$database`` is the ID of the database that an earlier call created."""
+
+    tool: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Server:
+    """How a client reaches the server: by its address, or as a command."""
+
+    url: str | None = None
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What a client received."""
+
+    tools: list[dict[str, Any]]
+    results: list[dict[str, Any]]
+    version: str = ""
+    asked: list[str] = field(default_factory=list)
+    """The questions that the client was asked itself."""
+
+
+async def typescript(
+    server: Server, user: User, calls: Sequence[Call], *, mode: str, answers: list[str] | None = None
+) -> Outcome:
+    """Run `@modelcontextprotocol/client`; ``answers`` is what it answers to questions, if it can be asked."""
+    await installed_packages()
+    return await _program(("node", str(PROGRAMS / "mcp_client.js")), server, user, calls, mode, answers)
+
+
+async def python(
+    server: Server, user: User, calls: Sequence[Call], *, mode: str, answers: list[str] | None = None
+) -> Outcome:
+    """Run the client of the `mcp` package; ``answers`` is what it answers to questions, if it can be asked."""
+    return await _program(PYTHON, server, user, calls, mode, answers)
+
+
+async def _program(
+    command: Sequence[str], server: Server, user: User, calls: Sequence[Call], mode: str, answers: list[str] | None
+) -> Outcome:
+    job = {"mode": mode, "answers": answers, "calls": [{"tool": it.tool, "arguments": it.arguments} for it in calls]}
+    job |= {"command": server.command} if server.url is None else {"url": server.url}
+    running = {**os.environ, **server.environment, "JOB": json.dumps(job)}
+    async with _Run(command, running, user) as run:
+        return Outcome(**await run.result())
+
+
+class _Run:
+    """A program that shows JSON documents, one a line."""
+
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], user: User) -> None:
+        self._command = command
+        self._variables = variables
+        self._user = user
+
+    async def __aenter__(self) -> _Run:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, env=dict(self._variables), limit=LINE_BYTES,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.communicate()
+
+    async def result(self) -> dict[str, Any]:
+        """Return the last document, having opened each page that it asks for."""
+        process, last = self._process, None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        complaints = asyncio.create_task(process.stderr.read())
+        async with asyncio.timeout(SECONDS):
+            async for line in process.stdout:
+                last = json.loads(line)
+                if "open" in last:
+                    await self._user.browse(last["open"])
+            code = await process.wait()
+        errors = (await complaints).decode(errors="replace")
+        assert 0 == code, errors
+        assert isinstance(last, dict), errors
+        return last
+
+
+async def inspector(
+    server: Server, user: User, calls: Sequence[Call], home: Path, *, era: str = "legacy"
+) -> Outcome:
+    """Run the Inspector's command line, once for the list of tools and for each call. It cannot be asked questions."""
+    node = await newer_node()
+    target = server.command if server.url is None else ("--server-url", server.url, "--transport", "http")
+    options = ("--callback-url", f"http://127.0.0.1:{free_port()}/oauth/callback") if server.url else ()
+    inspect = _Inspector(
+        (node, str(INSPECTOR), "--cli", *target, "--format", "json", "--protocol-era", era, *options),
+        {**environment(home), **server.environment}, user,
+    )  # fmt: skip
+    tools = (await inspect("--method", "tools/list"))["tools"]
+    results: list[dict[str, Any]] = []
+    database = ""
+    for call in calls:
+        filled = {name: database if it == "$database" else it for name, it in call.arguments.items()}
+        result = await inspect(
+            "--method", "tools/call", "--tool-name", call.tool, "--tool-args-json", json.dumps(filled)
+        )
+        database = database or result.get("structuredContent", {}).get("database_id", "")
+        results.append(result)
+    return Outcome(tools=tools, results=results)
+
+
+class _Inspector:
+    """The command line, with what all its runs have in common."""
+
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], user: User) -> None:
+        self._command = command
+        self._variables = variables
+        self._user = user
+
+    async def __call__(self, *arguments: str) -> dict[str, Any]:
+        """Run it once, and return the JSON that it prints."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command, *arguments, env=dict(self._variables),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as both:
+                reading = both.create_task(self._read(process))
+                errors = both.create_task(self._watch(process))
+        finally:
+            if process.returncode is None:
+                process.kill()
+            code = await process.wait()
+        text = reading.result()
+        assert code in (0, 5), f"{arguments} ended with {code}: {errors.result()}"
+        result: dict[str, Any] = json.loads(text)["result"]
+        return result
+
+    async def _read(self, process: asyncio.subprocess.Process) -> str:
+        assert process.stdout is not None
+        return (await process.stdout.read()).decode()
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> str:
+        """Open the page that it names in its messages, and return these."""
+        assert process.stderr is not None
+        lines: list[str] = []
+        async for line in process.stderr:
+            lines.append(line.decode(errors="replace"))
+            named = _TO_OPEN.search(lines[-1])
+            if named:
+                await self._user.browse(named[1])
+        return "".join(lines)
