@@ -1,0 +1,109 @@
+"""The protocol's conformance suite (`@modelcontextprotocol/conformance`), with a token, which it has no option for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.mcp.packages import CONFORMANCE, FOLDER, environment, newer_node
+from tests.support.npm import PROGRAMS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.mcp.user import User
+
+SECONDS: Final = 120
+CURRENT: Final = "2026-07-28"
+HANDSHAKE: Final = "2025-11-25"
+EXPECTED_FAILURES: Final = FOLDER / "expected_failures.yml"
+_TO_OPEN: Final = re.compile(r"^(https?://\S+/oauth/authorize\?\S+)$")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The end of a run."""
+
+    code: int
+    text: str
+    checks: dict[str, list[dict[str, Any]]]
+    """The checks of each scenario."""
+
+    def by_status(self, status: str) -> list[str]:
+        """Return what has a status, as ``scenario: check: message``."""
+        return [
+            f"{scenario}: {check['id']}: {check.get('errorMessage', '')}"
+            for scenario, checks in sorted(self.checks.items())
+            for check in checks
+            if check["status"] == status
+        ]
+
+    @property
+    def failed(self) -> list[str]:
+        """What has failed."""
+        return self.by_status("FAILURE")
+
+    @property
+    def passed(self) -> set[str]:
+        """The scenarios in which nothing failed and something was checked."""
+        return {
+            scenario
+            for scenario, checks in self.checks.items()
+            if {check["status"] for check in checks} & {"SUCCESS"} and not any(it["status"] == "FAILURE" for it in checks)
+        }
+
+
+async def requirements(url: str, token: str, folder: Path, version: str) -> Report:
+    """Run everything that a version requires of a server, with our list of expected failures."""
+    listed = ("--expected-failures", str(EXPECTED_FAILURES.with_name(f"expected_failures_{version}.yml")))
+    return await _run("server", "--url", url, "--requirements", version, *listed, folder=folder, url=url, token=token)
+
+
+async def scenario(url: str, token: str, folder: Path, version: str, name: str) -> Report:
+    """Run one scenario."""
+    command = ("server", "--url", url, "--scenario", name, "--spec-version", version)
+    return await _run(*command, folder=folder, url=url, token=token)
+
+
+async def authorization(issuer: str, client_id: str, resource: str, port: int, folder: Path, user: User) -> Report:
+    """Run the scenarios for authorization servers; ``user`` opens the page that they name."""
+    command = ("--url", issuer, "--client-id", client_id, "--resource", resource, "--port", str(port))
+    return await _run("authorization", *command, folder=folder, user=user)
+
+
+async def _run(*arguments: str, folder: Path, url: str = "", token: str = "", user: User | None = None) -> Report:
+    node = await newer_node()
+    preload = ("--import", (PROGRAMS / "with_bearer.js").as_uri()) if token else ()
+    process = await asyncio.create_subprocess_exec(
+        node, *preload, str(CONFORMANCE), *arguments, "--output-dir", str(folder / "results"),
+        env={**environment(folder), "BEARER_FOR": url, "BEARER": token}, cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    lines: list[str] = []
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for line in process.stdout:
+                lines.append(line.decode(errors="replace"))
+                named = _TO_OPEN.match(lines[-1].strip())
+                if user is not None and named:
+                    await user.browse(named[1])
+            await process.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    checks = await asyncio.to_thread(_checks, folder / "results")
+    return Report(process.returncode or 0, "".join(lines), checks)
+
+
+def _checks(results: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in sorted(results.rglob("checks.json")):
+        name = re.sub(r"^(server|authorization-server)-|-\d{4}-\d{2}-\d{2}T.*$", "", file.parent.name)
+        found[name] = json.loads(file.read_text(encoding="utf-8"))
+    return found
