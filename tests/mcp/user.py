@@ -57,7 +57,7 @@ class User:
                 self.requests.append(pairing)
             for question in (await self._world.get("/v1/confirmations")).json["confirmations"]:
                 answer = "allow" if self._answers.pop(0) else "deny"
-                decided = await self._world.call("POST", f"/v1/confirmations/{question['id']}/{answer}", {})
+                decided = await self._world.call("POST", f"/v1/confirmations/{question['id']}/{answer}")
                 assert decided.status in (200, 204), decided.text
                 self.questions.append(question)
             await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,110 @@
+"""
+Published clients of the protocol, used unchanged: each signs in, is approved once, and then lists, creates, runs
+commands, deletes (refused and allowed), and has credentials written to a file. Over HTTP, and through the command that
+clients start which know only that.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.mcp import clients
+from tests.mcp.clients import Server
+from tests.mcp.journey import Journey
+from tests.mcp.user import User
+from tests.support.announced import announced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from tests.mcp.clients import Outcome
+    from tests.support.world import World
+
+    Client = Callable[..., Coroutine[Any, Any, Outcome]]
+
+BRIDGE = (sys.executable, "-m", "upstash_helper", "mcp")
+CURRENT, HANDSHAKE = "2026-07-28", "2025-11-25"
+YES_NO = {True: "accept", False: "decline"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The folder of the user's project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=["http", "stdio"])
+def server(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[Server]:
+    """How the client reaches the daemon."""
+    if request.param == "http":
+        yield Server(url=f"http://localhost:{world.port}/mcp")
+        return
+    home = tmp_path / "home"
+    home.mkdir()
+    with announced(world, home) as environment:
+        yield Server(command=BRIDGE, environment=environment)
+
+
+async def one_approval(world: World, user: User) -> None:
+    """Check that one agent asked for access, once."""
+    apps = (await world.get("/v1/apps")).json["apps"]
+    assert [("mcp", 1)] == [(app["audience"], len(user.requests)) for app in apps]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", [clients.python, clients.typescript])
+@pytest.mark.parametrize(("mode", "version"), [("auto", CURRENT), ("legacy", HANDSHAKE)])
+async def test_client_does_everything_and_the_user_decides_in_the_helper(
+    world: World, server: Server, project: Path, client: Client, mode: str, version: str
+) -> None:
+    """A client that cannot ask its user: the helper asks, and the client waits."""
+    await world.connect()
+    journey, user = Journey(project), User(world, answers=Journey.answers)
+
+    async with user.present():
+        outcome = await client(server, user, journey.calls, mode=mode)
+
+    assert version == outcome.version
+    await journey.check(outcome, [f"{it['title']}\n{it['detail']}" for it in user.questions], world)
+    await one_approval(world, user)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", [clients.python, clients.typescript])
+@pytest.mark.parametrize(("mode", "version"), [("auto", CURRENT), ("legacy", HANDSHAKE)])
+async def test_client_does_everything_and_asks_the_user_itself(
+    world: World, server: Server, project: Path, client: Client, mode: str, version: str
+) -> None:
+    """A client that can ask its user is asked itself (elicitation), and the helper asks nothing."""
+    await world.connect()
+    journey, user = Journey(project), User(world)
+    answers = [YES_NO[answer] for answer in Journey.answers]
+
+    async with user.present():
+        outcome = await client(server, user, journey.calls, mode=mode, answers=answers)
+
+    assert version == outcome.version
+    assert [] == user.questions
+    await journey.check(outcome, outcome.asked, world)
+    await one_approval(world, user)
+
+
+@pytest.mark.slow
+async def test_inspector_does_everything(world: World, server: Server, project: Path, tmp_path: Path) -> None:
+    """The Inspector's command line is one process for each call, and is approved once."""
+    await world.connect()
+    journey, user = Journey(project), User(world, answers=Journey.answers)
+    era = "legacy" if server.url else "modern"
+
+    async with user.present():
+        outcome = await clients.inspector(server, user, journey.calls, tmp_path, era=era)
+
+    await journey.check(outcome, [f"{it['title']}\n{it['detail']}" for it in user.questions], world)
+    await one_approval(world, user)
