@@ -117,9 +117,7 @@ class _Run:
         return last
 
 
-async def inspector(
-    server: Server, user: User, calls: Sequence[Call], home: Path, *, era: str = "legacy"
-) -> Outcome:
+async def inspector(server: Server, user: User, calls: Sequence[Call], home: Path, *, era: str = "legacy") -> Outcome:
     """Run the Inspector's command line, once for the list of tools and for each call. It cannot be asked questions."""
     node = await newer_node()
     target = server.command if server.url is None else ("--server-url", server.url, "--transport", "http")

@@ -53,7 +53,8 @@ class Report:
         return {
             scenario
             for scenario, checks in self.checks.items()
-            if {check["status"] for check in checks} & {"SUCCESS"} and not any(it["status"] == "FAILURE" for it in checks)
+            if {check["status"] for check in checks} & {"SUCCESS"}
+            and not any(it["status"] == "FAILURE" for it in checks)
         }
 
 
