@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tests.mcp.packages import INSPECTOR, environment, newer_node
 from tests.support.npm import PROGRAMS, installed_packages
@@ -54,28 +54,38 @@ class Outcome:
     """The questions that the client was asked itself."""
 
 
-async def typescript(
-    server: Server, user: User, calls: Sequence[Call], *, mode: str, answers: list[str] | None = None
-) -> Outcome:
-    """Run `@modelcontextprotocol/client`; ``answers`` is what it answers to questions, if it can be asked."""
+@dataclass(frozen=True)
+class Job:
+    """What a client does."""
+
+    server: Server
+    calls: Sequence[Call]
+    mode: str
+    """``auto``: it asks for the current version first. ``legacy``: it knows only the handshake."""
+    answers: Sequence[str] | None = None
+    """What it answers to questions: ``accept`` or ``decline``. None: it cannot be asked."""
+
+    @property
+    def encoded(self) -> str:
+        """The job, for a program."""
+        calls = [{"tool": it.tool, "arguments": it.arguments} for it in self.calls]
+        reached = {"command": self.server.command} if self.server.url is None else {"url": self.server.url}
+        return json.dumps({"mode": self.mode, "answers": self.answers, "calls": calls, **reached})
+
+
+async def typescript(job: Job, user: User) -> Outcome:
+    """Run `@modelcontextprotocol/client`."""
     await installed_packages()
-    return await _program(("node", str(PROGRAMS / "mcp_client.js")), server, user, calls, mode, answers)
+    return await _program(("node", str(PROGRAMS / "mcp_client.js")), job, user)
 
 
-async def python(
-    server: Server, user: User, calls: Sequence[Call], *, mode: str, answers: list[str] | None = None
-) -> Outcome:
-    """Run the client of the `mcp` package; ``answers`` is what it answers to questions, if it can be asked."""
-    return await _program(PYTHON, server, user, calls, mode, answers)
+async def python(job: Job, user: User) -> Outcome:
+    """Run the client of the `mcp` package."""
+    return await _program(PYTHON, job, user)
 
 
-async def _program(
-    command: Sequence[str], server: Server, user: User, calls: Sequence[Call], mode: str, answers: list[str] | None
-) -> Outcome:
-    job = {"mode": mode, "answers": answers, "calls": [{"tool": it.tool, "arguments": it.arguments} for it in calls]}
-    job |= {"command": server.command} if server.url is None else {"url": server.url}
-    running = {**os.environ, **server.environment, "JOB": json.dumps(job)}
-    async with _Run(command, running, user) as run:
+async def _program(command: Sequence[str], job: Job, user: User) -> Outcome:
+    async with _Run(command, {**os.environ, **job.server.environment, "JOB": job.encoded}, user) as run:
         return Outcome(**await run.result())
 
 
@@ -87,7 +97,7 @@ class _Run:
         self._variables = variables
         self._user = user
 
-    async def __aenter__(self) -> _Run:
+    async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             *self._command, env=dict(self._variables), limit=LINE_BYTES,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -117,19 +127,20 @@ class _Run:
         return last
 
 
-async def inspector(server: Server, user: User, calls: Sequence[Call], home: Path, *, era: str = "legacy") -> Outcome:
+async def inspector(job: Job, user: User, home: Path) -> Outcome:
     """Run the Inspector's command line, once for the list of tools and for each call. It cannot be asked questions."""
-    node = await newer_node()
+    node, server = await newer_node(), job.server
     target = server.command if server.url is None else ("--server-url", server.url, "--transport", "http")
     options = ("--callback-url", f"http://127.0.0.1:{free_port()}/oauth/callback") if server.url else ()
     inspect = _Inspector(
-        (node, str(INSPECTOR), "--cli", *target, "--format", "json", "--protocol-era", era, *options),
-        {**environment(home), **server.environment}, user,
-    )  # fmt: skip
+        (node, str(INSPECTOR), "--cli", *target, "--format", "json", "--protocol-era", job.mode, *options),
+        {**environment(home), **server.environment},
+        user,
+    )
     tools = (await inspect("--method", "tools/list"))["tools"]
     results: list[dict[str, Any]] = []
     database = ""
-    for call in calls:
+    for call in job.calls:
         filled = {name: database if it == "$database" else it for name, it in call.arguments.items()}
         result = await inspect(
             "--method", "tools/call", "--tool-name", call.tool, "--tool-args-json", json.dumps(filled)

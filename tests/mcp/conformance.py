@@ -70,9 +70,9 @@ async def scenario(url: str, token: str, folder: Path, version: str, name: str) 
     return await _run(*command, folder=folder, url=url, token=token)
 
 
-async def authorization(issuer: str, client_id: str, resource: str, port: int, folder: Path, user: User) -> Report:
+async def authorization(issuer: str, client_id: str, port: int, *, folder: Path, user: User) -> Report:
     """Run the scenarios for authorization servers; ``user`` opens the page that they name."""
-    command = ("--url", issuer, "--client-id", client_id, "--resource", resource, "--port", str(port))
+    command = ("--url", issuer, "--client-id", client_id, "--resource", f"{issuer}/mcp", "--port", str(port))
     return await _run("authorization", *command, folder=folder, user=user)
 
 

@@ -1,8 +1,8 @@
 """
 A program: the client of the `mcp` package makes a list of calls, over HTTP after a sign-in, or over stdio.
 
-It prints one JSON document a line: `{"open": …}` for the user's browser, and at the end what it received. It is a process
-of its own, as an agent is, and because the package belongs in no other process of this project.
+It prints one JSON document a line: `{"open": …}` for the user's browser, and at the end what it received. It is a
+separate process, as an agent is, and because the package belongs in no other process of this project.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,7 +32,8 @@ SECONDS = 60
 
 def show(document: object) -> None:
     """Print a document on one line."""
-    print(json.dumps(document), flush=True)
+    sys.stdout.write(f"{json.dumps(document)}\n")
+    sys.stdout.flush()
 
 
 class Memory:

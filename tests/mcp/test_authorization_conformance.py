@@ -31,9 +31,7 @@ async def test_authorization_server_conforms(world: World, tmp_path: Path) -> No
     user = User(world)
 
     async with user.present():
-        report = await conformance.authorization(
-            issuer, registered.json["client_id"], f"{issuer}/mcp", port, tmp_path, user
-        )
+        report = await conformance.authorization(issuer, registered.json["client_id"], port, folder=tmp_path, user=user)
 
     assert ([], 0) == (report.failed, report.code), report.text
     assert {"authorization-server-metadata-endpoint", "authorization-code-grant"} == report.passed

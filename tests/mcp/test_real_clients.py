@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mcp import clients
-from tests.mcp.clients import Server
+from tests.mcp.clients import Job, Server
 from tests.mcp.journey import Journey
 from tests.mcp.user import User
 from tests.support.announced import announced
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Client = Callable[..., Coroutine[Any, Any, Outcome]]
 
 BRIDGE = (sys.executable, "-m", "upstash_helper", "mcp")
-CURRENT, HANDSHAKE = "2026-07-28", "2025-11-25"
+VERSIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
+"""The version that is used, by what the client knows."""
 YES_NO = {True: "accept", False: "decline"}
 
 
@@ -60,27 +61,27 @@ async def one_approval(world: World, user: User) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("client", [clients.python, clients.typescript])
-@pytest.mark.parametrize(("mode", "version"), [("auto", CURRENT), ("legacy", HANDSHAKE)])
+@pytest.mark.parametrize("mode", VERSIONS)
 async def test_client_does_everything_and_the_user_decides_in_the_helper(
-    world: World, server: Server, project: Path, client: Client, mode: str, version: str
+    world: World, server: Server, project: Path, client: Client, mode: str
 ) -> None:
     """A client that cannot ask its user: the helper asks, and the client waits."""
     await world.connect()
     journey, user = Journey(project), User(world, answers=Journey.answers)
 
     async with user.present():
-        outcome = await client(server, user, journey.calls, mode=mode)
+        outcome = await client(Job(server, journey.calls, mode), user)
 
-    assert version == outcome.version
+    assert VERSIONS[mode] == outcome.version
     await journey.check(outcome, [f"{it['title']}\n{it['detail']}" for it in user.questions], world)
     await one_approval(world, user)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("client", [clients.python, clients.typescript])
-@pytest.mark.parametrize(("mode", "version"), [("auto", CURRENT), ("legacy", HANDSHAKE)])
+@pytest.mark.parametrize("mode", VERSIONS)
 async def test_client_does_everything_and_asks_the_user_itself(
-    world: World, server: Server, project: Path, client: Client, mode: str, version: str
+    world: World, server: Server, project: Path, client: Client, mode: str
 ) -> None:
     """A client that can ask its user is asked itself (elicitation), and the helper asks nothing."""
     await world.connect()
@@ -88,9 +89,9 @@ async def test_client_does_everything_and_asks_the_user_itself(
     answers = [YES_NO[answer] for answer in Journey.answers]
 
     async with user.present():
-        outcome = await client(server, user, journey.calls, mode=mode, answers=answers)
+        outcome = await client(Job(server, journey.calls, mode, answers), user)
 
-    assert version == outcome.version
+    assert VERSIONS[mode] == outcome.version
     assert [] == user.questions
     await journey.check(outcome, outcome.asked, world)
     await one_approval(world, user)
@@ -104,7 +105,7 @@ async def test_inspector_does_everything(world: World, server: Server, project: 
     era = "legacy" if server.url else "modern"
 
     async with user.present():
-        outcome = await clients.inspector(server, user, journey.calls, tmp_path, era=era)
+        outcome = await clients.inspector(Job(server, journey.calls, era), user, tmp_path)
 
     await journey.check(outcome, [f"{it['title']}\n{it['detail']}" for it in user.questions], world)
     await one_approval(world, user)

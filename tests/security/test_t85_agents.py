@@ -1,4 +1,4 @@
-"""Hostile requests to ``/mcp`` (T85 to T90): tokens meant for something else, pages, forged headers, and large bodies."""
+"""T85 to T90: hostile requests to ``/mcp``: with other tokens, from pages, with forged headers, with large bodies."""
 
 from __future__ import annotations
 
@@ -297,10 +297,11 @@ async def test_t89_deep_bodies_are_refused(world: World, depth: int) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"null", b"[]", b"1", b'"x"', b"{}", b"\xff\xfe", b'{"jsonrpc":"2.0"}', b'{"jsonrpc":"1.0","id":1,"method":"ping"}',
-        b'{"jsonrpc":"2.0","id":null,"method":"tools/list"}', b'{"jsonrpc":"2.0","id":1.5,"method":"tools/list"}',
-        b'{"jsonrpc":"2.0","id":{},"method":"tools/list"}', b'{"jsonrpc":"2.0","id":1,"method":7}',
-        b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":[]}', b'[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]',
+        b"", b"{", b"null", b"[]", b"1", b'"x"', b"{}", b"\xff\xfe", b'{"jsonrpc":"2.0"}',
+        b'{"jsonrpc":"1.0","id":1,"method":"ping"}', b'{"jsonrpc":"2.0","id":null,"method":"tools/list"}',
+        b'{"jsonrpc":"2.0","id":1.5,"method":"tools/list"}', b'{"jsonrpc":"2.0","id":{},"method":"tools/list"}',
+        b'{"jsonrpc":"2.0","id":1,"method":7}', b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":[]}',
+        b'[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":"x"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}{"jsonrpc":"2.0","id":2,"method":"tools/list"}',
         b'{"jsonrpc":"2.0","id":1,"result":{}}', b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}',
