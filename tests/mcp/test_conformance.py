@@ -1,4 +1,4 @@
-"""The conformance suite's scenarios that need no tools of its own, at the daemon itself."""
+"""The conformance suite: all that a version requires of the endpoint, and at the daemon what needs no special tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mcp import conformance
+from tests.mcp import conformance, suite_server
 from tests.mcp.messages import agent
 
 if TYPE_CHECKING:
@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     from tests.support.world import World
 
 SCOPES = ("databases:read", "databases:write", "databases:delete")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("version", "count"), [(conformance.CURRENT, 37), (conformance.HANDSHAKE, 30)], ids=["current", "handshake"]
+)
+async def test_endpoint_conforms(world: World, tmp_path: Path, version: str, count: int) -> None:
+    """Every required scenario passes, or is in our list of expected failures, which has none that passes."""
+    app = await agent(world, *SCOPES)
+    suite_server.offer_to(world)
+
+    report = await conformance.requirements(f"http://localhost:{world.port}/mcp", app.token, tmp_path, version)
+
+    assert 0 == report.code, report.text[-5_000:]
+    assert len(report.passed) >= count - len(conformance.expected_failures(version))
 
 
 @pytest.mark.slow
