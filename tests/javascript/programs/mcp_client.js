@@ -99,7 +99,9 @@ if (job.answers !== null) {
   client.setRequestHandler("elicitation/create", (request) => {
     asked.push(request.params.message);
     if (answers.shift() !== "accept") return { action: "decline" };
-    const { requestedSchema } = /** @type {{ requestedSchema: { properties?: Record<string, any> } }} */ (request.params);
+    const { requestedSchema } = /** @type {{ requestedSchema: { properties?: Record<string, any> } }} */ (
+      request.params
+    );
     const fields = Object.entries(requestedSchema.properties ?? {});
     return { action: "accept", content: Object.fromEntries(fields.map(([name, it]) => [name, it.enum?.[0] ?? true])) };
   });
@@ -137,7 +139,10 @@ const listed = await client.listTools();
 const results = [];
 let database = "";
 for (const call of job.calls) {
-  const filled = Object.entries(call.arguments).map(([name, value]) => [name, value === "$database" ? database : value]);
+  const filled = Object.entries(call.arguments).map(([name, value]) => [
+    name,
+    value === "$database" ? database : value,
+  ]);
   const result = await client.callTool({ name: call.tool, arguments: Object.fromEntries(filled) });
   const created = /** @type {{ database_id?: string } | undefined} */ (result.structuredContent);
   database ||= created?.database_id ?? "";

@@ -6,7 +6,7 @@
 import { createRequire } from "node:module";
 import { variable } from "./environment.js";
 
-/** @typedef {{ origin?: string | URL, headers?: string[] | Iterable<[string, string]> | Record<string, string> | null }} Options */
+/** @typedef {{ origin?: string | URL, headers?: any }} Options */
 /** @typedef {(options: Options, handler: unknown) => boolean} Dispatch */
 /** @typedef {{ compose: (interceptor: (dispatch: Dispatch) => Dispatch) => Dispatcher }} Dispatcher */
 /** @typedef {{ getGlobalDispatcher: () => Dispatcher, setGlobalDispatcher: (dispatcher: Dispatcher) => void }} Undici */
@@ -16,19 +16,14 @@ const authorization = `Bearer ${variable("BEARER")}`;
 /** @type {Undici} */
 const undici = createRequire(process.argv[1])("undici");
 
-/** @param {Options["headers"]} headers */
+/** @param {any} headers A flat list, an object, or nothing: what the package takes. */
 function withToken(headers) {
-  if (!headers) return { authorization };
-  if (Array.isArray(headers) && typeof headers[0] === "string") return [...headers, "authorization", authorization];
-  const pairs = Symbol.iterator in headers ? [...headers] : Object.entries(headers);
-  const given = pairs.some(([name]) => String(name).toLowerCase() === "authorization");
-  return Object.fromEntries(given ? pairs : [...pairs, ["authorization", authorization]]);
+  return Array.isArray(headers) ? [...headers, "authorization", authorization] : { ...headers, authorization };
 }
 
 /** @param {Dispatch} dispatch @returns {Dispatch} */
 const withBearer = (dispatch) => (options, handler) => {
   const isOurs = String(options.origin) === server;
-  const headers = /** @type {any} */ (isOurs ? withToken(options.headers) : options.headers);
-  return dispatch({ ...options, headers }, handler);
+  return dispatch({ ...options, headers: isOurs ? withToken(options.headers) : options.headers }, handler);
 };
 undici.setGlobalDispatcher(undici.getGlobalDispatcher().compose(withBearer));
