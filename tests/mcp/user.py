@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.support.world import World
 
 LOOK_SECONDS = 0.05
+MAX_PAGES = 10
+"""How many pages lead from the address that a client names back to the client."""
 NAVIGATION = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
@@ -64,10 +66,14 @@ class User:
 
     async def browse(self, url: str) -> None:
         """Open the authorization server's page, wait there for the decision, and return to the client."""
-        async with aiohttp.ClientSession() as browser:
-            address = URL(url, encoded=True)
-            page = await self._world.get(address.raw_path_qs, headers=NAVIGATION, token=None)
-            assert 200 == page.status, page.text
-            back = URL(continued(page), encoded=True)
-            async with browser.get(back, headers=NAVIGATION) as response:
-                assert 200 == response.status, await response.text()
+        address = URL(url, encoded=True)
+        daemon = address.origin()
+        for _ in range(MAX_PAGES):
+            here = {"Host": str(address.authority), **NAVIGATION}
+            page = await self._world.get(address.raw_path_qs, headers=here, token=None)
+            found = page.headers["Location"] if 303 == page.status else continued(page)
+            address = daemon.join(URL(found, encoded=True))
+            if address.origin() != daemon:
+                break
+        async with aiohttp.ClientSession() as browser, browser.get(address, headers=NAVIGATION) as response:
+            assert 200 == response.status, await response.text()
