@@ -54,14 +54,14 @@ class User:
     async def _decide(self) -> None:
         while True:
             for pairing in (await self._world.get("/v1/pairings")).json["pairings"]:
+                self.requests.append(pairing)
                 approved = await self._world.call("POST", f"/v1/pairings/{pairing['id']}/approve", self._granted)
                 assert 200 == approved.status, approved.text
-                self.requests.append(pairing)
             for question in (await self._world.get("/v1/confirmations")).json["confirmations"]:
+                self.questions.append(question)
                 answer = "allow" if self._answers.pop(0) else "deny"
                 decided = await self._world.call("POST", f"/v1/confirmations/{question['id']}/{answer}")
-                assert decided.status in (200, 204), decided.text
-                self.questions.append(question)
+                assert 200 == decided.status, decided.text
             await asyncio.sleep(LOOK_SECONDS)
 
     async def browse(self, url: str) -> None:
