@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.mcp.packages import CONFORMANCE, FOLDER, environment, newer_node
 from tests.support.npm import PROGRAMS
+from tests.support.world import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +79,19 @@ async def scenario(url: str, token: str, folder: Path, version: str, name: str) 
     return await _run(*command, folder=folder, url=url, token=token)
 
 
-async def authorization(issuer: str, client_id: str, port: int, *, folder: Path, user: User) -> Report:
-    """Run the scenarios for authorization servers; ``user`` opens the page that they name."""
+async def authorization(issuer: str, folder: Path, user: User) -> Report:
+    """
+    Run the scenarios for authorization servers. The suite's Node registers, because the daemon gives tokens only to
+    the program that did; ``user`` opens the page that the suite names.
+    """
+    port = free_port()
+    client = {"client_name": "Conformance", "redirect_uris": [f"http://127.0.0.1:{port}/callback"]}
+    variables = {"REGISTER_AT": f"{issuer}/oauth/register", "CLIENT": json.dumps(client)}
+    process = await asyncio.create_subprocess_exec(
+        await newer_node(), str(PROGRAMS / "register_client.js"), env={**environment(folder), **variables},
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    client_id = json.loads((await process.communicate())[0])["client_id"]
     command = ("--url", issuer, "--client-id", client_id, "--resource", f"{issuer}/mcp", "--port", str(port))
     return await _run("authorization", *command, folder=folder, user=user)
 
