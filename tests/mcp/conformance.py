@@ -98,6 +98,7 @@ async def authorization(issuer: str, folder: Path, user: User) -> Report:
 
 async def _run(*arguments: str, folder: Path, url: str = "", token: str = "", user: User | None = None) -> Report:
     node = await newer_node()
+    folder.mkdir(exist_ok=True)
     preload = ("--import", (PROGRAMS / "with_bearer.js").as_uri()) if token else ()
     process = await asyncio.create_subprocess_exec(
         node, *preload, str(CONFORMANCE), *arguments, "--output-dir", str(folder / "results"),
