@@ -64,9 +64,19 @@ async def requirements(url: str, folder: Path, version: str) -> Report:
     return await _run("server", "--url", url, "--requirements", version, *listed, folder=folder)
 
 
+def required(version: str) -> set[str]:
+    """Return the scenarios that a version requires of a server, as the suite lists them."""
+    listed = (CONFORMANCE.parents[1] / f"requirements/{version}.yaml").read_text(encoding="utf-8")
+    return set(_entries(listed.split("\nserver:\n")[1].split("\nclient:\n")[0]))
+
+
 def expected_failures(version: str) -> list[str]:
     """Return the entries of our list."""
-    return re.findall(r"^ +- (.+?)(?: +#.*)?$", _list_of(version).read_text(encoding="utf-8"), re.MULTILINE)
+    return _entries(_list_of(version).read_text(encoding="utf-8"))
+
+
+def _entries(text: str) -> list[str]:
+    return re.findall(r"^ +- (.+?)(?: +#.*)?$", text, re.MULTILINE)
 
 
 def _list_of(version: str) -> Path:
