@@ -46,7 +46,7 @@ async def test_endpoint_conforms(tmp_path: Path, version: str, count: int) -> No
     ids=["current", "handshake"],
 )
 async def test_daemon_conforms(world: World, tmp_path: Path, version: str, scenarios: tuple[str, ...]) -> None:
-    """Nothing fails, and each scenario has checked something."""
+    """Nothing fails but what is in our list, and each scenario has checked something."""
     await world.connect()
     app = await agent(world, *SCOPES)
     url = f"http://localhost:{world.port}/mcp"
@@ -54,5 +54,7 @@ async def test_daemon_conforms(world: World, tmp_path: Path, version: str, scena
     for name in scenarios:
         report = await conformance.scenario(url, app.token, tmp_path / name, version, name)
 
-        assert ([], 0) == (report.failed, report.code), report.text
-        assert {name} == report.passed, report.text
+        listed = [it for it in conformance.expected_failures("daemon") if it.startswith(f"{name}:")]
+        assert listed == [it.partition(" ")[0] for it in report.failed], report.text
+        assert 0 == report.code, report.text
+        assert report.by_status("SUCCESS"), report.text
