@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -151,7 +152,10 @@ async def inspector(job: Job, user: User, home: Path) -> Outcome:
 
 
 class _Inspector:
-    """The command line, with what all its runs have in common."""
+    """
+    The command line, with what all its runs have in common. It signs in only for a person at a terminal, and then names
+    the page to open.
+    """
 
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], user: User) -> None:
         self._command = command
@@ -160,18 +164,23 @@ class _Inspector:
 
     async def __call__(self, *arguments: str) -> dict[str, Any]:
         """Run it once, and return the JSON that it prints."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command, *arguments, env=dict(self._variables),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        terminal, end = os.openpty()
         try:
-            async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as both:
-                reading = both.create_task(self._read(process))
-                errors = both.create_task(self._watch(process))
+            process = await asyncio.create_subprocess_exec(
+                *self._command, *arguments, env={**self._variables, "MCP_AUTO_OPEN_ENABLED": "false"},
+                stdin=end, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as both:
+                    reading = both.create_task(self._read(process))
+                    errors = both.create_task(self._watch(process))
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                code = await process.wait()
         finally:
-            if process.returncode is None:
-                process.kill()
-            code = await process.wait()
+            os.close(terminal)
+            os.close(end)
         text = reading.result()
         assert code in (0, 5), f"{arguments} ended with {code}: {errors.result()}"
         result: dict[str, Any] = json.loads(text)["result"]
