@@ -174,10 +174,11 @@ class _Inspector:
                 async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as both:
                     reading = both.create_task(self._read(process))
                     errors = both.create_task(self._watch(process))
-            finally:
+                    code = await process.wait()
+            except BaseException:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-                code = await process.wait()
+                raise
         finally:
             os.close(terminal)
             os.close(end)

@@ -64,4 +64,5 @@ def _version(program: str) -> tuple[int, ...]:
 
 def environment(home: Path) -> dict[str, str]:
     """Return the environment of a program whose files are all below ``home``."""
-    return {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "NO_COLOR": "1", "MCP_STORAGE_DIR": str(home)}
+    places = {"HOME": str(home), "USERPROFILE": str(home), "MCP_STORAGE_DIR": str(home)}
+    return {**os.environ, **places, "NO_COLOR": "1", "MCP_INSPECTOR_SECRET_STORE": "file"}
