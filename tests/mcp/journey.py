@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.mcp.clients import Outcome
-    from tests.support.world import World
 
 READS: Final = {"redis_list_databases", "redis_get_database", "redis_list_regions"}
 KEPT: Final = "KEPT=as it was\n"
@@ -49,19 +48,18 @@ class Journey:
     answers: Final = (False, True, True)
     """The user's answers, in the order of the questions: delete, write, delete."""
 
-    async def credentials(self, world: World) -> list[str]:
+    def credentials(self) -> list[str]:
         """Return the secrets that the project's file should have."""
         found = dict(line.split("=", 1) for line in self._env.read_text(encoding="utf-8").splitlines() if "=" in line)
         return [value.strip("\"'") for name, value in found.items() if name.endswith(("TOKEN", "PASSWORD"))]
 
-    async def check(self, outcome: Outcome, questions: list[str], world: World) -> None:
+    def check(self, outcome: Outcome, questions: list[str]) -> None:
         """
         Check what the client received, and what is there afterwards.
 
         Args:
             outcome: What it received.
             questions: The questions as they were shown to the user.
-            world: The daemon.
         """
         assert {"redis_create_database", "redis_run_command", "redis_delete_database", "env_write", *READS} <= {
             tool["name"] for tool in outcome.tools
@@ -79,14 +77,14 @@ class Journey:
         assert all("books" in question for question in questions)
         assert str(self._env) in questions[1]
 
-        secrets = await self.credentials(world)
+        secrets = self.credentials()
         text = json.dumps(outcome.results) + json.dumps(outcome.tools) + "".join(questions)
         assert secrets
         assert [] == [secret for secret in secrets if secret in text]
         assert self._env.read_text(encoding="utf-8").startswith(KEPT)
         if os.name == "posix":
             assert 0o600 == stat.S_IMODE(self._env.stat().st_mode)
-        assert written
+        assert written["written"]
 
 
 def structured(result: dict[str, Any]) -> dict[str, Any]:
