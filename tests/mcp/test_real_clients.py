@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     Client = Callable[..., Coroutine[Any, Any, Outcome]]
 
-BRIDGE = (sys.executable, "-m", "upstash_helper", "mcp")
+SCOPES = ("connection:read", "databases:read", "databases:write", "databases:commands", "databases:delete")
+BRIDGE = (sys.executable, "-m", "upstash_helper", "mcp", *(f"--scope={scope}" for scope in SCOPES))
 VERSIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 """The version that is used, by what the client knows."""
 YES_NO = {True: "accept", False: "decline"}
@@ -50,7 +51,7 @@ def server(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iter
     home = tmp_path / "home"
     home.mkdir()
     with announced(world, home) as environment:
-        yield Server(command=BRIDGE, environment=environment)
+        yield Server(command=BRIDGE, environment={**environment, "UPSTASH_HELPER_CREDENTIAL_STORE": "file"})
 
 
 def shown(user: User) -> list[str]:
