@@ -138,7 +138,6 @@ async def inspector(job: Job, user: User, home: Path) -> Outcome:
         {**environment(home), **server.environment},
         user,
     )
-    tools = (await inspect("--method", "tools/list"))["tools"]
     results: list[dict[str, Any]] = []
     database = ""
     for call in job.calls:
@@ -148,6 +147,7 @@ async def inspector(job: Job, user: User, home: Path) -> Outcome:
         )
         database = database or result.get("structuredContent", {}).get("database_id", "")
         results.append(result)
+    tools = (await inspect("--method", "tools/list"))["tools"]
     return Outcome(tools=tools, results=results)
 
 

@@ -125,12 +125,13 @@ async def main(job: dict[str, Any]) -> None:
         transport(job) as server,
         Client(server, mode=job["mode"], elicitation_callback=callback, read_timeout_seconds=SECONDS) as client,
     ):
-        tools = (await client.list_tools()).tools
         for call in job["calls"]:
             filled = {name: database if it == "$database" else it for name, it in call["arguments"].items()}
             result = await client.call_tool(call["tool"], filled)
             database = database or (result.structured_content or {}).get("database_id", "")
             results.append(result.model_dump(mode="json", by_alias=True, exclude_none=True))
+        # Last: before the user has approved the agent, there may be none.
+        tools = (await client.list_tools()).tools
         version = client.protocol_version
     listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
     show({"version": version, "tools": listed, "results": results, "asked": asked})

@@ -134,7 +134,6 @@ if (job.url) {
   const env = /** @type {Record<string, string>} */ ({ ...process.env });
   await client.connect(new StdioClientTransport({ command, args, env }));
 }
-const listed = await client.listTools();
 /** @type {unknown[]} */
 const results = [];
 let database = "";
@@ -148,6 +147,8 @@ for (const call of job.calls) {
   database ||= created?.database_id ?? "";
   results.push(result);
 }
+// Last: before the user has approved the agent, there may be none.
+const listed = await client.listTools();
 const version = client.getNegotiatedProtocolVersion();
 await client.close();
 print({ version, tools: listed.tools, results, asked });
