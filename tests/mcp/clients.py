@@ -131,13 +131,14 @@ class _Run:
 async def inspector(job: Job, user: User, home: Path) -> Outcome:
     """Run the Inspector's command line, once for the list of tools and for each call. It cannot be asked questions."""
     node, server = await newer_node(), job.server
-    target = server.command if server.url is None else ("--server-url", server.url, "--transport", "http")
-    options = ("--callback-url", f"http://127.0.0.1:{free_port()}/oauth/callback") if server.url else ()
-    inspect = _Inspector(
-        (node, str(INSPECTOR), "--cli", *target, "--format", "json", "--protocol-era", job.mode, *options),
-        {**environment(home), **server.environment},
-        user,
-    )
+    if server.url is not None:
+        returned = f"http://127.0.0.1:{free_port()}/oauth/callback"
+        target = ["--server-url", server.url, "--transport", "http", "--callback-url", returned]
+    else:
+        # It passes on a few variables only.
+        target = [word for name, value in server.environment.items() for word in ("-e", f"{name}={value}")]
+    common = (node, str(INSPECTOR), "--cli", "--format", "json", "--protocol-era", job.mode, *target)
+    inspect = _Inspector(common, server.command, environment(home), user)
     results: list[dict[str, Any]] = []
     database = ""
     for call in job.calls:
@@ -157,8 +158,9 @@ class _Inspector:
     the page to open.
     """
 
-    def __init__(self, command: Sequence[str], variables: Mapping[str, str], user: User) -> None:
-        self._command = command
+    def __init__(self, common: Sequence[str], target: Sequence[str], variables: Mapping[str, str], user: User) -> None:
+        self._common = common
+        self._target = ("--", *target) if target else ()
         self._variables = variables
         self._user = user
 
@@ -167,7 +169,7 @@ class _Inspector:
         terminal, end = os.openpty()
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, *arguments, env={**self._variables, "MCP_AUTO_OPEN_ENABLED": "false"},
+                *self._common, *arguments, *self._target, env={**self._variables, "MCP_AUTO_OPEN_ENABLED": "false"},
                 stdin=end, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             try:

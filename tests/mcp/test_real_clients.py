@@ -50,8 +50,9 @@ def server(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iter
         return
     home = tmp_path / "home"
     home.mkdir()
-    with announced(world, home) as environment:
-        yield Server(command=BRIDGE, environment={**environment, "UPSTASH_HELPER_CREDENTIAL_STORE": "file"})
+    with announced(world, home):
+        ours = {"UPSTASH_HELPER_HOME": str(home), "UPSTASH_HELPER_CREDENTIAL_STORE": "file"}
+        yield Server(command=BRIDGE, environment=ours)
 
 
 def shown(user: User) -> list[str]:
