@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tests.mcp.packages import INSPECTOR, environment, newer_node
+from tests.support.daemon import clean_environment
 from tests.support.npm import PROGRAMS, installed_packages
 from tests.support.world import free_port
 
@@ -86,7 +87,7 @@ async def python(job: Job, user: User) -> Outcome:
 
 
 async def _program(command: Sequence[str], job: Job, user: User) -> Outcome:
-    async with _Run(command, {**os.environ, **job.server.environment, "JOB": job.encoded}, user) as run:
+    async with _Run(command, {**clean_environment(), **job.server.environment, "JOB": job.encoded}, user) as run:
         return Outcome(**await run.result())
 
 

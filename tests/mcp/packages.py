@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 
 from install.environment import ROOT
 from install.javascript import Missing, Tools
+from tests.support.daemon import clean_environment
 
 FOLDER: Final = ROOT / "tests/mcp"
 MODULES: Final = FOLDER / "node_modules"
@@ -65,4 +65,4 @@ def _version(program: str) -> tuple[int, ...]:
 def environment(home: Path) -> dict[str, str]:
     """Return the environment of a program whose files are all below ``home``."""
     places = {"HOME": str(home), "USERPROFILE": str(home), "MCP_STORAGE_DIR": str(home)}
-    return {**os.environ, **places, "NO_COLOR": "1", "MCP_INSPECTOR_SECRET_STORE": "file"}
+    return {**clean_environment(), **places, "NO_COLOR": "1", "MCP_INSPECTOR_SECRET_STORE": "file"}
