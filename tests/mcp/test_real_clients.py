@@ -1,0 +1,116 @@
+"""
+Published clients of the protocol, used unchanged: each signs in, is approved once, and then lists, creates, runs
+commands, deletes (refused and allowed), and has credentials written to a file. Over HTTP, and through the command that
+clients start which know only that.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.mcp import clients
+from tests.mcp.clients import Job, Server
+from tests.mcp.journey import Journey
+from tests.mcp.user import User
+from tests.support.announced import announced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from tests.mcp.clients import Outcome
+    from tests.support.world import World
+
+    Client = Callable[..., Coroutine[Any, Any, Outcome]]
+
+SCOPES = ("connection:read", "databases:read", "databases:write", "databases:commands", "databases:delete")
+BRIDGE = (sys.executable, "-m", "upstash_helper", "mcp", *(f"--scope={scope}" for scope in SCOPES))
+VERSIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
+"""The version that is used, by what the client knows."""
+YES_NO = {True: "accept", False: "decline"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The folder of the user's project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(params=["http", "stdio"])
+def server(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[Server]:
+    """How the client reaches the daemon."""
+    if request.param == "http":
+        yield Server(url=f"http://localhost:{world.port}/mcp")
+        return
+    home = tmp_path / "home"
+    home.mkdir()
+    with announced(world, home):
+        ours = {"UPSTASH_HELPER_HOME": str(home), "UPSTASH_HELPER_CREDENTIAL_STORE": "file"}
+        yield Server(command=BRIDGE, environment=ours)
+
+
+def shown(user: User) -> list[str]:
+    """Return the questions as the user has seen them."""
+    return [f"{it['title']}\n{it['detail']}" for it in user.questions]
+
+
+async def one_approval(world: World, user: User) -> None:
+    """Check that one agent asked for access, once."""
+    apps = (await world.get("/v1/apps")).json["apps"]
+    assert [("mcp", 1)] == [(app["audience"], len(user.requests)) for app in apps]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("client", "mode"), [(clients.python, "legacy"), (clients.typescript, "auto")])
+async def test_client_does_everything_and_the_user_decides_in_the_helper(
+    world: World, server: Server, project: Path, client: Client, mode: str
+) -> None:
+    """A client that cannot ask its user: the helper asks, and the client waits."""
+    await world.connect()
+    journey, user = Journey(project), User(world, answers=Journey.answers)
+
+    async with user.present():
+        outcome = await client(Job(server, journey.calls, mode), user)
+
+    assert VERSIONS[mode] == outcome.version
+    journey.check(outcome, shown(user))
+    await one_approval(world, user)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("client", "mode"), [(clients.python, "auto"), (clients.typescript, "legacy")])
+async def test_client_does_everything_and_asks_the_user_itself(
+    world: World, server: Server, project: Path, client: Client, mode: str
+) -> None:
+    """A client that can ask its user is asked itself (elicitation), and the helper asks nothing."""
+    await world.connect()
+    journey, user = Journey(project), User(world)
+    answers = [YES_NO[answer] for answer in Journey.answers]
+
+    async with user.present():
+        outcome = await client(Job(server, journey.calls, mode, answers), user)
+
+    assert VERSIONS[mode] == outcome.version
+    assert [] == user.questions
+    journey.check(outcome, outcome.asked)
+    await one_approval(world, user)
+
+
+@pytest.mark.slow
+async def test_inspector_does_everything(world: World, server: Server, project: Path, tmp_path: Path) -> None:
+    """The Inspector's command line is one process for each call, and is approved once."""
+    await world.connect()
+    journey, user = Journey(project), User(world, answers=Journey.answers)
+    era = "legacy" if server.url else "modern"
+
+    async with user.present():
+        outcome = await clients.inspector(Job(server, journey.calls, era), user, tmp_path)
+
+    journey.check(outcome, shown(user))
+    await one_approval(world, user)

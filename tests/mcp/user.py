@@ -1,0 +1,79 @@
+"""The computer's user, while an agent is at work: signs in with the browser, and decides through the owner's API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from yarl import URL
+
+from tests.support.world import continued
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tests.support.world import World
+
+LOOK_SECONDS = 0.05
+MAX_PAGES = 10
+"""How many pages lead from the address that a client names back to the client."""
+NAVIGATION = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+class User:
+    """Approves access, and answers questions in the order in which they are asked."""
+
+    def __init__(self, world: World, *, answers: Sequence[bool] = (), **granted: Any) -> None:
+        """
+        Args:
+            world: The daemon.
+            answers: What the user answers to questions: yes or no.
+            granted: The body of an approval.
+        """
+        self.requests: list[dict[str, Any]] = []
+        """The requests for access that were approved."""
+        self.questions: list[dict[str, Any]] = []
+        """The questions that were answered."""
+        self._world = world
+        self._answers = list(answers)
+        self._granted = granted
+
+    @contextlib.asynccontextmanager
+    async def present(self) -> AsyncIterator[None]:
+        """Decide until leaving."""
+        deciding = asyncio.create_task(self._decide())
+        try:
+            yield
+        finally:
+            deciding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await deciding
+
+    async def _decide(self) -> None:
+        while True:
+            for pairing in (await self._world.get("/v1/pairings")).json["pairings"]:
+                self.requests.append(pairing)
+                approved = await self._world.call("POST", f"/v1/pairings/{pairing['id']}/approve", self._granted)
+                assert 200 == approved.status, approved.text
+            for question in (await self._world.get("/v1/confirmations")).json["confirmations"]:
+                self.questions.append(question)
+                answer = "allow" if self._answers.pop(0) else "deny"
+                decided = await self._world.call("POST", f"/v1/confirmations/{question['id']}/{answer}")
+                assert 200 == decided.status, decided.text
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def browse(self, url: str) -> None:
+        """Open the authorization server's page, wait there for the decision, and return to the client."""
+        address = URL(url, encoded=True)
+        daemon = address.origin()
+        for _ in range(MAX_PAGES):
+            here = {"Host": str(address.authority), **NAVIGATION}
+            page = await self._world.get(address.raw_path_qs, headers=here, token=None)
+            found = page.headers["Location"] if 303 == page.status else continued(page)
+            address = daemon.join(URL(found, encoded=True))
+            if address.origin() != daemon:
+                break
+        async with aiohttp.ClientSession() as browser, browser.get(address, headers=NAVIGATION) as response:
+            assert 200 == response.status, await response.text()
