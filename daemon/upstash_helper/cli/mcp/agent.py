@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from upstash_helper.system.starters import Process
 
 _INTERPRETERS: Final = ("bun", "deno", "java", "node", "nodejs", "perl", "php", "pypy", "python", "ruby")
+_CODE: Final = ("-c", "-e", "--eval", "-p", "--print")
 # A folder or file that is named after a version, such as 2.1.317 or v22.3.0. An agent that updates itself gets another
 # path each time, and must not ask its user again for that.
 _VERSION: Final = re.compile(r"v?\d+(?:\.\d+)+(?:[-+.][0-9A-Za-z.-]+)?")
+_GENERAL: Final = ("bin", "current", "lib", "releases", "versions")
 _MAX_SHOWN: Final = 200
 
 
@@ -54,6 +56,10 @@ def agent_of(process: Process | None) -> Agent:
         if script:
             parts.append(script)
             name = starters.name_of(script)
+    if _VERSION.fullmatch(name):
+        # Such as ~/.local/share/claude/versions/2.1.317.
+        folders = re.split(r"[/\\]", parts[-1])[:-1]
+        name = next((one for one in reversed(folders) if one not in _GENERAL and not _VERSION.fullmatch(one)), name)
     return Agent(" ".join(map(_without_versions, parts)), printable(name)[:_MAX_SHOWN] or "unknown agent")
 
 
@@ -76,7 +82,13 @@ def file_name(account: str) -> str:
 
 
 def _script_of(words: Sequence[str]) -> str:
-    return next((word for word in words[1:] if not word.startswith("-")), "")
+    """Return the script or module of an interpreter; empty if the code is in the arguments."""
+    for word in words[1:]:
+        if word in _CODE:
+            return ""
+        if not word.startswith("-"):
+            return word
+    return ""
 
 
 def _without_versions(path: str) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from upstash_helper.protocol.mcp import META_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_LINE_BYTES: Final = 4 << 20
 """More than the daemon accepts, so that its own error arrives for everything but a runaway line."""
@@ -69,6 +69,7 @@ class Params(msgspec.Struct, frozen=True):
     version: str | None = msgspec.field(default=None, name="protocolVersion")
     client: ClientInfo | None = msgspec.field(default=None, name="clientInfo")
     request_id: Any = msgspec.field(default=None, name="requestId")
+    notifications: Any = None
 
 
 class _Fields(msgspec.Struct, frozen=True):
@@ -177,15 +178,16 @@ class Output:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
-        self.is_closed = threading.Event()
-        """Whether the client reads no more."""
+        self._is_closed = False
+        self.on_closed: Callable[[], object] = lambda: None
+        """Called when the client reads no more."""
 
     def send(self, body: bytes) -> None:
         """Write a message, which is valid JSON, on one line. Does nothing after the client has closed the stream."""
         # In JSON, a line break is between values. (In strings, it is escaped.)
         line = memoryview(body.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
         with self._lock:
-            while line and not self.is_closed.is_set():
+            while line and not self._is_closed:
                 try:
                     line = line[os.write(self._descriptor, line) :]
                 except BlockingIOError:
@@ -193,9 +195,10 @@ class Output:
                 except OSError as error:
                     if error.errno == errno.EINTR:
                         continue
-                    self.is_closed.set()
+                    self._is_closed = True
+                    self.on_closed()
 
-    def fail(self, request_id: object, code: int, message: str, **data: object) -> None:
+    def fail(self, request_id: object, code: int, message: str, /, **data: object) -> None:
         """Write an error response."""
         error: dict[str, object] = {"code": code, "message": message}
         if data:
