@@ -91,7 +91,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     program: str = ""
     """
     The executable that sent the request, if the system reports it; for a page or an extension, the browser. Only a
-    browser vouches for an origin: any other program can send an arbitrary one.
+    browser vouches for an origin: any other program can send an arbitrary one. For a native program, empty unless it
+    is another one, which that program has started to forward its requests.
     """
     pid: int | None = None
     """Process ID of that program at the time of the request."""
@@ -142,9 +143,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown_sender(self) -> str:
-        """For a page or an extension, the program that sent the request; an empty string for a native program."""
+        """The program that sent the request; an empty string if that is the identity itself."""
         if self.kind == "native":
-            return ""
+            return self.program
         return describe_program(self.program, pid=self.pid, warnings=self.warnings)
 
     @property

@@ -92,6 +92,10 @@ class PeerProgram(Protocol):
     def others(self) -> tuple[PeerProgram, ...]:
         """Other processes that hold the same connection, a few at most; these have no others themselves."""
 
+    @property
+    def sender(self) -> str:
+        """The executable that holds the connection, if this is the program that started it; otherwise empty."""
+
 
 class Peers(Protocol):
     """
@@ -121,6 +125,13 @@ class Peers(Protocol):
         """
         Return the program at the remote end, or None if the system does not report it. Takes about 10 ms in a thread,
         so it is for pairings only.
+        """
+
+    async def starter(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
+        """
+        Like ``program``, but if that one is a launcher, such as a shell or this project's stdio bridge, return the
+        program that started it, with the launcher as ``sender``. If that is unknown, return the launcher with the
+        warning ``unknown_starter``.
         """
 
 

@@ -82,7 +82,7 @@ Audience = Literal["api", "mcp"]
 IdentityKind = Literal["web", "extension", "native"]
 CallerKind = Literal["owner", "app"]
 
-ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched"]
+ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched", "unknown_starter"]
 """Why the file at a program's path may not be the program that sent a request; see ``messages.PROGRAM_WARNINGS``."""
 
 SiteKind = Literal["domain", "loopback", "programs"]

@@ -640,6 +640,10 @@ PROGRAM_WARNINGS: Final[dict[ProgramWarning, Message]] = {
         "perhaps one of several programs",
         "There was not enough time to check all processes. Others may share the connection of this request.",
     ),
+    "unknown_starter": Message(
+        "started by an unknown program",
+        "This program only forwards requests, and the program that started it could not be identified.",
+    ),
 }
 """
 Why the file at a program's path may not be the program that sent a request. The title is a phrase that is shown in

@@ -48,8 +48,9 @@ class Identity(ResponseBody, frozen=True, kw_only=True):
     sent_by: Annotated[
         str,
         Meta(
-            description="For a page or an extension, the program that sent the request, for display. It should be a "
-            "browser: any program can send any origin."
+            description="The program that sent the request, for display, unless it is the identity itself. For a page "
+            "or an extension, it should be a browser: any program can send any origin. For a program, it is one that "
+            "the program has started to forward its requests."
         ),
     ] = ""
     warnings: Annotated[
@@ -82,6 +83,13 @@ class PairingRequest(RequestBody, frozen=True, kw_only=True, omit_defaults=True)
         Audience,
         Meta(description="Where the token will be accepted. `mcp`: at `/mcp` only, for a program on this computer."),
     ] = "api"
+    for_starter: Annotated[
+        bool,
+        Meta(
+            description="Request access for the program that started the sender, such as an agent that starts a "
+            "bridge. The helper asks the operating system which program that is, and skips shells and the like."
+        ),
+    ] = False
 
 
 class StartedPairing(Sensitive, frozen=True, kw_only=True):

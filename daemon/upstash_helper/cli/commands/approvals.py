@@ -613,6 +613,8 @@ def _identity(identity: Identity) -> list[tuple[str, str]]:
     rows = [(IDENTITY_KINDS[identity.kind], identity.shown)]
     if identity.kind == "native":
         rows.append(("", _NATIVE if identity.name else _NATIVE_UNKNOWN))
+        if identity.sent_by:
+            rows.append(("Through", f"{identity.sent_by}, which it started"))
     else:
         sender = (identity.sent_by or identity.program) if identity.program else _NATIVE_UNKNOWN
         rows.append(("Sent by", f"{sender} {_PAGE}"))

@@ -422,6 +422,7 @@ function who(it, id) {
     h("h3", { id, class: "wrap" }, inLines(shown)),
     kind !== "native" &&
       h("p", { class: "hint wrap" }, "sent by ", inLines(program ? (sentBy ?? program) : "an unknown program")),
+    kind === "native" && sentBy && h("p", { class: "hint wrap" }, "through ", inLines(sentBy), ", which it started"),
     ...others.map((other) => h("p", { class: "hint wrap" }, `connection shared with ${other}`)),
     ...warnings.map(({ text }) =>
       h("p", { class: "callout warn" }, icon("warning"), h("span", { class: "grow" }, text)),
