@@ -95,6 +95,7 @@ async def test_other_pages_are_accessible_and_fit(world: World, page: Page, cons
     """Those of a request that has ended, of one that cannot start, and of a program with a scheme of its own."""
     console.expect("404")
     console.expect("400")
+    console.expect("a user gesture is required")  # so the page has a button
     await page.set_viewport_size({"width": 320, "height": 640})
     own_scheme = "com.example.agent:/callback"
     client = await registered(world, own_scheme)

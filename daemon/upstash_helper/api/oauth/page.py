@@ -125,7 +125,8 @@ def continuing(name: str, address: str, *, is_allowed: bool) -> web.Response:
     link = html.escape(address)
     return _response(
         title=title,
-        lead=f"“{html.escape(name)}” continues now. You can close this window.",
+        # Without a click, browsers start a program only once in a while.
+        lead=f"“{html.escape(name)}” continues now. If it does not, press the button.",
         icon="check" if is_allowed else "cross",
         tone="good" if is_allowed else "plain",
         body=f'<div class="buttons"><a class="continue" href="{link}">Go back to the program</a></div>',
