@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -394,3 +395,17 @@ async def test_sandbox_approves_automatically(tmp_path: Path, sandbox: Sandbox, 
         tokens = (await client.exchange(answer["code"])).json
 
         assert await works(world, tokens["access_token"])
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+async def test_challenge_of_the_endpoint_leads_to_its_own_metadata(world: World, host: str) -> None:
+    """A client compares the address that it uses with the one in the document (RFC 9728, section 3.3)."""
+    origin = f"http://{host}:{world.port}"
+    headers = {"Host": origin.removeprefix("http://")}
+
+    refused = await world.call("POST", "/mcp", {}, headers=headers, token=None)
+    [address] = re.findall(r'resource_metadata="([^"]+)"', refused.headers["WWW-Authenticate"])
+    metadata = (await world.get(address.removeprefix(origin), headers=headers, token=None)).json
+
+    assert 401 == refused.status
+    assert f"{origin}/mcp" == metadata["resource"]

@@ -41,8 +41,8 @@ async def send(world: World, token: str | None, headers: Mapping[str, str] | Non
 
 
 def metadata(world: World) -> str:
-    """Return what a challenge refers to."""
-    return f'resource_metadata="http://localhost:{world.port}/.well-known/oauth-protected-resource/mcp"'
+    """Return what a challenge refers to: the document by the name that the request was sent to."""
+    return f'resource_metadata="http://127.0.0.1:{world.port}/.well-known/oauth-protected-resource/mcp"'
 
 
 async def test_agent_with_a_token_is_served_in_both_eras(world: World) -> None:
