@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.security.test_t65_full_disk import locked
 from tests.support.clock import FakeClock
 from tests.support.oauth_client import (
     FORM,
@@ -634,6 +635,51 @@ async def test_secrets_are_neither_stored_nor_returned_again(world: World, tmp_p
     assert client.id.encode() in stored
     secrets = (code, tokens["access_token"], tokens["refresh_token"])
     assert not [secret for secret in secrets if secret.encode() in stored]
+
+
+# --- a disk that cannot be written ------------------------------------------------------------------------------------
+
+
+async def test_t93_code_is_not_used_up_while_the_ledger_cannot_be_written(world: World, tmp_path: Path) -> None:
+    """What gives access is written first. The client can try again."""
+    client = await registered(world)
+    code = await client.code()
+
+    with locked(tmp_path / "state/ledger.db"):
+        refused = await client.exchange(code)
+    tokens = await client.exchange(code)
+
+    assert (503, "server_error") == (refused.status, refused.json["error"])
+    assert 200 == tokens.status
+    assert await works(world, tokens.json["access_token"])
+
+
+async def test_t92_refresh_token_stays_valid_while_the_ledger_cannot_be_written(world: World, tmp_path: Path) -> None:
+    """It is replaced once the new one is written."""
+    client = await registered(world)
+    tokens = await client.sign_in()
+
+    with locked(tmp_path / "state/ledger.db"):
+        refused = await client.refresh(tokens["refresh_token"])
+    refreshed = await client.refresh(tokens["refresh_token"])
+
+    assert (503, 200) == (refused.status, refreshed.status)
+
+
+async def test_t92_misuse_takes_effect_while_the_ledger_cannot_be_written(
+    world: World, clock: FakeClock, tmp_path: Path
+) -> None:
+    """What takes access away takes effect at once."""
+    client = await registered(world)
+    first = await client.sign_in()
+    second = (await client.refresh(first["refresh_token"])).json
+    clock.advance(31)
+
+    with locked(tmp_path / "state/ledger.db"):
+        reused = await client.refresh(first["refresh_token"])
+        known = await works(world, second["access_token"])
+
+    assert ("invalid_grant", False) == (reused.json["error"], known)
 
 
 # --- malformed requests -----------------------------------------------------------------------------------------------
