@@ -176,6 +176,17 @@ async def test_a_command_that_destroys_much_runs_only_with_the_users_yes(agent: 
     assert ("database.commands", database_id) == (question.action, question.target)
 
 
+async def test_keys_that_a_call_deletes_are_counted_together(agent: Agent) -> None:
+    """Many small commands need the same confirmation as a large one."""
+    database_id = await new_database(agent)
+    commands = [["DEL", *(f"k{number}-{key}" for key in range(10))] for number in range(6)]
+
+    denied = await agent.call("redis_run_command", database_id=database_id, commands=commands)
+
+    assert not denied["done"]
+    assert "DEL deletes keys, 60 in all" in agent.asked[0].detail
+
+
 async def test_with_the_users_yes_it_runs(agent: Agent) -> None:
     """Each call asks again."""
     database_id = await new_database(agent)

@@ -114,17 +114,17 @@ class CommandTool:
         return shortened(commands, replies, read_only=read_only)
 
     async def _confirmed(self, call: ToolCall, database_id: str, commands: tuple[Command, ...]) -> bool:
-        asked = [(command, effect) for command in commands if (effect := rules.destroys(command)) is not None]
+        asked = rules.to_confirm(commands)
         if not asked:
             return True
         database = await self._databases.get(database_id)
         names = ", ".join(dict.fromkeys(rules.name_of(command) for command, _ in asked))
         effects = "; ".join(dict.fromkeys(effect for _, effect in asked))
-        text = " ".join(str(argument) for argument in asked[0][0])
+        text = "; ".join(" ".join(map(str, command)) for command, _ in asked)
         question = Question(
             action="database.commands",
             title=f'Run {shown(names)} in the database "{shown(database.name)}"?',
-            detail=f"In {described(database)}, {shown(effects, 300)}. The command: {shown(text, 300)}",
+            detail=f"In {described(database)}, {shown(effects, 300)}. What runs: {shown(text, 300)}",
             target=database.id,
         )
         return await call.confirm(question)
