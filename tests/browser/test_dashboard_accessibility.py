@@ -121,6 +121,24 @@ async def test_access_request(world: World, page: Page) -> None:
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
 
+async def test_question_of_an_app(world: World, page: Page) -> None:
+    """Its card, and the place that it leaves, with a long path and a long name."""
+    app = await world.pair("databases:delete", audience="mcp", name="Agent " * 10)
+    path = "/home/someone/" + "a-long-folder/" * 12 + ".env"
+    question = Question(action="env.write", title=f'Write "{"o" * 80}" to {path}?', detail=f"It sets {path}. " * 5)
+    async with asking(world, app.id, question) as task:
+        await page.goto(await dashboard_link(world))
+        deny = page.get_by_role("article").get_by_role("button", name="Deny")
+        await expect(deny).to_be_visible()
+        waiting = await problems_of(page)
+        await press(deny)
+        await task
+        await expect(deny).to_have_count(0)
+        over = await problems_of(page)
+
+    assert [] == waiting + over
+
+
 @pytest.mark.parametrize("name", STATUSES)
 async def test_states_of_the_connection(world: World, page: Page, console: Console, name: str) -> None:
     """The card shows the API's title and detail for each state, has a button, is accessible, and fits."""
