@@ -10,6 +10,8 @@ from playwright.async_api import expect
 from tests.browser.connection_states import STATUSES, connection, show_connection
 from tests.browser.dashboard import connection_card, dashboard_link, dialog, go_to, open_dashboard, press
 from tests.support.browser import overflowing_elements, violations
+from tests.support.questions import asking
+from upstash_helper.broker.confirmations import Question
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
