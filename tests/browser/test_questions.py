@@ -78,6 +78,8 @@ async def test_question_that_is_over_disappears(world: World, page: Page) -> Non
         await expect(card(page, OTHER)).to_be_visible()
     await expect(card(page, OTHER)).to_have_count(0)
 
+    assert () == world.daemon.confirmations().waiting
+
 
 async def test_t61_question_that_takes_the_place_of_another_is_not_under_the_pointer(world: World, page: Page) -> None:
     """A click that was meant for the first one decides nothing about the second."""
@@ -128,4 +130,5 @@ async def test_names_that_an_app_chose_are_shown_as_text(world: World, page: Pag
     async with asking(world, app.id, hostile):
         await expect(card(page, hostile)).to_contain_text("<b>x</b>")
 
-        assert 0 == await card(page, hostile).locator("img, b").count()
+        await expect(card(page, hostile).locator("img, b")).to_have_count(0)
+        assert DELETE.target not in await card(page, hostile).inner_text()
