@@ -132,3 +132,14 @@ async def test_names_that_an_app_chose_are_shown_as_text(world: World, page: Pag
 
         await expect(card(page, hostile).locator("img, b")).to_have_count(0)
         assert DELETE.target not in await card(page, hostile).inner_text()
+
+
+async def test_app_is_shown_with_the_folders_that_the_user_agreed_to(world: World, page: Page) -> None:
+    """Under Apps, where its access is revoked."""
+    app = await agent(world)
+    await world.daemon.apps.agree(app.id, "/home/me/project")
+
+    await open_dashboard(world, page, "Apps")
+
+    await expect(page.locator("article.app")).to_contain_text("Writes .env files in")
+    await expect(page.locator("article.app")).to_contain_text("/home/me/project")
