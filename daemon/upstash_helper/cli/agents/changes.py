@@ -30,6 +30,8 @@ class Wanted:
     """The name of the entry."""
     targets: Mapping[Transport, Target]
     """By transport. One may be missing."""
+    equivalent: Sequence[Target] = ()
+    """Others that start the same installation."""
 
     def target(self, agent: Agent, transport: Transport | None) -> Target:
         """
@@ -90,7 +92,8 @@ def examine(agent: Agent, computer: Computer, wanted: Wanted) -> Examined:
     if entry is None:
         return Examined(agent=agent, path=path, state="not_set_up")
     target = target_of(entry)
-    state: State = "set_up" if target in wanted.targets.values() else "different"
+    is_set_up = target in (*wanted.targets.values(), *wanted.equivalent)
+    state: State = "set_up" if is_set_up else "different"
     return Examined(agent=agent, path=path, state=state, target=target)
 
 
