@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -278,6 +279,11 @@ async def test_command_runs_this_installation_with_its_profile(user: User, tmp_p
     assert ["--profile", "work", "mcp"] == entry["args"][-3:]
     assert {"UPSTASH_HELPER_HOME": str(tmp_path / "helper")} == entry["env"]
     assert "Restart Cursor" in ran.out
+    started = await asyncio.create_subprocess_exec(
+        entry["command"], *entry["args"], "--help", env=user.environment | entry["env"], stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await started.communicate()
+    assert (0, True) == (started.returncode, b"Usage: upstash-helper mcp" in output)
 
 
 async def test_options_that_exclude_each_other(user: User) -> None:
@@ -310,24 +316,3 @@ async def test_uninstall_names_the_agents_and_purge_would_undo(user: User) -> No
     assert "in the configuration of Claude Code. To remove it: upstash-helper setup --undo" in kept.err
     assert any(str(claude) == step["what"] for step in purged.json["steps"])
     assert URL in claude.read_text(encoding="utf-8")
-
-
-async def test_doctor_reports_an_agent_with_another_helper(user: User, tmp_path: Path) -> None:
-    """
-    One that was removed, or that has another port.
-    """
-    gone = tmp_path / "gone" / "upstash-helper"
-    user.file(".codex/config.toml", f"[mcp_servers.upstash]\ncommand = '{gone}'\nargs = ['mcp']\n")
-    user.file(".claude.json", '{"mcpServers": {"upstash": {"type": "http", "url": "http://localhost:3999/mcp"}}}')
-
-    ran = await user.run("doctor", "--json")
-
-    found = [one for one in ran.json["checks"] if one["name"] == "Agents"]
-    assert ["warning", "warning"] == [one["state"] for one in found]
-    assert f"Codex is configured to start another upstash-helper: {gone}, which does not exist anymore" in {
-        one["detail"] for one in found
-    }
-    assert any("http://localhost:3999/mcp" in one["detail"] for one in found)
-    assert {"Set it up again: upstash-helper setup codex", "Set it up again: upstash-helper setup claude-code"} == {
-        one["fix"] for one in found
-    }

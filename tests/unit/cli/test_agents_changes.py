@@ -208,6 +208,18 @@ def test_entry_of_another_server_is_replaced_and_restored(home: Home, name: str)
     assert before == file.read_bytes()
 
 
+def test_options_that_the_user_has_added_to_the_command_are_kept(home: Home) -> None:
+    """
+    Such as the one that lets the agent only read.
+    """
+    entry_of_user = {"command": STDIO.command[0], "args": ["mcp", "--read-only"]}
+    file = home.write("cursor", json.dumps({"mcpServers": {"upstash": entry_of_user}}))
+
+    assert "set_up" == home.examined("cursor").state
+    assert not home.set_up("cursor", STDIO).is_change
+    assert entry_of_user == entry(AGENTS["cursor"], file)
+
+
 # --- others change the file -------------------------------------------------------------------------------------------
 
 

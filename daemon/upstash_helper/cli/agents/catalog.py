@@ -72,6 +72,12 @@ class Target:
         """How the agent connects."""
         return "http" if self.url else "stdio"
 
+    def is_used_by(self, other: Target | None) -> bool:
+        """Return whether an entry uses this target, maybe with more options, such as ``--read-only``."""
+        if other is None or self.url != other.url or self.environment != other.environment:
+            return False
+        return self.command == other.command[: len(self.command)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
