@@ -7,6 +7,9 @@ Each agent's command line lists its servers, offline, in a temporary home folder
     .venv/bin/python -m tests.cli.real_agents claude-code=PATH codex=PATH gemini=PATH opencode=PATH
 
 PATH is the program of the unpacked package; for Gemini CLI, ``bundle/gemini.js``. Cursor and VS Code are not on npm.
+
+Passed with Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, and OpenCode 1.18.33. By hand, each has also signed in
+at a daemon, with a browser (``claude mcp login``, ``codex mcp login``, ``/mcp auth``, ``opencode mcp auth``).
 """
 
 from __future__ import annotations

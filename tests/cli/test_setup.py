@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pytest
 from tests.cli.test_completion import completed
 from tests.support.command_line import Ran, run_cli
 from tests.support.daemon import clean_environment
+from tests.support.platforms import symbolic_links
 from tests.support.terminal import terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.agents.catalog import AGENTS
@@ -284,6 +286,28 @@ async def test_command_runs_this_installation_with_its_profile(user: User, tmp_p
     )
     output, _ = await started.communicate()
     assert (0, True) == (started.returncode, b"Usage: upstash-helper mcp" in output)
+
+
+@symbolic_links
+async def test_command_in_a_temporary_folder_is_refused(user: User, tmp_path: Path) -> None:
+    """
+    The agent would start whatever is there later. The address has no such problem.
+    """
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    cursor = user.file(".cursor/mcp.json", "{}")
+    codex = user.file(".codex/config.toml", "")
+    command = (str(python), "-m", "upstash_helper", "setup", "--yes")
+
+    process = await asyncio.create_subprocess_exec(
+        *command, env=user.environment | {"PYTHONPATH": os.pathsep.join(sys.path)}, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+
+    assert exit_codes.FAILURE == process.returncode
+    assert b"This upstash-helper runs from a folder for temporary files" in errors
+    assert b"{}" == cursor.read_bytes()
+    assert URL in codex.read_text(encoding="utf-8")
 
 
 async def test_options_that_exclude_each_other(user: User) -> None:
