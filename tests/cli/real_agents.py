@@ -8,7 +8,7 @@ Each agent's command line lists its servers, offline, in a temporary home folder
 
 PATH is the program of the unpacked package; for Gemini CLI, ``bundle/gemini.js``. Cursor and VS Code are not on npm.
 
-Passed with Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, and OpenCode 1.18.33. By hand, each has also signed in
+Passed with Claude Code 2.1.332, Codex 0.171.0, Gemini CLI 0.61.0, and OpenCode 1.18.33. By hand, each also signed in
 at a daemon, with a browser (``claude mcp login``, ``codex mcp login``, ``/mcp auth``, ``opencode mcp auth``).
 """
 
