@@ -24,7 +24,6 @@ def environ(folder: Path, *path: Path) -> dict[str, str]:
 
 
 @symbolic_links
-@pytest.mark.skipif(not LAUNCHER.exists(), reason="launcher: this environment has none")
 def test_launcher_on_the_path_is_used_if_it_belongs_to_this_python(tmp_path: Path) -> None:
     """
     It is written as it is on the PATH: what the link points to may have the version in its path.
