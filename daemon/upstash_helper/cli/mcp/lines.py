@@ -119,7 +119,8 @@ def parse(line: bytes) -> Message:
         raise Invalid(INVALID_REQUEST, "The id of a message must be a string or an integer.")
     if fields.method is msgspec.UNSET:
         if valid_id is None or not (fields.result or fields.error):
-            raise Invalid(INVALID_REQUEST, "A message must have a method, or an id with a result or an error.")
+            text = "A message must have a method, or an id with a result or an error."
+            raise Invalid(INVALID_REQUEST, text, valid_id)
         return Message("response", line, valid_id, result=fields.result)
     if not isinstance(fields.method, str):
         raise Invalid(INVALID_REQUEST, "The method must be a string.", valid_id)
