@@ -53,7 +53,7 @@ def tool_text(response: dict[str, Any]) -> str:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: there is no sh on Windows")
 def test_agent_asks_and_not_the_bridge(tmp_path: Path, daemon: DaemonProcess) -> None:
-    """The verified program is the one that started the bridge, whatever shells are between, and its name comes after."""
+    """The verified program is the one that started the bridge, whatever shells are between. Its name comes after."""
     command = f"{sys.executable} -m upstash_helper mcp; exit"
     with subprocess.Popen(
         ["/bin/sh", "-c", command],
@@ -140,7 +140,7 @@ def test_client_gets_the_same_answers_before_and_after_the_approval(
 
     before = answers("before")
     daemon.client.approve(asked(daemon).id)
-    until(lambda: daemon.client.apps())
+    until(daemon.client.apps)
     until(lambda: bridge.request("probe", "tools/list", stateless())["result"]["tools"])
     after = answers("after")
 
@@ -239,9 +239,9 @@ def test_denial_counts_for_all_processes_of_an_agent(tmp_path: Path, daemon: Dae
     with BridgeProcess.running(tmp_path) as first, BridgeProcess.running(tmp_path) as second:
         first.initialize()
         pairing = asked(daemon)
+        assert [] == second.request(0, "tools/list", stateless())["result"]["tools"]  # so it waits for the first
         second.send(id=1, method="tools/call", params=call)
         first.send(id=1, method="tools/call", params=call)
-        until(lambda: (tmp_path / "run").glob("mcp-*.lock"))
 
         daemon.client.deny(pairing.id)
         texts = [tool_text(bridge.receive()) for bridge in (first, second)]
