@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from upstash_helper.api.mcp.resource import BODY_LIMIT
 from upstash_helper.cli.mcp.agent import Agent, agent_of, file_name, token_account
 from upstash_helper.cli.mcp.arguments import (
     DEFAULT_SCOPES,
@@ -16,7 +17,7 @@ from upstash_helper.cli.mcp.arguments import (
     McpUsageError,
     parse_command_line,
 )
-from upstash_helper.cli.mcp.lines import Invalid, Output, read_lines
+from upstash_helper.cli.mcp.lines import MAX_LINE_BYTES, Invalid, Output, read_lines
 from upstash_helper.cli.mcp.replies import TooLong, events
 from upstash_helper.protocol.mcp import header_value
 from upstash_helper.system.starters import Process
@@ -55,6 +56,11 @@ def lines_of(data: bytes, *, limit: int) -> list[bytes | str]:
 def test_lines_are_read_up_to_a_limit(data: bytes, expected: Sequence[bytes | str]) -> None:
     """Empty lines are skipped, a last line needs no end, and one that is too long is reported and skipped."""
     assert expected == lines_of(data, limit=100)
+
+
+def test_limit_of_lines_is_that_of_the_daemon() -> None:
+    """The bridge forwards what the daemon accepts, and nothing longer."""
+    assert BODY_LIMIT == MAX_LINE_BYTES
 
 
 def test_long_line_is_written_completely() -> None:

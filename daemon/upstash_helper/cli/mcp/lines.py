@@ -20,8 +20,8 @@ from upstash_helper.protocol.mcp import META_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MAX_LINE_BYTES: Final = 4 << 20
-"""More than the daemon accepts, so that its own error arrives for everything but a runaway line."""
+MAX_LINE_BYTES: Final = 128 * 1024
+"""The length of a body that the daemon accepts. A longer one would end the connection before the error can be read."""
 _READ_BYTES: Final = 1 << 16
 
 PARSE_ERROR: Final = -32700
