@@ -68,8 +68,12 @@ def test_agent_asks_and_not_the_bridge(tmp_path: Path, daemon: DaemonProcess) ->
         process.stdin.flush()
 
         pairing = asked(daemon)
+        list_command = [sys.executable, "-m", "upstash_helper", "approvals", "list"]
+        shown = subprocess.run(list_command, env=daemon.environment, capture_output=True, text=True, check=True).stdout
         process.stdin.close()
 
+    assert f"{PROGRAM}, which it started" in shown
+    assert shown.index(PROGRAM) < shown.index("Some Agent")
     assert ("native", PROGRAM, os.getpid()) == (pairing.identity.kind, pairing.identity.name, pairing.identity.pid)
     assert PROGRAM == pairing.identity.sent_by
     assert () == pairing.identity.warnings
