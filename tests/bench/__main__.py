@@ -253,6 +253,7 @@ def bench_mcp(*, quick: bool) -> None:
 
     ours: list[mcp.Measured] = []
     other: list[mcp.Measured] = []
+    command: list[str] | None = None
     for home in homes(1):
         command = mcp.upstash_command(home / "npm")
         with mcp.approved_bridge(home / "home") as env:

@@ -39,7 +39,7 @@ def _bridge(tmp_path: Path, daemon: DaemonProcess) -> Iterator[BridgeProcess]:
 
 def asked(daemon: DaemonProcess) -> Pairing:
     """Return the pending request, as soon as there is one."""
-    return until(lambda: next(iter(daemon.client.pairings()), None))
+    return until(daemon.client.pairings)[0]
 
 
 def tool_text(response: dict[str, Any]) -> str:
@@ -338,7 +338,7 @@ def test_token_is_in_no_argument_and_no_output(tmp_path: Path, daemon: DaemonPro
     """The token is in the store alone: not in the arguments, the environment, the log, or the streams."""
     received = [bridge.initialize()]
     daemon.client.approve(asked(daemon).id)
-    token = until(lambda: tokens(tmp_path).load())
+    token = until(tokens(tmp_path).load) or ""
     received.append(bridge.request(1, "tools/list"))
 
     process = Path("/proc", str(bridge.process.pid))

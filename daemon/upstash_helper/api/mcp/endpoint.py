@@ -39,10 +39,6 @@ from upstash_helper.api.mcp.streams import Streams
 from upstash_helper.api.mcp.tool_calls import ToolCalls
 from upstash_helper.api.mcp.versions import (
     SERVER_KEY,
-    SESSION_HEADER,
-    STATELESS,
-    VERSION_HEADER,
-    WITH_SESSIONS,
     Envelope,
     check_notification,
     check_stateless,
@@ -51,7 +47,9 @@ from upstash_helper.api.mcp.versions import (
 )
 from upstash_helper.api.server.routes import BODY
 from upstash_helper.broker.errors import AccessEnded, HelperError
-from upstash_helper.protocol.mcp import INSTRUCTIONS, SERVER, negotiated
+from upstash_helper.protocol.mcp import INSTRUCTIONS, SERVER, SESSION_HEADER, VERSION_HEADER, negotiated
+from upstash_helper.protocol.mcp import SESSION_VERSIONS as WITH_SESSIONS
+from upstash_helper.protocol.mcp import STATELESS_VERSIONS as STATELESS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
