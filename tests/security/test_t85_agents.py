@@ -53,7 +53,7 @@ async def test_t85_an_agents_token_is_refused_at_every_other_route(world: World)
             if route.policy.access not in ("token", "owner") or route.policy.audience == "mcp":
                 continue
             path = route.path.replace("{path:.+}", "v2/redis/databases").replace("{", "").replace("}", "")
-            body = {} if route.policy.body == "json" else None
+            body: dict[str, Any] | None = {} if route.policy.body == "json" else None
             reply = await world.call(route.method, path, body, token=app.token)
             tried += 1
             if 401 != reply.status or 'error="invalid_token"' not in reply.headers["WWW-Authenticate"]:
@@ -366,7 +366,7 @@ async def test_t90_other_agents_databases_are_refused(world: World, scope: str) 
     """With the strong scopes too: an agent deletes, reads, and discloses only what it has created itself."""
     app = await connected_agent(world, "databases:read", scope)
     database = await world.create("users")
-    calls = {
+    calls: dict[str, tuple[str, dict[str, Any]]] = {
         "databases:delete": ("redis_delete_database", {}),
         "databases:commands": ("redis_run_command", {"command": ["FLUSHALL"]}),
         "databases:credentials": ("redis_get_database", {"include_credentials": True}),
