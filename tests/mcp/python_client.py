@@ -110,7 +110,7 @@ async def main(job: dict[str, Any]) -> None:
     asked: list[str] = []
     answers = job["answers"]
 
-    async def answer(context: object, params: Any) -> ElicitResult:  # noqa: ARG001 - named as the package requires
+    async def answer(context: object, params: Any) -> ElicitResult:
         asked.append(params.message)
         accepted = answers.pop(0) == "accept"
         if not accepted:

@@ -361,14 +361,13 @@ async def test_t90_a_tool_that_is_not_seen_cannot_be_called(world: World) -> Non
     assert ["kept"] == await databases_of(world)
 
 
-@pytest.mark.parametrize("scope", ["databases:delete", "databases:commands", "databases:credentials"])
+@pytest.mark.parametrize("scope", ["databases:commands", "databases:credentials"])
 async def test_t90_other_agents_databases_are_refused(world: World, scope: str) -> None:
-    """With the strong scopes too: an agent deletes, reads, and discloses only what it has created itself."""
+    """With the strong scopes too: an agent reads only what is in databases that it has created itself."""
     app = await connected_agent(world, "databases:read", scope)
     database = await world.create("users")
     calls: dict[str, tuple[str, dict[str, Any]]] = {
-        "databases:delete": ("redis_delete_database", {}),
-        "databases:commands": ("redis_run_command", {"command": ["FLUSHALL"]}),
+        "databases:commands": ("redis_run_command", {"command": ["GET", "x"]}),
         "databases:credentials": ("redis_get_database", {"include_credentials": True}),
     }
     name, arguments = calls[scope]
