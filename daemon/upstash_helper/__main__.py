@@ -28,6 +28,22 @@ def main() -> NoReturn:
 
             sys.exit(run_daemon(request))
 
+    if "mcp" in arguments[:3]:
+        from upstash_helper.cli.mcp import arguments as mcp_arguments
+
+        try:
+            bridge = mcp_arguments.parse_command_line(arguments)
+        except mcp_arguments.McpUsageError:
+            bridge = None  # as above
+        if bridge is not None:
+            import gc
+
+            gc.disable()
+            from upstash_helper.cli.mcp.run import run_bridge
+
+            gc.enable()
+            sys.exit(run_bridge(bridge))
+
     from upstash_helper.cli.app import cli
 
     cli.main()

@@ -45,7 +45,9 @@ async def test_list_starts_with_the_verified_identity(shell: Shell, running: Dae
     assert f"{Path(sys.executable).resolve()} (process {os.getpid()}) (make sure that this is your browser" in sender
     assert name.endswith('"Upstash" (not verified)')
     assert app.code in code
-    assert scopes.endswith("List your databases and their settings, without passwords (databases:read)")
+    assert scopes.endswith(
+        "List your databases with their settings, usage, and backups, without passwords (databases:read)"
+    )
     assert reason.endswith('"To list them"')
     assert 0 < int(left.split()[-2]) <= 120
     assert number.endswith(app.id)

@@ -55,7 +55,7 @@ async def test_show_lists_permissions_and_expiry(shell: Shell, running: DaemonPr
 
     assert PAGE in ran.out
     assert "Read the passwords" in ran.out
-    assert "Including the credentials of databases that it did not create" in ran.out
+    assert "all your databases, not only of those that the app created" in ran.out
     assert "90 days" in ran.out
     assert "Misuse" not in ran.out
 

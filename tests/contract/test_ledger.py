@@ -139,6 +139,7 @@ async def test_new_ledger_is_empty(ledger: Ledger) -> None:
     [
         pytest.param(APP, id="whole"),
         pytest.param(msgspec.structs.replace(APP, expires_at=None, scopes=(), all_databases=False), id="least"),
+        pytest.param(msgspec.structs.replace(APP, audience="mcp"), id="agent"),
         pytest.param(msgspec.structs.replace(APP, identity=NATIVE, name="\u202e\x00👩‍👩‍👧"), id="native"),
     ],
 )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PAGE, EXTENSION = "https://app.example.com", "chrome-extension://" + "a" * 32
 OTHER, UNAPPROVED = "https://other.example.com", "https://unapproved.example"
 
-Token = Literal["none", "bad", "owner", "native", "web", "extension"]
+Token = Literal["none", "bad", "owner", "native", "web", "extension", "agent"]
 Origin = Literal["none", "own", "approved", "unapproved", "null", "own_page", "shared"]
 Fetch = Literal["absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors"]
 
@@ -39,7 +39,7 @@ IDENTITIES: Final[dict[str, Identity]] = {
     "extension": Identity(kind="extension", name=EXTENSION),
     "other": Identity(kind="web", name=OTHER),
 }
-TOKENS: Final[tuple[Token, ...]] = ("none", "bad", "owner", "native", "web", "extension")
+TOKENS: Final[tuple[Token, ...]] = ("none", "bad", "owner", "native", "web", "extension", "agent")
 ORIGINS: Final[tuple[Origin, ...]] = ("none", "own", "approved", "unapproved", "null", "own_page", "shared")
 FETCHES: Final[tuple[Fetch, ...]] = (
     "absent", "none", "same-origin", "same-site cors", "cross-site cors", "cross-site no-cors",
@@ -86,6 +86,8 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
         return DENIED_ORIGIN
     if is_cross_site(route, cell):
         return CROSS_SITE
+    if route.policy.audience == "mcp" and cell.origin != "none":
+        return DENIED_ORIGIN
     match route.policy.access:
         case "open":
             return ALLOWED
@@ -95,11 +97,14 @@ def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a 
             return ALLOWED if cell.origin == "own_page" else DENIED_ORIGIN
         case "page" | "landing":
             return ALLOWED if cell.origin in ("none", "own_page") else DENIED_ORIGIN
-        case "pairing" if cell.origin == "none":
+        case "form":
+            is_here = cell.origin in ("shared", "own_page") and cell.fetch in ("absent", "same-origin")
+            return ALLOWED if is_here else DENIED_ORIGIN
+        case "pairing" | "program" if cell.origin == "none":
             allowed = cell.fetch == "absent" or (route.method == "GET" and cell.fetch == "none")
             return ALLOWED if allowed else CROSS_SITE
-        case "pairing":
-            return DENIED_ORIGIN if cell.origin in ("own_page", "shared") else ALLOWED
+        case "pairing" | "program" as access:
+            return DENIED_ORIGIN if access == "program" or cell.origin in ("own_page", "shared") else ALLOWED
         case _:
             return with_token(route, cell)
 
@@ -119,7 +124,7 @@ def is_cross_site(route: Route | None, cell: Cell) -> bool:
     return cell.fetch == "cross-site no-cors" or (cell.fetch.endswith(" cors") and cell.origin == "none")
 
 
-def with_token(route: Route, cell: Cell) -> tuple[int, str]:
+def with_token(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - like ``expected``
     """Return the same for a route that requires a token."""
     policy = route.policy
     if cell.token in ("none", "bad"):
@@ -132,9 +137,12 @@ def with_token(route: Route, cell: Cell) -> tuple[int, str]:
         "native": no_page,
         "web": cell.origin == "own",
         "extension": cell.origin == "own" or (no_page and route.method in ("GET", "HEAD")),
+        "agent": no_page,
     }[cell.token]
     if not from_bound_sender:
         return (403, "origin_mismatch")
+    if (cell.token == "agent") != (policy.audience == "mcp"):
+        return (401, "invalid_token")
     if policy.access == "owner":
         return ALLOWED if cell.token == "owner" else (403, "owner_only")
     if policy.scope is not None and not cell.scoped:
@@ -144,6 +152,8 @@ def with_token(route: Route, cell: Cell) -> tuple[int, str]:
 
 def may_read(policy: Policy | None, cell: Cell) -> bool:
     """Return whether the sender's page may read the response."""
+    if policy is not None and (policy.audience == "mcp" or policy.access in ("program", "form")):
+        return False
     if cell.origin == "unapproved":
         return policy is not None and (policy.access == "pairing" or policy.readable)
     return cell.origin in ("own", "approved")
@@ -265,12 +275,14 @@ def name_of(kind: str, missing: str | None) -> str:
 
 async def approve_all_apps(ledger: SqliteLedger, now: float) -> None:
     """Write the apps to the ledger, like an earlier run of the daemon. None is revoked for misuse."""
-    for kind, missing in product(IDENTITIES, (None, *SCOPES)):
+    for kind, missing in (*product(IDENTITIES, (None, *SCOPES)), ("agent", None)):
         token = name_of(kind, missing)
+        identity = IDENTITIES["native" if kind == "agent" else kind]
         await ledger.apps.save(
             App(
-                id=token, name=kind, identity=IDENTITIES[kind], scopes=tuple(it for it in SCOPES if it != missing),
+                id=token, name=kind, identity=identity, scopes=tuple(it for it in SCOPES if it != missing),
                 digest=token_digest(token.encode()), created_at=now, last_used_at=now, mismatches=-1_000_000,
+                audience="mcp" if kind == "agent" else "api",
             )
         )  # fmt: skip
 
@@ -384,6 +396,6 @@ async def test_t54_oracle_allows_and_denies_every_kind_of_caller(daemon: MatrixD
     """The oracle is not trivial: it allows each kind of caller somewhere, and denies it somewhere."""
     routes = [route for route in daemon.world.daemon.routes if route.policy.access == "token"]
 
-    for token in ("owner", "native", "web", "extension"):
+    for token in ("owner", "native", "web", "extension", "agent"):
         results = {expected(route, cell) for route in routes for cell in cells() if cell.token == token}
         assert {ALLOWED, CROSS_SITE, DENIED_ORIGIN, (403, "origin_mismatch")} <= results

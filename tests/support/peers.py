@@ -34,3 +34,7 @@ class UnknownPeers:
         """Return None."""
         self.lookups += 1
         return None
+
+    async def starter(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
+        """Return None."""
+        return await self.program(local, remote)

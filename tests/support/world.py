@@ -387,15 +387,19 @@ class World:
         connection: dict[str, Any] = (await self.get("/v1/connection")).json
         return connection
 
-    async def ask(self, *scopes: str, origin: str | None = None, name: str = "Test app", reason: str = "") -> Reply:
+    async def ask(
+        self, *scopes: str, origin: str | None = None, name: str = "Test app", reason: str = "", audience: str = "api"
+    ) -> Reply:
         """Request access, as the page of ``origin`` or as a native program (the test itself)."""
         headers = {} if origin is None else as_page(origin)
-        body = {"name": name, "scopes": scopes or ("connection:read",), "reason": reason}
+        body = {"name": name, "scopes": scopes or ("connection:read",), "reason": reason, "audience": audience}
         return await self.call("POST", "/v1/pairings", body, headers=headers, token=None)
 
-    async def pair(self, *scopes: str, origin: str | None = None, name: str = "Test app", **granted: Any) -> App:
+    async def pair(
+        self, *scopes: str, origin: str | None = None, name: str = "Test app", audience: str = "api", **granted: Any
+    ) -> App:
         """Give an app access, from its request to its token. ``granted`` is the body of the approval."""
-        asked = await self.ask(*scopes, origin=origin, name=name)
+        asked = await self.ask(*scopes, origin=origin, name=name, audience=audience)
         assert asked.status == 202, asked.text
         pairing = asked.json
         approved = await self.call("POST", f"/v1/pairings/{pairing['id']}/approve", granted)

@@ -235,6 +235,30 @@ class BlockNotFound(HelperError):
     code = "block_not_found"
 
 
+class ConfirmationNotFound(HelperError):
+    """There is no such confirmation, or it ended long ago."""
+
+    code = "confirmation_not_found"
+
+
+class ConfirmationDecided(HelperError):
+    """The user has already answered the question, in another way."""
+
+    code = "confirmation_already_decided"
+
+
+class ConfirmationExpired(HelperError):
+    """The user did not answer the question in time, or the app no longer waits for the answer."""
+
+    code = "confirmation_expired"
+
+
+class TooManyConfirmations(HelperError):
+    """Too many questions wait for the user, or too many of the app's last ones were not answered with yes."""
+
+    code = "too_many_confirmations"
+
+
 class NotTheCreator(HelperError):
     """The app may read only the credentials of databases that it created, and it did not create this one."""
 
@@ -269,6 +293,18 @@ class InvalidRequest(HelperError):
         """
         super().__init__(detail)
         self.pointer = pointer
+
+
+class FileRefused(HelperError):
+    """Variables are not written to this file: it is a link, Git tracks it, or it is not a file of variables."""
+
+    code = "file_refused"
+
+
+class FileNotWritten(HelperError):
+    """The file cannot be read or written."""
+
+    code = "file_not_written"
 
 
 class PathNotAllowed(HelperError):

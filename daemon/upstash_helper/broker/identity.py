@@ -25,9 +25,9 @@ MEANING: Final[dict[Scope, str]] = {
         "Start sign-ins and, while no account is connected, connect any account, even one of its own; you are asked "
         "before it replaces an account"
     ),
-    "databases:read": "List your databases and their settings, without passwords",
+    "databases:read": "List your databases with their settings, usage, and backups, without passwords",
     "databases:write": "Create, rename, and change databases, and reset their passwords; this can cost money",
-    "databases:delete": "Delete databases and all their data",
+    "databases:delete": "Delete databases, all their data, and their backups",
     "databases:credentials": "Read the passwords and tokens of databases that the app created",
     "databases:commands": "Run Redis commands that read, change, and delete data, in databases that the app created",
     "upstash:read": "Read everything in your Upstash account, including the passwords of all databases",
@@ -91,7 +91,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     program: str = ""
     """
     The executable that sent the request, if the system reports it; for a page or an extension, the browser. Only a
-    browser vouches for an origin: any other program can send an arbitrary one.
+    browser vouches for an origin: any other program can send an arbitrary one. For a native program, empty unless it
+    is another one, which that program has started to forward its requests.
     """
     pid: int | None = None
     """Process ID of that program at the time of the request."""
@@ -142,9 +143,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown_sender(self) -> str:
-        """For a page or an extension, the program that sent the request; an empty string for a native program."""
+        """The program that sent the request; an empty string if that is the identity itself."""
         if self.kind == "native":
-            return ""
+            return self.program
         return describe_program(self.program, pid=self.pid, warnings=self.warnings)
 
     @property

@@ -9,13 +9,16 @@ never contains a secret: of tokens it has only the SHA-256.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 
 from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.models import Database
 from upstash_helper.protocol.literals import Audience, LedgerState, Scope
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.authorization_records import AuthorizationRecords
 
 # --- apps -------------------------------------------------------------------------------------------------------------
 
@@ -38,6 +41,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: float
     expires_at: float | None = None
     """Unix time at which access ends; None: access ends only when the app has not been used for a long time."""
+    folders: tuple[str, ...] = ()
+    """The folders in which the user lets the app write variables of its databases."""
     mismatches: int = 0
     """How often the token was used from another origin or user than its own."""
 
@@ -377,6 +382,10 @@ class Ledger(Protocol):
     @property
     def audit(self) -> AuditRecords:
         """The audit entries."""
+
+    @property
+    def authorization(self) -> AuthorizationRecords:
+        """The clients of the authorization server, and their refresh tokens."""
 
     def health(self) -> LedgerHealth:
         """Return the state as of the last call. Does not use the ledger."""

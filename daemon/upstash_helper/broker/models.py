@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -210,6 +210,17 @@ class DatabaseSecrets(msgspec.Struct, frozen=True, kw_only=True):
     read_only_rest_token: Secret
     ca_file: str | None = None
     """The certificate that clients must trust for TLS. None if it is one that they trust already, as with Upstash."""
+
+
+class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The reply to one Redis command: a value, or an error of the database."""
+
+    result: Any = None
+    """Texts, whole numbers, null, and lists of these, as JSON has them."""
+    error: str | None = None
+
+    def __repr__(self) -> str:
+        return "CommandReply(…)"
 
 
 class NewDatabase(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from upstash_helper.broker.models import (
     Change,
+    CommandReply,
     Credential,
     Database,
     DatabaseSecrets,
@@ -91,6 +92,10 @@ class PeerProgram(Protocol):
     def others(self) -> tuple[PeerProgram, ...]:
         """Other processes that hold the same connection, a few at most; these have no others themselves."""
 
+    @property
+    def sender(self) -> str:
+        """The executable that holds the connection, if this is the program that started it; otherwise empty."""
+
 
 class Peers(Protocol):
     """
@@ -120,6 +125,13 @@ class Peers(Protocol):
         """
         Return the program at the remote end, or None if the system does not report it. Takes about 10 ms in a thread,
         so it is for pairings only.
+        """
+
+    async def starter(self, local: tuple[str, int], remote: tuple[str, int]) -> PeerProgram | None:
+        """
+        Like ``program``, but if that one is a launcher, such as a shell or this project's stdio bridge, return the
+        program that started it, with the launcher as ``sender``. If that is unknown, return the launcher with the
+        warning ``unknown_starter``.
         """
 
 
@@ -390,6 +402,51 @@ class DatabasesApi(Protocol):
 
     async def delete(self, credential: Credential, database_id: str) -> None:
         """Delete the database and its data."""
+
+
+Command = tuple[str | int | float, ...]
+"""A Redis command and its arguments."""
+
+
+class CommandsApi(Protocol):
+    """The REST API of a database."""
+
+    async def run(self, rest_url: str, token: Secret, commands: tuple[Command, ...]) -> tuple[CommandReply, ...]:
+        """
+        Run the commands in order, in one request that is sent once, and return the reply to each. A command that fails
+        does not keep the later ones from running.
+
+        Raises:
+            InvalidRequest: If the commands cannot be sent, such as text that is not Unicode.
+            UpstreamForbidden: If the database does not accept the token.
+            UpstreamRateLimited: If it limits the number of requests.
+            UpstreamRejected: If it rejects the request as a whole.
+            UpstreamUnavailable: If there is no readable response, or it is too large. The commands may have run.
+            UpstreamTimeout: If there is no response in time. The commands may have run.
+        """
+
+
+class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a part of the Developer API that has no port of its own."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: tuple[str, ...]
+    """The segments of the path after ``/v2``."""
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+
+
+class ResourcesApi(Protocol):
+    """The parts of the Developer API that have no ports of their own: backups, statistics, Vector, Search, QStash."""
+
+    async def send(self, credential: Credential, request: ResourceRequest) -> bytes:
+        """
+        Send ``request`` and return the body of the response, which can contain secrets. Only a GET is repeated.
+
+        Raises:
+            InvalidRequest: If a segment of the path cannot be the ID of anything.
+            HelperError: As for ``DatabasesApi``; 404 is ``UpstreamRejected``.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

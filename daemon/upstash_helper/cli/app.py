@@ -33,6 +33,7 @@ _SECTIONS: Final = {
         "approvals": LazyCommand("commands.approvals:approvals", "Approve or deny apps that request access."),
         "apps": LazyCommand("commands.apps:apps", "List, rename, and revoke apps with access."),
         "audit": LazyCommand("commands.audit:audit", "Show what each app did, and when."),
+        "mcp": LazyCommand("commands.mcp:mcp", "Connect an agent that starts this command (MCP)."),
     },
     "Daemon": {
         "start": LazyCommand("commands.start_stop:start", "Start the daemon in the background."),
@@ -45,6 +46,7 @@ _SECTIONS: Final = {
     "Setup and diagnosis": {
         "install": LazyCommand("commands.install:install", "Install the helper so that it starts at login."),
         "uninstall": LazyCommand("commands.install:uninstall", "Undo install. With --purge, remove all data."),
+        "setup": LazyCommand("commands.setup:setup", "Configure agents to use upstash-helper."),
         "service": LazyCommand("commands.service:service", "Show and control the installed helper."),
         "config": LazyCommand("commands.config:config", "Show the settings and where they come from."),
         "doctor": LazyCommand("doctor.command:doctor", "Diagnose problems and suggest fixes."),

@@ -43,6 +43,7 @@ OF_PROBLEM: Final = {
     "app_not_found": NOT_FOUND,
     "block_not_found": NOT_FOUND,
     "pairing_not_found": NOT_FOUND,
+    "confirmation_not_found": NOT_FOUND,
     "invalid_request": USAGE,
     "invalid_idempotency_key": USAGE,
     "idempotency_key_reused": USAGE,

@@ -369,6 +369,20 @@ class DaemonClient:
         """Allow a blocked app to request access again."""
         self._send("DELETE", f"/v1/blocks/{quote(block_id, safe='')}")
 
+    # --- confirmations ------------------------------------------------------------------------------------------------
+
+    def confirmations(self) -> tuple[wire_apps.Confirmation, ...]:
+        """Return what apps ask the user before they destroy or write something, oldest first."""
+        return self._ask("GET", "/v1/confirmations", wire_apps.ConfirmationList).confirmations
+
+    def allow_confirmation(self, confirmation_id: str) -> wire_apps.Confirmation:
+        """Allow what the app is about to do, this once. Allowing it a second time has no effect."""
+        return self._ask("POST", f"{_confirmation(confirmation_id)}/allow", wire_apps.Confirmation)
+
+    def deny_confirmation(self, confirmation_id: str) -> wire_apps.Confirmation:
+        """Deny what the app is about to do. The app is told so."""
+        return self._ask("POST", f"{_confirmation(confirmation_id)}/deny", wire_apps.Confirmation)
+
     # --- apps with access ---------------------------------------------------------------------------------------------
 
     def apps(self) -> tuple[wire_apps.App, ...]:
@@ -607,6 +621,10 @@ def _database(database_id: str) -> str:
 
 def _pairing(pairing_id: str) -> str:
     return f"/v1/pairings/{quote(pairing_id, safe='')}"
+
+
+def _confirmation(confirmation_id: str) -> str:
+    return f"/v1/confirmations/{quote(confirmation_id, safe='')}"
 
 
 def _app(app_id: str) -> str:

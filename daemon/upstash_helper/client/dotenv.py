@@ -55,19 +55,6 @@ def _line(name: str, value: str, form: EnvFormat) -> str:
             doubled = value.replace("'", "''")
             return f"$env:{name} = '{doubled}'"
         case _:
-            return f"{name}={_dotenv_quoted(value)}"
+            from upstash_helper.system import dotenv  # most commands print no such file
 
-
-def _dotenv_quoted(value: str) -> str:
-    """
-    Quote a value so that ``sh``, python-dotenv, and Node's dotenv read the same, where that is possible.
-
-    There is no standard. In double quotes a reader may expand ``$`` and unescape backslashes; in single quotes the
-    value ends at the next single quote. A value that needs both kinds is escaped for ``sh``.
-    """
-    if not re.search(r'["\\$`]', value):
-        return f'"{value}"'
-    if not re.search(r"['\\]", value):
-        return f"'{value}'"
-    escaped = re.sub(r'(["\\$`])', r"\\\1", value)
-    return f'"{escaped}"'
+            return f"{name}={dotenv.quoted(value)}"

@@ -8,7 +8,7 @@ import msgspec
 
 from upstash_helper.client.errors import UnexpectedAnswer
 from upstash_helper.protocol.wire import Attempt, Connection, DatabaseChange
-from upstash_helper.protocol.wire_apps import Pairing, RevokedApp
+from upstash_helper.protocol.wire_apps import Confirmation, Pairing, RevokedApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 GOODBYE: Final = "bye"
 """The last event of a stream: the daemon is stopping."""
 
-Data = Connection | Attempt | DatabaseChange | Pairing | RevokedApp | dict[str, object] | None
+Data = Connection | Attempt | DatabaseChange | Pairing | Confirmation | RevokedApp | dict[str, object] | None
 
-_TYPES: Final[dict[str, type[Connection | Attempt | DatabaseChange | Pairing | RevokedApp]]] = {
+_TYPES: Final[dict[str, type[Connection | Attempt | DatabaseChange | Pairing | Confirmation | RevokedApp]]] = {
     "connection": Connection,
     "attempt": Attempt,
     "database": DatabaseChange,
     "pairing": Pairing,
+    "confirmation": Confirmation,
     "revoked": RevokedApp,
 }
 
@@ -40,9 +41,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     An event of the daemon.
 
     The type of ``data`` depends on ``event``: a ``Connection`` (``connection``), an ``Attempt`` (``attempt``), a
-    ``DatabaseChange`` (``database``), a ``Pairing`` that is new, decided, or expired (``pairing``), a ``RevokedApp``
-    (``revoked``), None (``reset``: events were missed, so the state has to be read again), or plain JSON for an event
-    that this version does not know.
+    ``DatabaseChange`` (``database``), a ``Pairing`` that is new, decided, or expired (``pairing``), a
+    ``Confirmation`` like that (``confirmation``), a ``RevokedApp`` (``revoked``), None (``reset``: events were missed,
+    so the state has to be read again), or plain JSON for an event that this version does not know.
     """
 
     id: str

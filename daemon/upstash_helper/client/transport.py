@@ -120,8 +120,35 @@ class _Request(NamedTuple):
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] | None = None
-    timeout: float = ANSWER_SECONDS
+    timeout: float | None = ANSWER_SECONDS
     cancel_token: CancelToken | None = None
+
+
+class Exchange:
+    """A response, whose body has not been read."""
+
+    def __init__(self, transport: Transport, connected: socket.socket, response: http.client.HTTPResponse) -> None:
+        self._transport: Final = transport
+        self._socket: Final = connected
+        self._response: Final = response
+        self.status: Final = response.status
+
+    def header(self, name: str) -> str:
+        """Return the value of a header field; empty if it is missing."""
+        return self._response.headers.get(name, "")
+
+    def read(self) -> bytes:
+        """
+        Return the body.
+
+        Raises:
+            DaemonUnreachable: If the connection breaks.
+        """
+        return self._transport.read(self._response)
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines of the body. If the connection breaks, the lines end."""
+        return _lines(self._socket, self._response, None)
 
 
 class Transport:
@@ -219,6 +246,38 @@ class Transport:
         request = _Request("GET", path, headers=headers, cancel_token=cancel_token)
         with self._exchange(request) as (connected, response):
             yield _lines(connected, response, deadline)
+
+    @contextlib.contextmanager
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        cancel_token: CancelToken | None = None,
+    ) -> Generator[Exchange]:
+        """
+        Send a request and yield the response, whatever its status is.
+
+        Args:
+            method: The method.
+            path: The resource.
+            body: JSON.
+            headers: Request headers.
+            cancel_token: Ends the exchange from another thread, as if the connection had broken. Without it, the
+                response has to begin within a time.
+
+        Raises:
+            DaemonUnreachable: If there is no answer.
+            ApiProblem: If the server does not know the token, which was not sent then.
+            UnexpectedAnswer: If it is not the daemon.
+        """
+        timeout = ANSWER_SECONDS if cancel_token is None else None
+        request = _Request(method, path, body, headers, timeout, cancel_token)
+        with contextlib.ExitStack() as stack:
+            connected, response = self._send_with_current_token(request, stack)
+            yield Exchange(self, connected, response)
 
     def read(self, response: http.client.HTTPResponse) -> bytes:
         """

@@ -82,7 +82,7 @@ Audience = Literal["api", "mcp"]
 IdentityKind = Literal["web", "extension", "native"]
 CallerKind = Literal["owner", "app"]
 
-ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched"]
+ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched", "unknown_starter"]
 """Why the file at a program's path may not be the program that sent a request; see ``messages.PROGRAM_WARNINGS``."""
 
 SiteKind = Literal["domain", "loopback", "programs"]
@@ -90,6 +90,9 @@ SiteKind = Literal["domain", "loopback", "programs"]
 BlockScope = Literal["identity", "site"]
 
 PairingState = Literal["pending", "approved", "denied", "expired"]
+
+ConfirmationState = Literal["pending", "allowed", "denied", "expired"]
+"""``expired``: the user did not decide in time, or the app no longer waits for the answer."""
 
 RevokeReason = Literal["owner", "app", "misused", "expired"]
 """``app``: the app signed itself out. ``misused``: its token was used from elsewhere too often."""

@@ -472,6 +472,14 @@ PROBLEMS: Final[dict[str, Message]] = {
     "app_blocked": Message("App blocked", "The user has blocked requests from this app or its site."),
     "app_not_found": Message("App not found", "There is no such app.", (LIST_APPS,)),
     "block_not_found": Message("Block not found", "There is no such block.", (LIST_BLOCKS,)),
+    "confirmation_not_found": Message(
+        "Question not found", "There is no such question.", (Step("List them", "upstash-helper approvals list"),)
+    ),
+    "confirmation_already_decided": Message("Already decided", "The question was already decided differently."),
+    "confirmation_expired": Message(
+        "Question expired", "The question was not decided in time, or the app no longer waits for the answer."
+    ),
+    "too_many_confirmations": Message("Too many questions", "Too many questions of apps are waiting for the user."),
     "not_the_creator": Message(
         "Database of another creator",
         "This app may read only the credentials of databases that it created.",
@@ -486,6 +494,8 @@ PROBLEMS: Final[dict[str, Message]] = {
     # requests
     "invalid_request": Message("Invalid request", "A value in the request is not valid."),
     "invalid_json": Message("Invalid JSON", "The body is not valid JSON."),
+    "file_refused": Message("File refused", "Variables are not written to this file."),
+    "file_not_written": Message("File not written", "The file cannot be read or written."),
     "path_not_allowed": Message(
         "Path not allowed",
         "API keys cannot be created or read through the helper. Paths and queries with the word apikey are refused.",
@@ -630,6 +640,10 @@ PROGRAM_WARNINGS: Final[dict[ProgramWarning, Message]] = {
         "perhaps one of several programs",
         "There was not enough time to check all processes. Others may share the connection of this request.",
     ),
+    "unknown_starter": Message(
+        "started by an unknown program",
+        "This program only forwards requests, and the program that started it could not be identified.",
+    ),
 }
 """
 Why the file at a program's path may not be the program that sent a request. The title is a phrase that is shown in
@@ -649,6 +663,14 @@ def request_title(shown: str, warnings: Collection[object]) -> str:
 
     who = "A program that cannot be verified" if warnings else shorten(shown, MAX_TITLE)
     return f"{who} wants access to your Upstash account"
+
+
+def confirmation_title(shown: str, warnings: Collection[object]) -> str:
+    """Return the title of the notification about an app's question. See ``request_title``."""
+    from upstash_helper.protocol.shorten import MAX_TITLE, shorten
+
+    who = "A program that cannot be verified" if warnings else shorten(shown, MAX_TITLE)
+    return f"{who} needs your confirmation"
 
 
 FIELDS: Final = frozenset({"app", "email", "name", "replaces", "times"})

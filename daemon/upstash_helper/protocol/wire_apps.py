@@ -10,6 +10,7 @@ from upstash_helper.protocol.literals import (
     Audience,
     BlockScope,
     CallerKind,
+    ConfirmationState,
     IdentityKind,
     PairingState,
     ProgramWarning,
@@ -47,8 +48,9 @@ class Identity(ResponseBody, frozen=True, kw_only=True):
     sent_by: Annotated[
         str,
         Meta(
-            description="For a page or an extension, the program that sent the request, for display. It should be a "
-            "browser: any program can send any origin."
+            description="The program that sent the request, for display, unless it is the identity itself. For a page "
+            "or an extension, it should be a browser: any program can send any origin. For a program, it is one that "
+            "the program has started to forward its requests."
         ),
     ] = ""
     warnings: Annotated[
@@ -81,6 +83,13 @@ class PairingRequest(RequestBody, frozen=True, kw_only=True, omit_defaults=True)
         Audience,
         Meta(description="Where the token will be accepted. `mcp`: at `/mcp` only, for a program on this computer."),
     ] = "api"
+    for_starter: Annotated[
+        bool,
+        Meta(
+            description="Request access for the program that started the sender, such as an agent that starts a "
+            "bridge. The helper asks the operating system which program that is, and skips shells and the like."
+        ),
+    ] = False
 
 
 class StartedPairing(Sensitive, frozen=True, kw_only=True):
@@ -213,6 +222,33 @@ class BlockList(ResponseBody, frozen=True, kw_only=True):
     blocks: tuple[Blocked, ...]
 
 
+# --- confirmations ----------------------------------------------------------------------------------------------------
+
+
+class Confirmation(Recorded, frozen=True, kw_only=True):
+    """A question to the user, before something is destroyed or written for an app."""
+
+    id: str
+    app_id: str
+    identity: Annotated[Identity, Meta(description="The app's identity when it got access.")]
+    claimed_name: Annotated[
+        str, Meta(description="The name that the app gave itself, or that the user gave it. It is not verified.")
+    ]
+    action: Annotated[str, Meta(examples=["database.delete"])]
+    title: Annotated[str, Meta(description="The question in one sentence, which names what it is about.")]
+    detail: Annotated[str, Meta(description="What will be destroyed or written, in whole sentences.")]
+    target: Annotated[str, Meta(description="What it is about, such as a database's ID or the path of a file.")]
+    state: ConfirmationState
+    created_at: Timestamp
+    expires_at: Timestamp
+
+
+class ConfirmationList(ResponseBody, frozen=True, kw_only=True):
+    """The questions that wait for the user, the oldest first."""
+
+    confirmations: tuple[Confirmation, ...]
+
+
 # --- apps -------------------------------------------------------------------------------------------------------------
 
 
@@ -227,8 +263,15 @@ class App(ResponseBody, frozen=True, kw_only=True):
     created_at: Timestamp
     last_used_at: Timestamp
     expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: after 90 days without use.")]
+    folders: Annotated[
+        tuple[str, ...],
+        Meta(description="The folders in which the user lets it write variables of databases that it created."),
+    ] = ()
     mismatches: Annotated[int, Meta(description="How often its token was used from another origin or user.")]
     audience: Annotated[Audience, Meta(description="Where its tokens are accepted. `mcp`: at `/mcp` only.")] = "api"
+    all_databases_meaning: Annotated[
+        str | None, Meta(description="What `all_databases` adds to the scopes; null if it is false.")
+    ] = None
 
 
 class AppList(ResponseBody, frozen=True, kw_only=True):

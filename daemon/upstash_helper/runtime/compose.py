@@ -19,11 +19,14 @@ from upstash_helper.api.guard.audit import RequestAudit
 from upstash_helper.api.guard.middleware import Guard
 from upstash_helper.api.guard.policy import ServerAddress
 from upstash_helper.api.guard.tokens import Tokens
+from upstash_helper.api.mcp.resource import McpResource
+from upstash_helper.api.oauth.resource import OAuthResource
 from upstash_helper.api.pages.callback import NoCallers, SignInPagesResource, create_callback_app
 from upstash_helper.api.pages.links import LinksResource
 from upstash_helper.api.pages.pages_address import PagesAddress
 from upstash_helper.api.pages.static import BridgeResource, FilesResource
 from upstash_helper.api.resources.apps import AppsResource
+from upstash_helper.api.resources.confirmations import ConfirmationsResource
 from upstash_helper.api.resources.connection import ConnectionResource
 from upstash_helper.api.resources.daemon import About, DaemonResource
 from upstash_helper.api.resources.dashboard import DashboardResource
@@ -66,8 +69,14 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.api.guard.policy import LazyCallers
+    from upstash_helper.api.mcp.endpoint import Endpoint
+    from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.sign_in import SignIn
+    from upstash_helper.broker.authorization.server import McpAuthorization
+    from upstash_helper.broker.confirmations import Confirmations, Question
+    from upstash_helper.broker.env_files import WriteEnvFile
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -145,6 +154,14 @@ class Daemon:
     """Knows how many event streams are open."""
     connection: Connection
     """The connection to an account."""
+    tools: Callable[[], tuple[Tool, ...]]
+    """Returns the tools of ``/mcp``, which are created when the first agent connects."""
+    apps: AppRegistry
+    """The apps with access."""
+    confirmations: Callable[[], Confirmations]
+    """Returns what asks the user for apps; created by the first call."""
+    write_env_file: Callable[[], WriteEnvFile]
+    """Returns what writes variables to files of the user; created by the first call."""
 
 
 DRAIN_SECONDS: Final = 10.0
@@ -167,6 +184,10 @@ class Broker:
     apps: AppRegistry
     pairings: Pairings
     approvals: Approvals
+    confirmations: Callable[[], Confirmations]
+    """Returns the confirmations, which the first request creates."""
+    write_env_file: Callable[[], WriteEnvFile]
+    """Returns what writes variables to files of the user; created by the first call."""
     audit: Audit
     pending: PendingWrites
     trays: Trays
@@ -197,6 +218,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     apps_http = HttpClient(clock=machine.clock, tls=tls, proxies=settings.proxies, breaker="caller")
     sandbox = _sandbox_check(settings, machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts, sandbox=sandbox)
+    tools = functools.cache(functools.partial(_tools, broker, settings, apps_http))
     tokens = Tokens(broker.apps, broker.sessions)
     guard = _guard(machine, broker, ServerAddress(port=machine.port, pages_name=new_name()), tokens)
     machine.numeric.on_change = guard.serve_pages_at
@@ -211,6 +233,16 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     )
     broker.links.origin = address.of_links
 
+    mcp = McpResource(functools.partial(_mcp_endpoint, machine, broker, tools))
+    dashboard = DashboardResource(
+        sessions=broker.sessions,
+        links=broker.links,
+        address=address,
+        flow=broker.connection.flow,
+        browser=LinkedBrowser(machine.browser, broker.links) if settings.open_browser else None,
+        sites=broker.sites,
+        clock=machine.clock,
+    )
     resources = (
         _daemon_resource(
             machine,
@@ -245,19 +277,21 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
             redirects=_redirects(machine, settings),
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
+        ConfirmationsResource(confirmations=broker.confirmations),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
-        DashboardResource(
-            sessions=broker.sessions,
-            links=broker.links,
-            address=address,
-            flow=broker.connection.flow,
-            browser=LinkedBrowser(machine.browser, broker.links) if settings.open_browser else None,
-            sites=broker.sites,
-            clock=machine.clock,
+        dashboard,
+        OAuthResource(
+            server=_mcp_authorization(machine, broker),
+            pairings=broker.pairings,
+            peers=machine.peers,
+            hosts=ServerAddress(port=machine.port).shared_hosts,
+            open_dashboard=dashboard.open_for,
+            can_open=settings.open_browser,
         ),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
         EventsResource(events=broker.events, pairings=broker.pairings, trays=broker.trays, clock=machine.clock),
+        mcp,
     )
     routes = [route for resource in resources for route in resource.routes()]
 
@@ -271,6 +305,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         broker.connection.flow.close()
         await machine.callback.release()
         machine.numeric.close()
+        mcp.close()
         broker.events.close()
 
     async def finish_writes(_: web.Application) -> None:
@@ -297,6 +332,10 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         idle_check=broker.idle_check,
         events=broker.events,
         connection=broker.connection,
+        tools=tools,
+        apps=broker.apps,
+        confirmations=broker.confirmations,
+        write_env_file=broker.write_env_file,
     )
 
 
@@ -310,6 +349,27 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
         asker_key=broker.pairings.asker_key,
         clock=machine.clock,
     )
+
+
+def _mcp_authorization(machine: Machine, broker: Broker) -> Callable[[], McpAuthorization]:
+    @functools.cache
+    def server() -> McpAuthorization:
+        # Few daemons have a client of it.
+        from upstash_helper.broker.authorization.server import McpAuthorization
+
+        return McpAuthorization(
+            records=machine.ledger.authorization,
+            pairings=broker.pairings,
+            apps=broker.apps,
+            audit=broker.audit,
+            events=broker.events,
+            pending=broker.pending,
+            background=broker.background,
+            port=machine.port,
+            clock=machine.clock,
+        )
+
+    return server
 
 
 def _broker(
@@ -378,11 +438,13 @@ def _broker(
     )
 
     connection.on_account_left = apps.exchanges.end_all
-    apps.on_access_end = connection.flow.access_ended
+    apps.on_access_end.append(connection.flow.access_ended)
     rate_limiter = PairingRateLimiter(clock=clock)
     queue = PairingQueue(
         records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
     )
+    # Checked each time, since another program may have taken the sandbox's port in the meantime.
+    is_automatic = sandbox.answers_now if settings.auto_approve and sandbox is not None else None
     pairings = Pairings(
         queue=queue,
         apps=apps,
@@ -392,11 +454,43 @@ def _broker(
         notifier=notifier,
         is_sign_in_needed=connection.is_sign_in_needed,
         is_running=machine.peers.is_running,
-        # Checked each time, since another program may have taken the sandbox's port in the meantime.
-        is_automatic=sandbox.answers_now if settings.auto_approve and sandbox is not None else None,
+        is_automatic=is_automatic,
         background=background,
         clock=clock,
     )
+
+    @functools.cache
+    def confirmations() -> Confirmations:
+        # Few daemons are ever asked.
+        from upstash_helper.broker.confirmations import Confirmations
+
+        created = Confirmations(
+            audit=audit,
+            events=events,
+            notifier=notifier,
+            has_access=apps.has_access,
+            is_automatic=is_automatic if settings.auto_confirm else None,
+            background=background,
+            clock=clock,
+        )
+        apps.on_access_end.append(created.access_ended)
+        return created
+
+    @functools.cache
+    def write_env_file() -> WriteEnvFile:
+        from upstash_helper.broker.env_files import WriteEnvFile
+        from upstash_helper.storage.env_files import DotenvFiles
+
+        return WriteEnvFile(
+            files=DotenvFiles(),
+            apps=apps,
+            connection=connection,
+            databases=databases,
+            journal=ledger.creates,
+            audit=audit,
+            background=background,
+        )
+
     pass_through_api = DeveloperApiPassThrough(http=apps_http, api_url=settings.api_url)
     return Broker(
         events=events,
@@ -422,6 +516,8 @@ def _broker(
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
+        confirmations=confirmations,
+        write_env_file=write_env_file,
         audit=audit,
         pending=pending,
         trays=trays,
@@ -437,6 +533,38 @@ def _broker(
             background=background,
             pending=pending,
         ),
+    )
+
+
+def _tools(broker: Broker, settings: Settings, apps_http: HttpClient) -> tuple[Tool, ...]:
+    """Return the tools for agents. Only a daemon that an agent connects to imports them."""
+    from upstash_helper.api.mcp.tools import all_tools
+    from upstash_helper.api.mcp.tools.env import EnvTools
+    from upstash_helper.broker.databases.commands import RunCommands
+    from upstash_helper.broker.databases.resources import Resources
+    from upstash_helper.upstream.redis_rest import RedisRest
+    from upstash_helper.upstream.resources import DeveloperApiResources
+
+    exchanges = broker.apps.exchanges
+    return all_tools(
+        databases=broker.databases,
+        create=broker.create,
+        credentials=broker.read_credentials,
+        run=RunCommands(
+            connection=broker.connection,
+            credentials=broker.read_credentials,
+            api=RedisRest(http=apps_http),
+            exchanges=exchanges,
+        ),
+        resources=Resources(
+            connection=broker.connection,
+            api=DeveloperApiResources(http=apps_http, api_url=settings.api_url),
+            exchanges=exchanges,
+            background=broker.background,
+        ),
+        audit=broker.audit,
+        background=broker.background,
+        env=EnvTools(write=broker.write_env_file()).tools(),
     )
 
 
@@ -530,6 +658,32 @@ def _network_of(settings: Settings) -> Callable[[], Awaitable[wire.Network | Non
         return NetworkReader(settings, os.environ)
 
     return lambda: reader().read()
+
+
+def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[Tool, ...]]) -> Endpoint:
+    # At the first request of an agent, since most daemons never see one.
+    from upstash_helper.api.guard.policy import agent_challenge
+    from upstash_helper.api.mcp.endpoint import Parts, create_mcp
+    from upstash_helper.api.mcp.tools import visible
+
+    address = ServerAddress(port=machine.port)
+
+    async def read_only() -> bool:
+        return (await broker.connection.status(prompt=False)).access == "read_only"
+
+    async def ask_user(caller: Caller, question: Question) -> bool:
+        return await broker.confirmations().ask(caller, question) == "allowed"
+
+    parts = Parts(
+        exchanges=broker.apps.exchanges,
+        events=broker.events,
+        clock=machine.clock,
+        visible=visible,
+        ask_user=ask_user,
+        challenge=lambda scope: agent_challenge(address, error="insufficient_scope", scope=scope),
+        read_only=read_only,
+    )
+    return create_mcp(tools(), parts)
 
 
 def _redirects(machine: Machine, settings: Settings) -> tuple[str, ...]:

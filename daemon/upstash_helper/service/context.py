@@ -136,7 +136,7 @@ def detect_context(
         root=target.root,
         config_home=config_home(environ),
         data_home=data_home(environ),
-        environment=_environment(target, environ, platform),
+        environment=lasting_environment(target, environ, platform),
         runtime_dir=runtime_dir,
         systemd=systemd,
         wsl=is_wsl(environ),
@@ -182,7 +182,8 @@ def _has_display(environ: Mapping[str, str], platform: Platform, uid: int, runne
     return platform == "win32" or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
-def _environment(profile: Profile, environ: Mapping[str, str], platform: Platform) -> dict[str, str]:
+def lasting_environment(profile: Profile, environ: Mapping[str, str], platform: Platform) -> dict[str, str]:
+    """Return the variables that determine the profile's folders, and that programs started at login may not have."""
     if profile.root is not None:
         return {f"{ENV_PREFIX}HOME": str(profile.root)}
     if platform != "linux":

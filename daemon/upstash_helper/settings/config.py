@@ -67,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """``keyring``; ``file``: plaintext, readable only by this user; ``memory``: lost when the daemon stops."""
     auto_approve: bool = False
     """Approve every access request automatically. The daemon refuses to start with it unless it uses a sandbox."""
+    auto_confirm: bool = True
+    """With ``auto_approve``: also allow whatever apps ask the user to confirm. Without ``auto_approve``: no effect."""
     auth_url: Annotated[str, Meta(max_length=512)] = "https://auth.upstash.com"
     """URL of the partner sign-in's authorization server."""
     issuer_url: Annotated[str, Meta(max_length=512)] = "https://clerk.upstash.com"

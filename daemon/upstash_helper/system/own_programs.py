@@ -44,6 +44,11 @@ def is_daemon(words: Sequence[str]) -> bool:
     return place is not None and "run" in words[place + 1 :]
 
 
+def is_program(words: Sequence[str], programs: frozenset[str]) -> bool:
+    """Return whether a command line runs one of ``programs``: itself, as a script, or as a module."""
+    return _place(words, programs) is not None
+
+
 def is_sandbox(words: Sequence[str]) -> bool:
     """Return whether a command line is that of a sandbox."""
     return _place(words, frozenset({_SANDBOX})) is not None

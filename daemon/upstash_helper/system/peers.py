@@ -46,16 +46,20 @@ _MAX_PATH: Final = 1024
 _HALF: Final = _MAX_PATH // 2
 
 
-ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched"]
+ProgramWarning = Literal["sandboxed", "deleted", "replaced", "unprintable", "shared", "unsearched", "unknown_starter"]
 """
 What makes the path of a program doubtful; see also ``proc_programs.FileWarning``. ``unprintable``: it has characters
 that cannot be seen, or is too long. ``shared``: several processes hold the connection. ``unsearched``: others may, too.
+``unknown_starter``: it runs on behalf of another program, which is unknown.
 """
 
 MAX_SECONDS: Final = 0.5
 """Processor time for the search for the processes that hold a connection. It usually takes some hundredths of one."""
 MAX_OTHERS: Final = 4
 """How many other processes that hold the same connection are reported."""
+
+# Warnings that are about the connection, and not about the program's file.
+_OF_CONNECTION: Final = ("shared", "unsearched")
 
 # Threads that look up programs. Each can be stuck for as long as a file system does not answer.
 _WORKERS: Final = 16
@@ -72,6 +76,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Why the file at that path may not be the program."""
     others: tuple[Program, ...] = ()
     """Other processes that hold the same connection, at most ``MAX_OTHERS``."""
+    sender: str = ""
+    """The executable of the process that holds the connection, if this is the program that started it."""
 
 
 def peer_uid(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> int | None:
@@ -117,6 +123,22 @@ def peer_program(local: Address, remote: Address, *, seconds: float = MAX_SECOND
     if not complete or len(holders) > MAX_OTHERS + 1:
         warnings.append("unsearched")
     return msgspec.structs.replace(first, warnings=tuple(warnings), others=tuple(others))
+
+
+def starter(program: Program) -> Program:
+    """Return the program that started ``program``, which is at the other end of a connection; see ``starters``."""
+    from upstash_helper.system import starters  # not needed by most daemons
+
+    found = starters.starter_of(program.pid)
+    if found is not None and found.pid == program.pid:
+        return program
+    started_by = None if found is None else _program(Holder(found.pid, found.pid))
+    if started_by is None or not started_by.executable:
+        return msgspec.structs.replace(program, warnings=(*program.warnings, "unknown_starter"))
+    doubts = tuple(it for it in program.warnings if it in _OF_CONNECTION)
+    return msgspec.structs.replace(
+        started_by, warnings=(*started_by.warnings, *doubts), others=program.others, sender=program.executable
+    )
 
 
 class SystemPeers:
@@ -165,6 +187,18 @@ class SystemPeers:
         Return the program at the other end, or None if it is unknown. A program whose file is on a file system that
         does not answer, such as one on a network, is unknown, and does not keep others from being found.
         """
+        return await self._look_up(lambda: peer_program(local, remote))
+
+    async def starter(self, local: Address, remote: Address) -> Program | None:
+        """Return the program that started the one at the other end; see ``starter`` in this module."""
+
+        def look_up() -> Program | None:
+            program = peer_program(local, remote)
+            return None if program is None else starter(program)
+
+        return await self._look_up(look_up)
+
+    async def _look_up(self, job: Callable[[], Program | None]) -> Program | None:
         for _ in range(_WORKERS):
             self._workers.rotate()
             started = False
@@ -172,7 +206,7 @@ class SystemPeers:
             def look_up(_: Call) -> Program | None:
                 nonlocal started
                 started = True
-                return peer_program(local, remote)
+                return job()
 
             try:
                 return await self._workers[0].run(look_up, deadline=_DEADLINE)

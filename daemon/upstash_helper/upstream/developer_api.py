@@ -39,7 +39,7 @@ WRITE_SECONDS: Final = 30.0
 MAX_RESPONSE_BYTES: Final = 8 * 1024 * 1024
 
 # Upstash's ids are UUIDs. Nothing else may end up in a path, where it could name another resource.
-_ID: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,128}")
+ID: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,128}")
 
 REFUSED: Final = "Upstash no longer accepts the connected account's credential. Connect again."
 _UNREADABLE: Final = "Upstash sent an unreadable response."
@@ -117,7 +117,7 @@ class DeveloperApi:
         if response.status >= 500:
             # With a 502 or 504 of a gateway, the backend may have created it, and the other codes are no different.
             raise OutcomeUnknown(_outcome_unknown(new, f"Upstash failed (status {response.status})."))
-        _check(response, credential)
+        check(response, credential)
         try:
             return _decoded(response, DatabaseDocument).database(self._rest_url)
         except UpstreamUnavailable:
@@ -128,7 +128,7 @@ class DeveloperApi:
         self, credential: Credential, method: str, path: str, body: object = None, *, database_id: str | None = None
     ) -> Response:
         if database_id is not None:
-            if not _ID.fullmatch(database_id):
+            if not ID.fullmatch(database_id):
                 raise DatabaseNotFound("There is no such database: the ID is invalid.")
             path = path.format(id=quote(database_id, safe=""))
         try:
@@ -136,7 +136,7 @@ class DeveloperApi:
         except TransportFailed as error:
             failure = error
         else:
-            _check(response, credential, database_id)
+            check(response, credential, database_id)
             return response
         raise as_helper_error(failure, changing=method != "GET")
 
@@ -216,8 +216,13 @@ _ERROR_BY_STATUS: Final[dict[int, tuple[type[HelperError], str]]] = {
 }
 
 
-def _check(response: Response, credential: Credential, database_id: str | None = None) -> None:
-    """Raise an error unless the status is 2xx."""
+def check(response: Response, credential: Credential, database_id: str | None = None) -> None:
+    """
+    Check that the status is 2xx.
+
+    Raises:
+        HelperError: If it is not, with Upstash's explanation.
+    """
     if 200 <= response.status < 300:
         return
     if response.status >= 500:

@@ -8,6 +8,7 @@ type Scope =
   | "databases:write"
   | "databases:delete"
   | "databases:credentials"
+  | "databases:commands"
   | "upstash:read"
   | "upstash:write";
 /** Keeps the page's token: localStorage, sessionStorage, or anything like them. Its methods may be asynchronous. */

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from upstash_helper.cli.sandbox.managed_lines import BEGIN, END, AlreadySet, NoEnd, update, with_lines
+from upstash_helper.system import confined_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,12 +66,12 @@ def test_line_of_the_user_that_sets_one_of_the_names(line: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="platform: links need privileges on Windows")
-def test_loop_of_links_is_an_error_of_the_system(tmp_path: Path) -> None:
+def test_loop_of_links_is_refused(tmp_path: Path) -> None:
     """
-    Callers handle OSError.
+    It leads to no file.
     """
     file = tmp_path / ".env"
     file.symlink_to(file)
 
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(confined_files.Refused, match="is a link"):
         update(file, ["A=1"], names=["A"])

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 # only by some requests, such as one with texts, belongs in the function that needs it.
 MODULES = """
 __main__
-api api.app api.guard api.guard.audit api.guard.middleware api.guard.policy api.guard.tokens api.pages
+api api.app api.guard api.guard.audit api.guard.middleware api.guard.policy api.guard.tokens
+api.mcp api.mcp.resource api.oauth api.oauth.resource api.pages
 api.pages.callback api.pages.continuation api.pages.icons api.pages.links api.pages.outcome api.pages.page
 api.pages.pages_address api.pages.static
-api.resources api.resources.apps api.resources.connection api.resources.daemon api.resources.dashboard
+api.resources api.resources.apps api.resources.confirmations api.resources.connection api.resources.daemon
+api.resources.dashboard
 api.resources.databases api.resources.events api.resources.pairings api.resources.passthrough api.resources.proof
 api.server api.server.arrivals api.server.body api.server.connections api.server.problems
 api.server.refusal_page api.server.render api.server.routes api.server.unread_fields

@@ -66,6 +66,8 @@ def _identity(identity: Identity) -> Menu:
     if identity.kind != "native":
         sender = (identity.sent_by or identity.program) if identity.program else "an unknown program"
         lines += label(f"Sent by {sender}")
+    elif identity.sent_by:
+        lines += label(f"Through {identity.sent_by}, which it started")
     for other in identity.others:
         lines += label(f"Connection shared with {other}")
     for warning in identity.warnings:

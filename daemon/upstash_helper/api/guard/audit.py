@@ -22,6 +22,7 @@ from upstash_helper.broker.errors import (
     AppNotFound,
     AttemptNotFound,
     BlockNotFound,
+    ConfirmationNotFound,
     DatabaseNotFound,
     HelperError,
     OutcomeUnknown,
@@ -40,7 +41,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-_NOT_FOUND: Final = (AppNotFound, AttemptNotFound, BlockNotFound, DatabaseNotFound, PairingNotFound)
+_NOT_FOUND: Final = (
+    AppNotFound,
+    AttemptNotFound,
+    BlockNotFound,
+    ConfirmationNotFound,
+    DatabaseNotFound,
+    PairingNotFound,
+)
 
 
 class RequestAudit:
@@ -63,7 +71,7 @@ class RequestAudit:
         caller = request[CALLER]
         if policy.order is Order.ACT_FIRST:
             return await self._background.finish(self._act_first(request, handler, caller, policy.audit))
-        if policy.audit is None or caller is None:
+        if policy.audit is None or caller is None or policy.order is Order.BY_HANDLER:
             return await handler(request)
         if request.method not in ("GET", "HEAD"):
             # Runs to its end even if the client disconnects, so that no change is left half-made.

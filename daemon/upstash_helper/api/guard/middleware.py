@@ -34,7 +34,16 @@ from upstash_helper.api.server.body import (
     read_body,
 )
 from upstash_helper.api.server.connections import Connection
-from upstash_helper.api.server.routes import BODY, CALLER, FORWARDED_FROM, ON_OWN_PAGES, ORIGIN, VIA_BRIDGE, Policy
+from upstash_helper.api.server.routes import (
+    BODY,
+    CALLER,
+    FORWARDED_FROM,
+    ON_OWN_PAGES,
+    ORIGIN,
+    VIA_BRIDGE,
+    Order,
+    Policy,
+)
 from upstash_helper.broker.apps.rate_limits import TokenBuckets
 from upstash_helper.broker.errors import AccessEnded, HelperError, RateLimited
 from upstash_helper.broker.identity import CURRENT_CALLER, of_origin
@@ -130,6 +139,8 @@ class Guard:
                 raise PolicyError(f"{route.method} {route.resource} has no policy")
             if route.method in _SAFE_METHODS or policy.access not in ("token", "owner", "pairing"):
                 continue
+            if policy.order is Order.BY_HANDLER:
+                continue
             if policy.access != "pairing" and policy.audit is None:
                 raise PolicyError(f"{route.method} {route.resource} changes state without an audit entry")
             if policy.order is None:
@@ -158,7 +169,7 @@ class Guard:
             except ConnectionResetError:
                 raise
             except Exception as error:  # noqa: BLE001 - the last resort: a bug is a bare 500, logged by type and place
-                fields = {"error": type(error).__name__, "where": _where(error), "route": _name(request)}
+                fields = {"error": type(error).__name__, "where": where(error), "route": _name(request)}
                 logger.error("handler_failed", extra=fields)  # noqa: TRY400 - a traceback's lines may hold values
                 return problems.answer(500, "internal_error")
 
@@ -244,6 +255,8 @@ class Guard:
         elif facts.policy is not None and facts.policy.access == "pairing":
             pairing_id = request.match_info.get("pairing_id", "")
             key = self._asker_key(facts.origin, pairing_id, token_of(facts.authorizations))
+        elif facts.policy is not None and facts.policy.access == "program":
+            key = f"program:{request.path}"  # each on its own: a flood of registrations does not prevent a refresh
         else:
             return
         wait = self._requests.take(key)
@@ -324,7 +337,7 @@ def _begin_for(request: web.Request, caller: Caller | None) -> None:
 async def _read_body(request: web.Request, policy: Policy) -> bytes:
     if policy.body == "none":
         raise BodyNotAllowed
-    return await read_body(request)
+    return await read_body(request, limit=policy.body_limit)
 
 
 def _methods(match: web.UrlMappingMatchInfo) -> set[str]:
@@ -357,7 +370,7 @@ def _error_response(error: Exception) -> web.Response:
     return response
 
 
-def _where(error: BaseException) -> str:
+def where(error: BaseException) -> str:
     """Return the function and line that raised ``error``."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:

@@ -227,12 +227,10 @@ def authorize(facts: RequestFacts, address: ServerAddress, callers: Callers) -> 
     match policy.access:
         case "token" | "owner":
             return _authorize_token(facts, policy, address, callers)
-        case "pairing":
-            return _check_pairing_caller(facts, address) or check_content_type(facts) or Allowed(None)
         case "open":
             return check_content_type(facts) or Allowed(None)
-        case "own_page" | "page" | "landing":
-            return _check_own_page(facts, policy, address) or check_content_type(facts) or Allowed(None)
+        case _:
+            return _check_sender(facts, policy, address) or check_content_type(facts) or Allowed(None)
 
 
 def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> bool:
@@ -245,6 +243,8 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
     if len(facts.origins) != 1 or origin is None or address.is_here(origin) or of_origin(origin) is None:
         return False
     policy = facts.policy
+    if policy is not None and (policy.audience == "mcp" or policy.access in ("program", "form")):
+        return False
     return callers.approved(origin) or (policy is not None and (policy.access == "pairing" or policy.readable))
 
 
@@ -254,6 +254,11 @@ def may_read(facts: RequestFacts, address: ServerAddress, callers: Callers) -> b
 CROSS_SITE: Final = Denied(status=403, code="cross_site_request")
 WRONG_USER: Final = Denied(status=403, code="wrong_user", close=True)
 OWNER_ONLY: Final = Denied(status=403, code="owner_only")
+NO_PAGES: Final = Denied(
+    status=403,
+    code="origin_not_allowed",
+    detail="Pages and browser extensions have no access to /mcp, not even those that the user has approved.",
+)
 NOT_HERE: Final = Denied(status=404, code="not_found", detail="There is nothing at this path of this host.")
 
 
@@ -365,7 +370,8 @@ def _check_fetch_metadata(facts: RequestFacts, address: ServerAddress) -> Denied
     if facts.policy is not None and facts.policy.embeddable and facts.method == "GET":
         return None
     access = facts.policy.access if facts.policy else None
-    if access == "landing" and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
+    # What a form sends to another origin is refused later, by its Origin.
+    if access in ("landing", "form") and facts.fetch_mode == "navigate" and facts.fetch_dest == "document":
         return None
     if facts.origins and facts.fetch_mode == "cors":
         return None  # the later rules decide by its origin, and the page may learn the reason
@@ -386,17 +392,19 @@ def _check_place(facts: RequestFacts, address: ServerAddress) -> Denied | None:
 
 def check_content_type(facts: RequestFacts) -> Denied | None:
     """
-    Accept only JSON bodies.
+    Accept only JSON bodies, or only forms where OAuth has them.
 
     The types that an HTML form can send are those that a browser posts across sites without a preflight.
     """
     body = "none" if facts.policy is None else facts.policy.body
     if body == "any":
         return None
+    accepted = "application/x-www-form-urlencoded" if body == "form" else "application/json"
     if body == "json" or (facts.has_body and facts.method not in ("GET", "HEAD", "OPTIONS")):
         kind = facts.content_types[0].partition(";")[0].strip().lower() if len(facts.content_types) == 1 else ""
-        if kind != "application/json":
-            return Denied(status=415, code="unsupported_media_type", headers=(("Accept", "application/json"),))
+        if kind != accepted:
+            detail = f"Send the body as {accepted}." if body == "form" else ""
+            return Denied(status=415, code="unsupported_media_type", detail=detail, headers=(("Accept", accepted),))
     return None
 
 
@@ -405,8 +413,38 @@ def is_own_page(facts: RequestFacts, address: ServerAddress) -> bool:
     return facts.host in address.pages_hosts and facts.origins == (f"http://{facts.host}",)
 
 
+def _check_sender(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
+    match policy.access:
+        case "pairing":
+            return _check_pairing_caller(facts, address)
+        case "program":
+            return _check_program(facts)
+        case "form":
+            return _check_form(facts)
+        case _:
+            return _check_own_page(facts, policy, address)
+
+
 def _check_own_page(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
     if is_own_page(facts, address) or (facts.origin is None and policy.access != "own_page"):
+        return None
+    return deny_origin(facts.origin or "(none)")
+
+
+def _check_program(facts: RequestFacts) -> Denied | None:
+    """
+    Accept programs. A browser sends Origin with every POST, and Fetch Metadata with everything; only for an address
+    that the user has typed, it says so.
+    """
+    if facts.origin is not None:
+        return deny_origin(facts.origin, reason="program")
+    is_typed = facts.fetch_site == "none" and facts.method in ("GET", "HEAD")
+    return None if facts.fetch_site is None or is_typed else CROSS_SITE
+
+
+def _check_form(facts: RequestFacts) -> Denied | None:
+    """Accept a form that was sent from the origin that it is sent to. Another program may have put a page there."""
+    if facts.origins == (f"http://{facts.host}",) and facts.fetch_site in (None, "same-origin"):
         return None
     return deny_origin(facts.origin or "(none)")
 
@@ -425,21 +463,25 @@ def _check_pairing_caller(facts: RequestFacts, address: ServerAddress) -> Denied
 
 
 def _authorize_token(facts: RequestFacts, policy: Policy, address: ServerAddress, callers: Callers) -> Allowed | Denied:
+    if policy.audience == "mcp" and (facts.origins or facts.fetch_site not in (None, "none")):
+        return NO_PAGES
     token = token_of(facts.authorizations, basic=policy.basic)
     caller = None if token is None else callers.find(token)
+    if caller is None and policy.audience == "mcp":
+        return deny_agent(address, sent=token is not None)
     if caller is None:
         origin = facts.origin
         if origin is not None and not address.is_here(origin) and not may_read(facts, address, callers):
             return deny_origin(origin)
         return deny_token(sent=token is not None)
-    return _check_rights(caller, facts, policy) or check_content_type(facts) or Allowed(caller)
+    return _check_rights(caller, facts, policy, address) or check_content_type(facts) or Allowed(caller)
 
 
-def _check_rights(caller: Caller, facts: RequestFacts, policy: Policy) -> Denied | None:
+def _check_rights(caller: Caller, facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied | None:
     if not _token_matches_sender(caller, facts):
         return deny_mismatch(facts.origin, caller)
     if caller.audience != policy.audience:
-        return deny_audience(policy)
+        return deny_audience(policy, address)
     if policy.access == "owner" and not caller.is_owner:
         return OWNER_ONLY
     if policy.scope is not None and not caller.has(policy.scope):
@@ -470,13 +512,15 @@ def _token_matches_sender(caller: Caller, facts: RequestFacts) -> bool:
 # --- denials ----------------------------------------------------------------------------------------------------------
 
 
-def deny_origin(origin: str, *, reason: Literal["not_approved", "unsupported"] = "not_approved") -> Denied:
+def deny_origin(origin: str, *, reason: Literal["not_approved", "unsupported", "program"] = "not_approved") -> Denied:
     """Deny an origin without access, or one that can never have access."""
     if reason == "unsupported":
         detail = (
             f"The origin {_printable(origin)} cannot be given access. Supported origins are https, http on localhost, "
             "and browser extensions, in the form in which the browser sends them."
         )
+    elif reason == "program":
+        detail = "This is only for programs on this computer, and not for pages of any origin."
     else:
         detail = f"The origin {_printable(origin)} does not have access. The user has to approve it first."
     return Denied(status=403, code="origin_not_allowed", detail=detail)
@@ -511,15 +555,45 @@ def deny_token(*, sent: bool) -> Denied:
     )
 
 
-def deny_audience(policy: Policy) -> Denied:
+def deny_audience(policy: Policy, address: ServerAddress) -> Denied:
     """Deny a token that was issued for something else (RFC 6750, section 3.1; RFC 8707)."""
-    meant = "/mcp" if policy.audience == "api" else "the API"
+    if policy.audience == "mcp":
+        return deny_agent(address, sent=True, detail="This token is only accepted at the API.")
     return Denied(
         status=401,
         code="invalid_token",
-        detail=f"This token is only accepted at {meant}.",
+        detail="This token is only accepted at /mcp.",
         headers=(("WWW-Authenticate", f'{REALM}, error="invalid_token"'),),
     )
+
+
+def deny_agent(address: ServerAddress, *, sent: bool, detail: str = "") -> Denied:
+    """Require a valid token for ``/mcp``, and show the client where to get one (RFC 9728, section 5.1)."""
+    if not detail:
+        detail = (
+            "The token is not valid; the user may have revoked it, or it has expired."
+            if sent
+            else "Send a token: Authorization: Bearer <token>."
+        )
+        detail += " An MCP client gets one by signing in, which WWW-Authenticate describes."
+    return Denied(
+        status=401,
+        code="invalid_token" if sent else "token_required",
+        detail=detail,
+        headers=(("WWW-Authenticate", agent_challenge(address, error="invalid_token" if sent else "")),),
+    )
+
+
+def agent_challenge(address: ServerAddress, *, error: str = "", scope: Scope | None = None) -> str:
+    """Return ``WWW-Authenticate`` for a client of ``/mcp``."""
+    parts = [REALM]
+    if error:
+        parts.append(f'error="{error}"')
+    if scope is not None:
+        parts.append(f'scope="{scope}"')
+    # At localhost, whatever the request was sent to: that is the name in the authorization server's documents.
+    parts.append(f'resource_metadata="http://{address.shared_hosts[0]}/.well-known/oauth-protected-resource/mcp"')
+    return ", ".join(parts)
 
 
 def deny_scope(scope: Scope) -> Denied:

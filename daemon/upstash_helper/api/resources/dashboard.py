@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.apps.dashboard_sessions import DashboardSessions
     from upstash_helper.broker.apps.one_time_links import OneTimeLinks
     from upstash_helper.broker.apps.sites import Sites
+    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Browser, Clock
 
 
@@ -140,16 +141,31 @@ class DashboardResource:
         attempt = self._flow.by_page(request.match_info["page"])
         if not isinstance(attempt, Failed | Expired):
             raise AttemptNotFound
-        opened = False
-        if self._browser is not None:
-            for caller in self._flow.requesters(attempt.id)[:1]:
-                if wait := self._windows.take(caller):
-                    raise RateLimited("The dashboard was opened a short time ago.", retry_after=wait)
-            shown = "" if wanted.section == "overview" else f"&section={wanted.section}"
-            ticket = await self._ticket(is_numeric_wanted=False)
-            opened = await self._browser.open(ticket.url + shown)
-            logger.info("dashboard_shown", extra={"opened": opened})
+        requesters = self._flow.requesters(attempt.id)
+        opened = await self.open_for(requesters[0] if requesters else None, section=wanted.section)
         return render.json(wire.DashboardShown(opened=opened))
+
+    async def open_for(self, caller: Caller | None, *, section: str = "overview") -> bool:
+        """
+        Open the dashboard in the user's browser, and return whether that worked.
+
+        Args:
+            caller: The app that may have caused it, whose windows are limited; None if no app has.
+            section: The section of the dashboard.
+
+        Raises:
+            RateLimited: If the app has caused too many windows.
+            PortConflict: If another program has the port of ::1.
+        """
+        if self._browser is None:
+            return False
+        if caller is not None and (wait := self._windows.take(caller)):
+            raise RateLimited("The dashboard was opened a short time ago.", retry_after=wait)
+        shown = "" if section == "overview" else f"&section={section}"
+        ticket = await self._ticket(is_numeric_wanted=False)
+        opened = await self._browser.open(ticket.url + shown)
+        logger.info("dashboard_shown", extra={"opened": opened})
+        return opened
 
     async def _ticket(self, *, is_numeric_wanted: bool) -> wire.DashboardTicket:
         ticket = self._sessions.ticket()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp_sse import EventSourceResponse
 
+from upstash_helper.api.resources import confirmations
 from upstash_helper.api.server import problems, render
 from upstash_helper.api.server.routes import Parameter, Policy, Route, caller_of
 from upstash_helper.broker.account.attempts import Attempt
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.broker.apps.pairings import Pairings
-    from upstash_helper.broker.events import EventBus, Subscription
+    from upstash_helper.broker.confirmations import Confirmation
+    from upstash_helper.broker.events import Event, EventBus, Subscription
     from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ports import Clock
     from upstash_helper.broker.trays import Trays
@@ -70,7 +72,7 @@ class EventsResource:
                 operation_id="followEvents",
                 summary=(
                     "Follow events: `connection`, `attempt`, `database` (with `databases:read`), and `revoked`; for "
-                    "the owner also `pairing`; `reset` after missed events"
+                    "the owner also `pairing` and `confirmation`; `reset` after missed events"
                 ),
                 answers={200: "text/event-stream"}, problems=(429,),
                 parameters=_PARAMETERS,
@@ -133,7 +135,7 @@ class EventsResource:
             await stream.send("{}", event="reset")
         async for event in subscription:
             await stream.send(
-                render.dump(self._rendered(event.data, subscription.subscriber)), event=event.kind, id=event.id
+                render.dump(self._rendered(event, subscription.subscriber)), event=event.kind, id=event.id
             )
         if subscription.app_revoked or subscription.displaced:
             # The last event was that the app's access has been revoked; or there is none, so that the client resumes.
@@ -141,9 +143,9 @@ class EventsResource:
         with contextlib.suppress(ConnectionResetError):
             await stream.send("{}", event="bye")
 
-    def _rendered(self, data: object, subscriber: Caller) -> object:
+    def _rendered(self, event: Event, subscriber: Caller) -> object:
         """Return an event's data as a wire type."""
-        match data:
+        match data := event.data:
             case ConnectionStatus():
                 return render.connection(data, owner=subscriber.is_owner)
             case Pairing():
@@ -152,5 +154,7 @@ class EventsResource:
                 return render.revoked(data)
             case _ if isinstance(data, Attempt):
                 return render.attempt(data, owner=subscriber.is_owner)
+            case _ if event.kind == "confirmation":  # its type is imported when the first app asks
+                return confirmations.rendered(cast("Confirmation", data))
             case _:
                 return data

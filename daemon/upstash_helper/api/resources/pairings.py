@@ -101,8 +101,10 @@ class PairingsResource:
         identity = None if origin is None else of_origin(origin)
         if identity is not None and wanted.audience != "api":
             raise InvalidRequest("Only a program on this computer can have access to /mcp.", pointer="/audience")
+        if identity is not None and wanted.for_starter:
+            raise InvalidRequest("Only a program can request access for its starter.", pointer="/for_starter")
         await self._pairings.precheck(identity)
-        identity = await self._with_program(request, identity)
+        identity = await self._with_program(request, identity, for_starter=wanted.for_starter)
         pairing_request = PairingRequest(
             identity,
             wanted.name,
@@ -193,7 +195,9 @@ class PairingsResource:
     def _rendered(self, pairing: Pairing) -> wire.Pairing:
         return render.pairing(pairing, over=self._pairings.is_expired(pairing))
 
-    async def _with_program(self, request: web.Request, identity: Identity | None) -> Identity:
+    async def _with_program(
+        self, request: web.Request, identity: Identity | None, *, for_starter: bool = False
+    ) -> Identity:
         """
         Return the identity of the requesting app.
 
@@ -203,27 +207,43 @@ class PairingsResource:
         Args:
             request: The request.
             identity: The page or extension; None for a program.
+            for_starter: Whether the app is the program that started the sender.
         """
-        sender = await self._sender(request)
+        sender = await program_of(request, self._peers, starter=for_starter)
         if identity is None:
             return sender
         return msgspec.structs.replace(
             identity, program=sender.name, pid=sender.pid, warnings=sender.warnings, others=sender.others
         )
 
-    async def _sender(self, request: web.Request) -> Identity:
-        transport = request.transport
-        local = remote = None
-        if transport is not None:
-            local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        # Without addresses, the client has disconnected.
-        program = await self._peers.program(local[:2], remote[:2]) if local and remote else None
-        if program is None:
-            return Identity(kind="native", name="")
-        others = tuple(describe_program(it.executable, pid=it.pid, warnings=it.warnings) for it in program.others)
-        return Identity(
-            kind="native", name=program.executable, pid=program.pid, warnings=program.warnings, others=others
-        )
+
+async def program_of(request: web.Request, peers: Peers, *, starter: bool = False) -> Identity:
+    """
+    Return the program that sent ``request``, as the system reports it. Its name is empty if it does not.
+
+    Args:
+        request: The request.
+        peers: Finds programs.
+        starter: Return the program that started the sender instead.
+    """
+    transport = request.transport
+    local = remote = None
+    if transport is not None:
+        local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+    # Without addresses, the client has disconnected.
+    find = peers.starter if starter else peers.program
+    program = await find(local[:2], remote[:2]) if local and remote else None
+    if program is None:
+        return Identity(kind="native", name="")
+    others = tuple(describe_program(it.executable, pid=it.pid, warnings=it.warnings) for it in program.others)
+    return Identity(
+        kind="native",
+        name=program.executable,
+        program=program.sender,
+        pid=program.pid,
+        warnings=program.warnings,
+        others=others,
+    )
 
 
 def _audit_target(pairing: Pairing) -> str:

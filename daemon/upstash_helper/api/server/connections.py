@@ -268,8 +268,9 @@ class Connections:
             caller_id: The app's ID.
         """
         connection.caller_id, connection.standing = "", Standing.UNKNOWN
-        busy = [each.caller_id for each in self._open if each.busy and each.standing is Standing.APP]
-        if len(busy) >= self._limits.app_requests or busy.count(caller_id) >= self._limits.requests_per_app:
+        busy = [each for each in self._open if each.busy and each.standing is Standing.APP]
+        own = sum(each.caller_id == caller_id and not each.is_held for each in busy)
+        if len(busy) >= self._limits.app_requests or own >= self._limits.requests_per_app:
             return False
         connection.caller_id, connection.standing = caller_id, Standing.APP
         return True
@@ -283,7 +284,7 @@ class Connections:
     def request_ended(self, connection: Connection) -> None:
         """Mark a connection as idle, and move it to the end of the order."""
         if connection.busy:
-            connection.busy = False
+            connection.busy = connection.is_held = False
             self._busy -= 1
             if self._busy == 0:
                 self._idle.set()
@@ -321,6 +322,7 @@ class Connection(web.RequestHandler):
         "_unread_fields",
         "busy",
         "caller_id",
+        "is_held",
         "other_user",
         "received",
         "standing",
@@ -352,6 +354,11 @@ class Connection(web.RequestHandler):
         self._is_reading_paused = False
         self._sending = False
         self.busy = False
+        self.is_held = False
+        """
+        Whether its request waits for something other than us, such as the user, so that it does not count among the
+        simultaneous requests of its app. The handler limits the number of such requests.
+        """
         self.other_user: bool | None = None
         """Whether another user's process opened it; None if it is not known yet."""
         self.standing = Standing.UNKNOWN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,8 @@ _WITH_AUDIT: Final = (507,)
 _WITH_BODY: Final = (422,)
 _WITH_RATE: Final = (429,)
 
+_FORM: Final = "application/x-www-form-urlencoded"
+
 _ABOUT: Final = (
     "The loopback API of upstash-helper, a daemon on the user's own machine that keeps the user's Upstash credentials. "
     "Errors are RFC 9457 problem details with a stable `code`; `detail` explains what to do."
@@ -43,7 +46,7 @@ def describe(routes: Iterable[Route], *, port: int) -> bytes:
     The required ``info.version`` is that of the API, not of the program: anyone can read it, and the program's version
     would tell them which faults to try.
     """
-    routes = list(routes)
+    routes = [dataclasses.replace(it, **it.types()) if it.types else it for it in routes]
     types: list[Any] = [wire.Problem]
     for route in routes:
         types += [answer for answer in route.answers.values() if isinstance(answer, type)]
@@ -90,7 +93,7 @@ def statuses(route: Route) -> set[int]:
         found |= {*_WITH_TOKEN}
     if route.policy.audit is not None or route.policy.access == "pairing":
         found |= {*_WITH_AUDIT}
-    if route.policy.access == "pairing":
+    if route.policy.access in ("pairing", "program"):
         found |= {*_WITH_RATE}
     if route.method not in ("GET", "HEAD"):
         found |= {*_WITH_BODY}
@@ -125,7 +128,7 @@ def _operation(route: Route) -> dict[str, object]:
         schema = {"$ref": _REF.format(name=route.body.__name__)}
         operation["requestBody"] = {
             "required": route.policy.body != "optional",
-            "content": {"application/json": {"schema": schema}},
+            "content": {_FORM if route.policy.body == "form" else "application/json": {"schema": schema}},
         }
     operation["responses"] = _responses(route)
     if route.policy.access in ("token", "owner"):
@@ -150,7 +153,13 @@ def _responses(route: Route) -> dict[str, dict[str, Any]]:
 def _response(route: Route, status: int) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     answer = route.answers.get(status, wire.Problem)
-    if isinstance(answer, type):
+    if isinstance(answer, type) and status >= 400 and answer is not wire.Problem:
+        # OAuth's own errors; those of the guard are problems.
+        response["content"] = {
+            kind: {"schema": {"$ref": _REF.format(name=one.__name__)}}
+            for kind, one in (("application/json", answer), ("application/problem+json", wire.Problem))
+        }
+    elif isinstance(answer, type):
         kind = "application/problem+json" if answer is wire.Problem else "application/json"
         response["content"] = {kind: {"schema": {"$ref": _REF.format(name=answer.__name__)}}}
     elif isinstance(answer, str):

@@ -328,9 +328,11 @@ def app(it: records.App) -> wire_apps.App:
         scopes=_scopes(it.scopes),
         all_databases=it.all_databases,
         audience=it.audience,
+        all_databases_meaning=all_databases_meaning(it.scopes) if it.all_databases else None,
         created_at=timestamp(it.created_at),
         last_used_at=timestamp(it.last_used_at),
         expires_at=_optional(it.expires_at),
+        folders=it.folders,
         mismatches=it.mismatches,
     )
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 from aiohttp import web
 
+from upstash_helper.api.server.body import BODY_LIMIT
 from upstash_helper.broker.errors import InvalidRequest
 from upstash_helper.protocol.literals import Audience, Scope
 
 if TYPE_CHECKING:
     from upstash_helper.broker.identity import Caller
-    from upstash_helper.protocol import wire
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,6 +28,8 @@ Access = Literal[
     "page",  # one of the owner's pages or its files, at their own origin: for that origin, or a typed address
     "landing",  # a page for a typed address or a top-level navigation from any site, at every address of ours
     "own_page",  # the owner's pages only
+    "form",  # a form of one of our pages, at the address at which it was shown; other programs may have used it
+    "program",  # a program of this user that is no browser, or a typed address; no page reads the answer
     "pairing",  # any app that could be granted access; the handler checks the pairing's poll secret
     "token",  # a token with the scope
     "owner",  # the user's own tools only
@@ -37,6 +39,7 @@ Body = Literal[
     "none",
     "json",
     "optional",  # JSON, or no body
+    "form",  # application/x-www-form-urlencoded, which a browser can post across sites: only with "form" or "program"
     "any",  # any content type, streamed by the handler; requiring a token header already rules out simple requests
 ]
 
@@ -54,10 +57,16 @@ class Order(enum.Enum):
     For what takes rights away, ends something, or lets the owner in: it is done at once, then recorded. A full,
     read-only, or locked disk does not prevent it, and the response says if it is not written yet (``recorded``).
     """
+    BY_HANDLER = "by_handler"
+    """
+    For a route whose body names the action: only its handler knows what is to be recorded, and records it, like
+    ``RECORD_FIRST``, under the action's name.
+    """
 
 
 RECORD_FIRST: Final = Order.RECORD_FIRST
 ACT_FIRST: Final = Order.ACT_FIRST
+BY_HANDLER: Final = Order.BY_HANDLER
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -74,11 +83,13 @@ class Policy(msgspec.Struct, frozen=True):
     embeddable: bool = False
     """Whether any page may load it, such as an image. For a constant that shows no more than that we can be reached."""
     audit: str | None = None
-    """The action's name in the audit log. Required for every route that changes state."""
+    """The action's name in the audit log. Required for every route that changes state, except ``BY_HANDLER``."""
     order: Order | None = None
     """Required for every route that changes state."""
     audience: Audience = "api"
     """Whose tokens are accepted, if the route requires one."""
+    body_limit: int = BODY_LIMIT
+    """Bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +113,16 @@ class Route:
     policy: Policy
     summary: str
     operation_id: str
-    body: type[wire.RequestBody] | None = None
+    body: type[msgspec.Struct] | None = None
     answers: Mapping[int, object]
     """By status: the response type, a content type if it is not JSON, or None if there is no body."""
     problems: tuple[int, ...] = ()
     """Problem statuses beyond those that every route with this policy may return."""
     parameters: tuple[Parameter, ...] = ()
+    types: Callable[[], Mapping[str, Any]] | None = None
+    """
+    Returns ``body`` and ``answers`` for the OpenAPI document, of a route whose types are imported late.
+    """
 
 
 CALLER: web.RequestKey[Caller | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -37,8 +37,16 @@ IDLE_SECONDS: Final = 90 * 86_400.0
 ONCE_SECONDS: Final = 3600.0
 """Duration of access that is allowed once."""
 
+ACCESS_TOKEN_SECONDS: Final = 3600.0
+"""Lifetime of an access token. Its app gets a new one with its refresh token."""
+MAX_ACCESS_TOKENS: Final = 32
+"""Access tokens of one app. The oldest is dropped."""
+
 MAX_MISMATCHES: Final = 5
 """After this many uses from another origin or user, a token counts as stolen and is revoked."""
+
+MAX_FOLDERS: Final = 32
+"""Folders in which an app may write."""
 
 # The last use is exact in memory, and written to the ledger at most this often.
 _SAVE_SECONDS: Final = 300.0
@@ -49,6 +57,13 @@ def token_digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
+class _AccessToken(NamedTuple):
+    app_id: str
+    family: str
+    """The refresh token that it belongs to."""
+    deadline: float
+
+
 class AppIndex:
     """In-memory index of the apps. Tokens are looked up by their hash, so the time reveals nothing about them."""
 
@@ -57,6 +72,7 @@ class AppIndex:
         self._by_id: dict[str, App] = {}
         self._by_digest: dict[bytes, str] = {}
         self._by_key_id: dict[str, str] = {}
+        self._access: dict[bytes, _AccessToken] = {}
         # Monotonic times: of the last call, and of the end of access that is allowed once. The wall clock may be wrong.
         self._used: dict[str, float] = {}
         self._deadlines: dict[str, float] = {}
@@ -76,7 +92,31 @@ class AppIndex:
 
     def of_token(self, token: bytes) -> App | None:
         """Return the app with this token; None if it is unknown or its access has expired."""
-        return self.live(self._by_digest.get(token_digest(token), ""))
+        digest = token_digest(token)
+        app_id = self._by_digest.get(digest)
+        if app_id is None and self._access:
+            app_id = self._access_token(digest).app_id
+        return self.live(app_id or "")
+
+    def family_of(self, token: bytes) -> str:
+        """Return the family of an access token; an empty string if it is unknown or has expired."""
+        return self._access_token(token_digest(token)).family
+
+    def add_access_token(self, digest: bytes, *, app_id: str, family: str) -> None:
+        """Store the digest of an access token."""
+        now = self._clock.monotonic()
+        self._access = {key: one for key, one in self._access.items() if now < one.deadline}
+        for key in [key for key, one in self._access.items() if one.app_id == app_id][: -(MAX_ACCESS_TOKENS - 1)]:
+            del self._access[key]
+        self._access[digest] = _AccessToken(app_id, family, now + ACCESS_TOKEN_SECONDS)
+
+    def end_access_tokens(self, family: str) -> None:
+        """Remove the access tokens of a refresh token."""
+        self._access = {key: one for key, one in self._access.items() if one.family != family}
+
+    def _access_token(self, digest: bytes) -> _AccessToken:
+        known = self._access.get(digest, _NO_ACCESS_TOKEN)
+        return known if self._clock.monotonic() < known.deadline else _NO_ACCESS_TOKEN
 
     def of_key(self, key_id: str) -> App | None:
         """Return the app whose token has this key ID (see ``protocol.proof``); None like ``of_token``."""
@@ -102,6 +142,7 @@ class AppIndex:
         known = self._by_id.pop(app_id, None)
         if known is not None:
             self._forget_token(known)
+        self._access = {key: one for key, one in self._access.items() if one.app_id != app_id}
         self._deadlines.pop(app_id, None)
         self._used.pop(app_id, None)
 
@@ -141,6 +182,9 @@ class AppIndex:
         return self._clock.monotonic() - self._used.get(app.id, 0.0) >= IDLE_SECONDS
 
 
+_NO_ACCESS_TOKEN: Final = _AccessToken("", "", float("-inf"))
+
+
 class Revoked(msgspec.Struct, frozen=True):
     """An event: the access of an app was revoked."""
 
@@ -176,7 +220,7 @@ class AppRegistry:
         self._index = AppIndex(clock=clock)
         self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
         """What the apps have open at Upstash. It ends with their access."""
-        self.on_access_end: Callable[[], None] = lambda: None
+        self.on_access_end: Final[list[Callable[[], None]]] = []
         """Called when an app has lost its access."""
         self._saved_uses: dict[str, float] = {}
         self._loaded = False
@@ -227,6 +271,10 @@ class AppRegistry:
     def has_access(self, caller: Caller) -> bool:
         """Return whether a caller that was found earlier in this run still has access. The owner always has."""
         return caller.is_owner or self._index.live(caller.id) is not None
+
+    def is_live(self, app_id: str) -> bool:
+        """Return whether there is an app with this ID, and it has access."""
+        return self._index.live(app_id) is not None
 
     @property
     def live(self) -> tuple[App, ...]:
@@ -306,6 +354,20 @@ class AppRegistry:
         await self.ready()
         return await self._change(app_id, name=shown)
 
+    async def agree(self, app_id: str, folder: str) -> App:
+        """
+        Let an app write variables of its databases in a folder, until its access ends. If there are too many, the
+        oldest is dropped.
+
+        Raises:
+            AppNotFound: If there is none with this ID.
+            LedgerUnavailable: If it cannot be recorded.
+            LedgerFull: Like LedgerUnavailable.
+        """
+        await self.ready()
+        others = [it for it in self._live(app_id).folders if it != folder]
+        return await self._change(app_id, folders=(*others[-MAX_FOLDERS + 1 :], folder))
+
     async def rotate(self, app_id: str) -> tuple[App, Secret]:
         """
         Give an app a new token. The old one stops working once the new one is written: otherwise a restart would bring
@@ -341,6 +403,31 @@ class AppRegistry:
         """Revoke the access of an app that has never got its token."""
         self._remove(app, "app")
 
+    def replaced(self, app_id: str) -> None:
+        """Revoke the access of an app whose client has got access again, as another app."""
+        app = self._index.get(app_id)
+        if app is not None:
+            self._remove(app, "app")
+
+    # --- access tokens ------------------------------------------------------------------------------------------------
+
+    def issue_access_token(self, app_id: str, *, family: str) -> Secret:
+        """
+        Return a new access token of an app, which lasts ``ACCESS_TOKEN_SECONDS``, and at most as long as the app's
+        access. It is not written to the ledger.
+        """
+        token = Secret(f"uhm_{secrets.token_urlsafe(32)}")
+        self._index.add_access_token(token_digest(token.reveal().encode()), app_id=app_id, family=family)
+        return token
+
+    def family_of(self, token: bytes) -> str:
+        """Return the family of an access token; an empty string if it is not valid."""
+        return self._index.family_of(token)
+
+    def end_access_tokens(self, family: str) -> None:
+        """End the access tokens that came with a refresh token."""
+        self._index.end_access_tokens(family)
+
     # --- use of tokens ------------------------------------------------------------------------------------------------
 
     def used(self, app_id: str) -> None:
@@ -367,6 +454,23 @@ class AppRegistry:
             self._index.put(app)
             self._write_later(app.id)
         self._audit.note_later(caller_of(app), "token.misused", where, "origin_mismatch")
+        await self._pending.written()
+
+    async def stolen(self, app_id: str, *, where: str, result: str) -> None:
+        """
+        Revoke the access of an app at once, because a token or code that works once was used again from ``where``.
+
+        Args:
+            app_id: The app. Nothing happens if it has no access any more.
+            where: The program that used it.
+            result: What happened, for the audit log.
+        """
+        app = self._index.get(app_id)
+        if app is None:
+            return
+        logger.warning("token_stolen", extra={"app": app.id, "result": result})
+        self._remove(app, "misused")
+        self._audit.note_later(caller_of(app), "token.misused", where, result)
         await self._pending.written()
 
     async def save_last_uses(self) -> None:
@@ -414,7 +518,8 @@ class AppRegistry:
         self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
         self._events.end(app.id)
         self.exchanges.end(app.id)
-        self.on_access_end()
+        for call in self.on_access_end:
+            call()
         self._write_later(app.id)
 
     def _write_later(self, app_id: str, *, kept: bool = False) -> None:

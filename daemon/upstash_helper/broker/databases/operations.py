@@ -308,9 +308,26 @@ class ReadCredentials:
             HelperError: Like ``Databases.access``.
         """
         async with self._exchanges.begin(caller):
-            if not caller.is_owner and not caller.all_databases:
-                account = (await self._connection.usable()).account_key
-                creator = await self._journal.creator(database_id, account=account)
-                if creator is None or creator != caller.creator_key:
-                    raise NotTheCreator
+            await self.check(database_id, caller)
             return await self._databases.access(database_id)
+
+    async def check(self, database_id: str, caller: Caller, *, refusal: str = "") -> None:
+        """
+        Check that ``caller`` may read a database's credentials.
+
+        Args:
+            database_id: The database.
+            caller: The caller.
+            refusal: What to say to an app that did not create it, if that is not about credentials.
+
+        Raises:
+            NotTheCreator: Like a call, and so are the others.
+            LedgerUnavailable: If the creator cannot be looked up.
+            HelperError: Like ``Connection.usable``.
+        """
+        if caller.is_owner or caller.all_databases:
+            return
+        account = (await self._connection.usable()).account_key
+        creator = await self._journal.creator(database_id, account=account)
+        if creator is None or creator != caller.creator_key:
+            raise NotTheCreator(refusal)

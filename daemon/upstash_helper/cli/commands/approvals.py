@@ -1,4 +1,4 @@
-"""``approvals``: pending requests for access, and blocks."""
+"""``approvals``: pending requests for access, questions of apps that have it, and blocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 import msgspec
 
-from upstash_helper.cli import exit_codes
+from upstash_helper.cli import confirmations, exit_codes
 from upstash_helper.cli.arguments import fetch_for_completion, match_id, stored_name
 from upstash_helper.cli.command import group
 from upstash_helper.cli.commands.replacement import ask_now_or_later, question_of
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from upstash_helper.protocol.wire_apps import Blocked, Identity, Pairing
+    from upstash_helper.protocol.wire_apps import Blocked, Confirmation, Identity, Pairing
 
 _SAVING: Final = "Saving"
 
@@ -60,8 +60,11 @@ def approvals() -> None:
     """
     Approve or deny apps that request access to your Upstash account.
 
+    An app that has access may also have to ask you, before it deletes or writes something. Such a question is answered
+    in the same way.
+
     Refer to a request by the code that its app shows, by its ID, or by at least the first four characters of its ID.
-    If only one request is pending, it can be omitted. A request expires after two minutes.
+    If only one request is pending, it can be omitted. A request expires after two minutes, and a question after five.
     """
 
 
@@ -71,11 +74,17 @@ def approvals() -> None:
 def _complete_request(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    return [
+    requests = [
         CompletionItem(one.user_code, help=_summary(one))
         for one in fetch_for_completion(ctx, lambda session: session.client.pairings())
         if _normalized(one.user_code).startswith(_normalized(incomplete))
     ]
+    questions = [
+        CompletionItem(one.id, help=confirmations.summary(one))
+        for one in fetch_for_completion(ctx, confirmations.waiting)
+        if one.id.startswith(incomplete)
+    ]
+    return requests + questions
 
 
 def _complete_block(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -93,27 +102,36 @@ request_argument = click.argument(
 )  # fmt: skip
 
 
-def _find(session: Session, text: str | None) -> Pairing:
+def _find(session: Session, text: str | None) -> Pairing | Confirmation:
     """
-    Return the pending request with the code or ID ``text``, or the only pending one if ``text`` is None.
+    Return the pending request or question with the code or ID ``text``, or the only pending one if ``text`` is None.
 
     Raises:
         Failure: If there is none, or more than one.
     """
-    pending = session.client.pairings()
-    found = list(pending) if text is None else _matching(pending, text)
+    pairings, questions = session.client.pairings(), confirmations.waiting(session)
+    found: list[Pairing | Confirmation] = (
+        [*pairings, *questions] if text is None else _matching(pairings, questions, text)
+    )
     if not found:
         raise Failure(_not_found(session, text), code="pairing_not_found", exit_code=exit_codes.NOT_FOUND)
     if len(found) > 1:
-        lines = [f"{len(found)} requests match. Use the code of one of them:"]
-        lines += [f"  {one.user_code}  {_summary(one)}" for one in found]
+        lines = [f"{len(found)} requests match. Use the code or ID of one of them:"]
+        lines += [
+            f"  {one.id}  {confirmations.summary(one)}"
+            if confirmations.is_question(one)
+            else f"  {one.user_code}  {_summary(one)}"
+            for one in found
+        ]
         raise Failure("\n".join(lines), code="ambiguous_name", exit_code=exit_codes.USAGE)
     return found[0]
 
 
-def _matching(pending: Sequence[Pairing], text: str) -> list[Pairing]:
-    by_code = [one for one in pending if _normalized(one.user_code) == _normalized(text)]
-    return by_code or match_id(pending, text)
+def _matching(
+    pairings: Sequence[Pairing], questions: Sequence[Confirmation], text: str
+) -> list[Pairing | Confirmation]:
+    by_code = [one for one in pairings if _normalized(one.user_code) == _normalized(text)]
+    return [*by_code] or [*match_id(pairings, text), *match_id(questions, text)]
 
 
 def _normalized(code: str) -> str:
@@ -126,7 +144,7 @@ def _not_found(session: Session, text: str | None) -> str:
         return "No requests are pending."
     see = session.command("approvals", "list")
     return (
-        f"No pending request has the code or ID {text!r}. It was already decided, or expired after two minutes."
+        f"No pending request has the code or ID {text!r}. It was already decided, or has expired."
         f" List pending requests with: {see}"
     )
 
@@ -170,27 +188,29 @@ def _require_request(request: str | None, *, yes: bool) -> None:
 @pass_session
 def list_approvals(session: Session) -> None:
     """
-    List pending access requests.
+    List pending access requests, and questions of apps that have access.
 
     A request starts with the app's identity, as the browser or the operating system reports it. Text in quotes was
     chosen by the app.
     """
-    from upstash_helper.protocol.wire_apps import PairingList
-
     with session.progress("Reading"):
-        found = session.client.pairings()
+        found, questions = session.client.pairings(), confirmations.waiting(session)
 
     if session.json:
-        print_json(PairingList(pairings=found))
-    elif found:
+        print_json({"pairings": found, "confirmations": questions})
+    elif found or questions:
         note_if_sandbox(session)
-        click.echo("\n\n".join(_described(one) for one in found))
-        code = found[0].user_code if len(found) == 1 else "CODE"
-        approve = session.command("approvals", "approve", code)
-        note(
-            f"\nIf the app shows the same code and you trust it: {approve}\n"
-            "Otherwise, use deny or block instead of approve."
-        )
+        described = [*map(_described, found), *map(confirmations.described, questions)]
+        click.echo("\n\n".join(described))
+        note("")
+        if found:
+            code = found[0].user_code if len(found) == 1 else "CODE"
+            approve = session.command("approvals", "approve", code)
+            note(f"If the app shows the same code and you trust it: {approve}")
+        if questions:
+            one = questions[0].id if len(questions) == 1 else "ID"
+            note(f"To let the app do what it asks, this once: {session.command('approvals', 'approve', one)}")
+        note(f"Otherwise, use deny{' or block' if found else ''} instead of approve.")
     else:
         note("No requests are pending.")
 
@@ -214,7 +234,9 @@ upstash-helper approvals approve BCDF-GHJK --yes
     help="Grant only this requested scope. Can be repeated.",
 )  # fmt: skip
 @click.option(
-    "--all-databases", is_flag=True, help="Also allow reading the credentials of databases that it did not create."
+    "--all-databases",
+    is_flag=True,
+    help="Also allow this for databases that the app did not create: read their credentials, run commands.",
 )
 @click.option("--once", is_flag=True, help="Grant access for one hour only.")
 @yes_option
@@ -223,14 +245,21 @@ def approve(
     session: Session, *, request: str | None, scopes: tuple[Scope, ...], all_databases: bool, once: bool, yes: bool
 ) -> None:
     """
-    Approve a request.
+    Approve a request, or let an app do what it asks.
 
     The app's identity and the requested scopes are shown first. Without --scope, every requested scope is granted.
     To grant a scope that can delete data, read passwords, or reach the whole account, type the request's code as well.
-    Without a terminal, pass the request and --yes.
+    An app's question is answered with yes this once, and takes no other options. Without a terminal, pass the request
+    and --yes.
     """
     _require_request(request, yes=yes)
     pairing = _find(session, request)
+    if confirmations.is_question(pairing):
+        if scopes or all_databases or once:
+            message = "--scope, --all-databases, and --once are for requests for access. This is an app's question."
+            raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
+        confirmations.allow(session, pairing, yes=yes)
+        return
     chosen = scopes or None
     _check_grant(pairing, chosen, all_databases=all_databases)
     if not yes:
@@ -251,11 +280,14 @@ def approve(
 @pass_session
 def deny(session: Session, *, request: str | None) -> None:
     """
-    Deny a request.
+    Deny a request, or what an app asks.
 
     The app can request access again after a delay, which grows with each denial.
     """
     pairing = _find(session, request)
+    if confirmations.is_question(pairing):
+        confirmations.deny(session, pairing)
+        return
 
     with _shown_if_replaced(session, pairing), session.progress(_SAVING):
         denied = session.client.deny(pairing.id)
@@ -289,6 +321,13 @@ def block(session: Session, *, request: str | None, site: bool, yes: bool) -> No
     """
     _require_request(request, yes=yes)
     pairing = _find(session, request)
+    if confirmations.is_question(pairing):
+        message = (
+            "This is a question of an app that has access. To deny it:"
+            f" {session.command('approvals', 'deny', pairing.id)}. To end the app's access:"
+            f" {session.command('apps', 'revoke', pairing.app_id)}"
+        )
+        raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
     if not yes:
         if site and pairing.site is not None:
             note(pairing.site.detail)
@@ -312,8 +351,10 @@ def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_data
     if extra:
         message = f"The app did not request {', '.join(extra)}. Requested scopes: {', '.join(requested)}."
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
-    if all_databases and "databases:credentials" not in (scopes or requested):
-        message = "--all-databases needs the scope databases:credentials, which would not be granted."
+    if all_databases and not {"databases:credentials", "databases:commands"} & set(scopes or requested):
+        message = (
+            "--all-databases needs the scope databases:credentials or databases:commands, which would not be granted."
+        )
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
 
 
@@ -361,8 +402,9 @@ def watch(session: Session) -> None:
 
     Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope; to grant one that can
     delete data, read passwords, or reach the whole account, type the request's code as well. To grant fewer, answer l
-    and use `approvals approve --scope`. If an app's sign-in is for another account than the connected one, you are
-    asked about that, too. With --json, each decision is printed as a line.
+    and use `approvals approve --scope`. You are also asked before an app deletes or writes something that needs your
+    yes, and if an app's sign-in is for another account than the connected one. With --json, each decision is printed as
+    a line.
     """
     if not interactive():
         message = "This needs a terminal. Without one, use `approvals list` and `approvals approve --yes`."
@@ -372,6 +414,8 @@ def watch(session: Session) -> None:
     for event in session.client.events(hello=True):
         if event.event in {"hello", "reset", "pairing"}:
             _ask_about_new(session, asked)
+        if event.event in {"hello", "reset", "confirmation"}:
+            confirmations.ask_about_new(session, asked)
         if event.event in {"hello", "reset", "attempt", "connection"}:
             _ask_about_account(session, asked)
     note("The daemon stopped.")
@@ -569,6 +613,8 @@ def _identity(identity: Identity) -> list[tuple[str, str]]:
     rows = [(IDENTITY_KINDS[identity.kind], identity.shown)]
     if identity.kind == "native":
         rows.append(("", _NATIVE if identity.name else _NATIVE_UNKNOWN))
+        if identity.sent_by:
+            rows.append(("Through", f"{identity.sent_by}, which it started"))
     else:
         sender = (identity.sent_by or identity.program) if identity.program else _NATIVE_UNKNOWN
         rows.append(("Sent by", f"{sender} {_PAGE}"))

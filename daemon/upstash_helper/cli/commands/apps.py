@@ -180,7 +180,10 @@ def _show(session: Session, app: App) -> None:
     rows = [("Who", stored_name(app.identity)), ("Name", app.name), ("ID", app.id)]
     rows += [("" if number else "May", f"{one.meaning} ({one.scope})") for number, one in enumerate(app.scopes)]
     if app.all_databases:
-        rows.append(("", "Including the credentials of databases that it did not create"))
+        rows.append(("", app.all_databases_meaning or "Including databases that it did not create"))
+    if app.audience == "mcp":
+        rows.append(("Through", "MCP only: its tokens are not accepted anywhere else"))
+    rows += [("" if number else "Writes .env files in", folder) for number, folder in enumerate(app.folders)]
     rows += [
         ("Approved", local_time(app.created_at)),
         ("Last used", local_time(app.last_used_at)),

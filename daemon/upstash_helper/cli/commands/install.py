@@ -222,9 +222,11 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     """
     Undo install: stop the daemon, and no longer start it at login.
 
-    The settings, approved apps, the log, and the account's credential in the keyring are kept for a later install.
-    --purge removes them too, for this profile. Your Upstash account and its databases are not affected.
+    The settings, approved apps, the log, and the account's credential in the keyring are kept for a later install, as
+    are the entries that setup has added to the configuration of agents. --purge removes them too, for this profile.
+    Your Upstash account and its databases are not affected.
     """
+    from upstash_helper.cli.agents.uninstalling import kept_note, undo_all
     from upstash_helper.cli.daemon.lifecycle import stop_daemon
     from upstash_helper.protocol import wake_note
     from upstash_helper.service import planner
@@ -247,6 +249,10 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
             _stop_tray(facts, executor, dry=dry_run)
         if purge and not dry_run:
             _revoke_sign_in(session, executor)
+        if purge:
+            steps, notes = undo_all(facts.folders.state, dry=dry_run)
+            executor.steps.extend(steps)
+            executor.notes += notes
         executor.uninstall(purge=purge)
         if not dry_run:
             wake_note.remove(facts.folders.state)  # requests no longer start the daemon
@@ -257,6 +263,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
             removed = {step.what for step in executor.steps}
             kept = [path for path in paths if str(path) not in removed and (dry_run or path.exists())]
             executor.notes += _kept(session, facts, kept)
+            executor.notes += kept_note(facts.folders.state, session.command("setup", "--undo"))
     except ServiceError as error:
         raise _failure(error) from error
     done = "Uninstalled."

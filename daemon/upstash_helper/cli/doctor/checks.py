@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.cli.doctor import daemon, desktop, files, machine, network, service
+from upstash_helper.cli.doctor import agents, daemon, desktop, files, machine, network, service
 from upstash_helper.cli.doctor.check import Check, CheckResult, run_checks
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[DoctorContext], Iterable[CheckResult]]
     ("Browser", desktop.browser, 10.0),
     ("Service", service.service, _SLOW_SECONDS),
     ("Session", service.session, 10.0),
+    ("Agents", agents.agents, 10.0),
     ("Proxy", network.proxy, _SLOW_SECONDS),
     ("Sign-in", network.sign_in, _SLOW_SECONDS),
     ("Developer API", network.developer_api, _SLOW_SECONDS),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.system import open_files, private_files, text
+from upstash_helper.system import confined_files, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 BEGIN: Final = "# Begin: written by `upstash-helper sandbox up`, which replaces these lines"
 END: Final = "# End: upstash-helper sandbox up"
+
+_MAX_SIZE: Final = 16 * 1024 * 1024
+"""Bytes of the file."""
+_ATTEMPTS: Final = 5
 
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=")
 
@@ -87,19 +92,17 @@ def update(path: Path, lines: Sequence[str], *, names: Iterable[str], first: boo
         AlreadySet: Like ``with_lines``.
         NoEnd: Like ``with_lines``.
         NotUtf8: If the file's text is not UTF-8.
+        Refused: If it is not a regular file of this user with a single name.
         OSError: If it cannot be read or written.
     """
     target = Path(os.path.realpath(path))  # Path.resolve() reports a loop of links as another exception
-    mode: int | None = None
-    content = ""
-    try:
-        content = text.decode_utf8(open_files.read_bytes(target))
-        mode = target.stat().st_mode & 0o777
-    except FileNotFoundError:
-        pass
-    changed = with_lines(content, lines, names=names, first=first)
-    if changed == content:
-        return
-    private_files.write(target, changed.encode())
-    if mode is not None:
-        target.chmod(mode)
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(confined_files.Changed), confined_files.open_folder(target.parent) as folder:
+            current = folder.read(target.name, limit=_MAX_SIZE)
+            content = "" if current is None else text.decode_utf8(current.data)
+            changed = with_lines(content, lines, names=names, first=first)
+            if changed != content:
+                mode, version = (0o600, None) if current is None else (current.mode, current.version)
+                folder.replace(target.name, changed.encode(), mode=mode, version=version)
+            return
+    raise confined_files.Refused(f"{path} is being changed by another program.")

@@ -15,7 +15,7 @@ from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.sandbox import managed_lines
 from upstash_helper.cli.session import Session
 from upstash_helper.settings.profiles import DEFAULT_PROFILE, ENV_PREFIX, Folders, SettingsError, secure_folder
-from upstash_helper.system import private_files, text
+from upstash_helper.system import confined_files, private_files, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,6 +208,8 @@ class SandboxProfile:
         except text.NotUtf8 as error:
             message = f"{path} {error}"
             raise Failure(message, code="invalid_setting", exit_code=exit_codes.USAGE) from None
+        except confined_files.Refused as error:
+            raise Failure(str(error), code="invalid_setting", exit_code=exit_codes.USAGE) from None
 
     def configured(self) -> Addresses | None:
         """Return the addresses that ``configure`` has written, or None."""

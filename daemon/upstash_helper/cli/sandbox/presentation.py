@@ -12,7 +12,7 @@ from upstash_helper.cli.output import key_values, print_for_programs, print_json
 from upstash_helper.cli.sandbox import managed_lines
 from upstash_helper.cli.sandbox.upstream import Upstream
 from upstash_helper.client.dotenv import env_lines
-from upstash_helper.system import text
+from upstash_helper.system import confined_files, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,5 +128,7 @@ def to_env_file(running: Running, path: Path) -> None:
         raise Failure(message, code="not_managed") from None
     except text.NotUtf8 as error:
         raise Failure(f"{path} {error}", code="not_utf8") from None
+    except confined_files.Refused as error:
+        raise Failure(str(error), code="file_unwritable") from None
     except OSError as error:
         raise Failure(f"{path} cannot be written: {error.strerror}.", code="file_unwritable") from error

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _SAVE_APP: Final = """
     INSERT OR REPLACE INTO apps (
         id, name, identity_kind, identity_name, identity_program, identity_pid, identity_warnings,
-        identity_others, scopes, all_databases, audience, digest,
+        identity_others, scopes, all_databases, audience, folders, digest,
         created_at, last_used_at, expires_at, mismatches, used_elapsed, ends_elapsed
     ) VALUES (
         :id, :name, :identity_kind, :identity_name, :identity_program, :identity_pid, :identity_warnings,
-        :identity_others, :scopes, :all_databases, :audience, :digest,
+        :identity_others, :scopes, :all_databases, :audience, :folders, :digest,
         :created_at, :last_used_at, :expires_at, :mismatches, :used_elapsed, :ends_elapsed
     )
 """
@@ -87,7 +87,8 @@ class SqliteAppRecords:
         def job(connection: sqlite3.Connection) -> None:
             now = self._elapsed.now(connection)
             self._elapsed.save(connection)
-            columns = msgspec.structs.asdict(app) | identity_columns(app.identity) | {"scopes": as_json(app.scopes)}
+            columns = msgspec.structs.asdict(app) | identity_columns(app.identity)
+            columns |= {"scopes": as_json(app.scopes), "folders": as_json(app.folders)}
             columns["used_elapsed"] = now - times.idle
             columns["ends_elapsed"] = None if times.left is None else now + times.left
             connection.execute(_SAVE_APP, columns)
@@ -95,8 +96,13 @@ class SqliteAppRecords:
         await self._run(job)
 
     async def remove(self, app_id: str) -> None:
-        """Delete an app. Raises what the port allows."""
-        await self._run(lambda connection: connection.execute("DELETE FROM apps WHERE id = ?", (app_id,)))
+        """Delete an app, and its refresh tokens. Raises what the port allows."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM oauth_tokens WHERE app_id = ?", (app_id,))
+            connection.execute("DELETE FROM apps WHERE id = ?", (app_id,))
+
+        await self._run(job)
 
 
 class SqlitePairingRecords:
@@ -147,6 +153,7 @@ class SqlitePairingRecords:
 def _app(row: sqlite3.Row) -> App:
     columns = with_identity(row)
     columns["scopes"] = msgspec.json.decode(columns["scopes"], type=tuple[Scope, ...])
+    columns["folders"] = msgspec.json.decode(columns["folders"], type=tuple[str, ...])
     columns["all_databases"] = bool(columns["all_databases"])
     return decode_row(columns, App)
 

@@ -172,8 +172,38 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     ),
     # The account in which a database was created; empty: an earlier version did not record it.
     ("ALTER TABLE creations ADD COLUMN account TEXT NOT NULL DEFAULT ''",),
-    # Tokens for local agents are accepted at /mcp only.
-    tuple(f"ALTER TABLE {table} ADD COLUMN audience TEXT NOT NULL DEFAULT 'api'" for table in ("apps", "pairings")),
+    # Tokens for local agents are accepted at /mcp only. They come with refresh tokens, and their clients register.
+    (
+        *(f"ALTER TABLE {table} ADD COLUMN audience TEXT NOT NULL DEFAULT 'api'" for table in ("apps", "pairings")),
+        """
+        CREATE TABLE oauth_clients (
+            id TEXT PRIMARY KEY NOT NULL,
+            name TEXT NOT NULL,
+            identity_kind TEXT NOT NULL,
+            identity_name TEXT NOT NULL,
+            identity_program TEXT NOT NULL,
+            identity_pid INTEGER,
+            identity_warnings TEXT NOT NULL,
+            identity_others TEXT NOT NULL,
+            redirect_uris TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            used_at REAL NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE oauth_tokens (
+            family TEXT PRIMARY KEY NOT NULL,
+            digest BLOB NOT NULL,
+            client_id TEXT NOT NULL,
+            app_id TEXT NOT NULL,
+            resource TEXT NOT NULL,
+            created_at REAL NOT NULL
+        )
+        """,
+        "CREATE INDEX oauth_tokens_app_id ON oauth_tokens (app_id)",
+        # The folders in which an agent may write variables, as JSON.
+        "ALTER TABLE apps ADD COLUMN folders TEXT NOT NULL DEFAULT '[]'",
+    ),
 )
 
 

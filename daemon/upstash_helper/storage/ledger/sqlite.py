@@ -20,6 +20,7 @@ from upstash_helper.system import clock
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from upstash_helper.broker.authorization_records import AuthorizationRecords
     from upstash_helper.broker.ledger import AppRecords, AuditRecords, CreateJournal, LedgerHealth, PairingRecords
 
 
@@ -69,6 +70,14 @@ class SqliteLedger:
     def audit(self) -> AuditRecords:
         """Which app did what."""
         return self._audit
+
+    @property
+    def authorization(self) -> AuthorizationRecords:
+        """The clients of the authorization server, and their refresh tokens."""
+        # Imported late: few daemons have such clients.
+        from upstash_helper.storage.ledger.authorization import SqliteAuthorizationRecords
+
+        return SqliteAuthorizationRecords(self._transactions.run)
 
     def health(self) -> LedgerHealth:
         """Return the state after the last call, without a new one."""

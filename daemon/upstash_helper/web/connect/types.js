@@ -4,7 +4,7 @@
 
 /**
  * @typedef {"connection:read" | "connection:write" | "databases:read" | "databases:write" | "databases:delete"
- *   | "databases:credentials" | "upstash:read" | "upstash:write"} Scope
+ *   | "databases:credentials" | "databases:commands" | "upstash:read" | "upstash:write"} Scope
  */
 
 /**

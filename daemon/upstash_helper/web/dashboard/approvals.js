@@ -22,8 +22,8 @@ const DECIDED_ELSEWHERE = {
 };
 const REPLACED = "has sent a new request with another code, which replaces this one";
 const NO_LONGER_WAITING = "no longer requests access: the request was decided elsewhere or withdrawn";
-/** The scope that can be granted for all databases. */
-const CREDENTIALS = "databases:credentials";
+/** The scopes that can be granted for all databases. */
+const PER_DATABASE = new Set(["databases:credentials", "databases:commands"]);
 
 /**
  * The place of a request in the list.
@@ -422,6 +422,7 @@ function who(it, id) {
     h("h3", { id, class: "wrap" }, inLines(shown)),
     kind !== "native" &&
       h("p", { class: "hint wrap" }, "sent by ", inLines(program ? (sentBy ?? program) : "an unknown program")),
+    kind === "native" && sentBy && h("p", { class: "hint wrap" }, "through ", inLines(sentBy), ", which it started"),
     ...others.map((other) => h("p", { class: "hint wrap" }, `connection shared with ${other}`)),
     ...warnings.map(({ text }) =>
       h("p", { class: "callout warn" }, icon("warning"), h("span", { class: "grow" }, text)),
@@ -493,10 +494,11 @@ class Choices {
     }));
     this.#allDatabasesMeaning = meaning;
     this.#allDatabases = meaning ? choice(`Also: ${uncapitalized(meaning)}`, { isStrong: true, isNested: true }) : null;
+    const last = this.#scopes.findLast((it) => PER_DATABASE.has(it.scope));
     const boxes = h(
       "div",
       { class: "choices", onchange: () => this.#update() },
-      ...this.#scopes.flatMap((it) => [it.element, it.scope === CREDENTIALS ? this.#allDatabases?.element : null]),
+      ...this.#scopes.flatMap((it) => [it.element, it === last ? this.#allDatabases?.element : null]),
     );
     this.elements = [
       h("fieldset", { class: "plain" }, h("legend", {}, "Wants to"), boxes),
@@ -506,7 +508,7 @@ class Choices {
   }
 
   #update() {
-    if (this.#allDatabases) this.#allDatabases.input.disabled = !this.#chosen.includes(CREDENTIALS);
+    if (this.#allDatabases) this.#allDatabases.input.disabled = !this.#chosen.some((scope) => PER_DATABASE.has(scope));
     this.onchange();
   }
 

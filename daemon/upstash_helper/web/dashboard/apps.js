@@ -137,8 +137,8 @@ function expiry({ expires_at: at }) {
 
 /** @param {App} it */
 function granted(it) {
-  const all = "Read the passwords and tokens of all your databases, not only of those that the app created";
-  return [...it.scopes.map(({ meaning }) => meaning), ...(it.all_databases ? [all] : [])];
+  const all = it.all_databases_meaning;
+  return [...it.scopes.map(({ meaning }) => meaning), ...(all ? [all] : [])];
 }
 
 /**

@@ -20,7 +20,10 @@ export interface App {
   created_at: string;
   last_used_at: string;
   expires_at: string | null;
+  folders?: Array<string>;
   mismatches: number;
+  audience?: "api" | "mcp";
+  all_databases_meaning?: string | null;
 }
 
 export interface AppList {
@@ -28,7 +31,7 @@ export interface AppList {
 }
 
 export interface Approve {
-  scopes?: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write"> | null;
+  scopes?: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write"> | null;
   all_databases?: boolean;
   once?: boolean;
 }
@@ -95,6 +98,31 @@ export interface ChangeDatabase {
   plan?: "fixed_100gb" | "fixed_10gb" | "fixed_1gb" | "fixed_250mb" | "fixed_500gb" | "fixed_50gb" | "fixed_5gb" | "free" | "payg";
   budget?: number;
   tls?: true;
+}
+
+export interface ClientMetadata {
+  redirect_uris: Array<string>;
+  client_name?: string | null;
+  grant_types?: Array<string> | null;
+  response_types?: Array<string> | null;
+export interface Confirmation {
+  recorded?: boolean;
+  notice?: string;
+  id: string;
+  app_id: string;
+  identity: Identity;
+  claimed_name: string;
+  action: string;
+  title: string;
+  detail: string;
+  target: string;
+  state: "allowed" | "denied" | "expired" | "pending";
+  created_at: string;
+  expires_at: string;
+}
+
+export interface ConfirmationList {
+  confirmations: Array<Confirmation>;
 }
 
 export interface Connect {
@@ -283,7 +311,7 @@ export interface Network {
 export interface NewToken {
   token: string;
   app_id: string;
-  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  scopes: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
   all_databases: boolean;
   expires_at: string | null;
 }
@@ -291,6 +319,11 @@ export interface NewToken {
 export interface NextStep {
   text: string;
   command?: string;
+}
+
+export interface OAuthProblem {
+  error: string;
+  error_description: string;
 }
 
 export interface Pairing {
@@ -319,9 +352,10 @@ export interface PairingList {
 
 export interface PairingRequest {
   name: string;
-  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  scopes: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
   reason?: string;
   connect_if_needed?: boolean;
+  audience?: "api" | "mcp";
 }
 
 export interface PairingStatus {
@@ -370,6 +404,17 @@ export interface RegionList {
   regions: Array<Region>;
 }
 
+export interface RegisteredClient {
+  client_id: string;
+  client_id_issued_at: number;
+  client_name: string;
+  redirect_uris: Array<string>;
+  grant_types?: Array<string>;
+  response_types?: Array<string>;
+  token_endpoint_auth_method?: string;
+  application_type?: string;
+}
+
 export interface RenameApp {
   name: string;
 }
@@ -384,9 +429,40 @@ export interface Replacement {
 }
 
 export interface RequestedScope {
-  scope: "connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
+  scope: "connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write";
   meaning: string;
   strong?: boolean;
+}
+
+export interface ResourceMetadata {
+  resource: string;
+  authorization_servers: Array<string>;
+  scopes_supported: Array<string>;
+  bearer_methods_supported?: Array<string>;
+  resource_name?: string;
+}
+
+export interface RevocationForm {
+  token: string;
+  client_id: string;
+  token_type_hint?: string | null;
+}
+
+export interface ServerMetadata {
+  issuer: string;
+  authorization_endpoint: string;
+  token_endpoint: string;
+  registration_endpoint: string;
+  revocation_endpoint: string;
+  scopes_supported: Array<string>;
+  response_types_supported?: Array<string>;
+  response_modes_supported?: Array<string>;
+  grant_types_supported?: Array<string>;
+  token_endpoint_auth_methods_supported?: Array<string>;
+  revocation_endpoint_auth_methods_supported?: Array<string>;
+  code_challenge_methods_supported?: Array<string>;
+  authorization_response_iss_parameter_supported?: boolean;
+  client_id_metadata_document_supported?: boolean;
 }
 
 export interface ShowDashboard {
@@ -433,14 +509,33 @@ export interface Stopping {
   service: "upstash-helper";
 }
 
+export interface TokenForm {
+  grant_type: string;
+  client_id: string;
+  code?: string | null;
+  redirect_uri?: string | null;
+  code_verifier?: string | null;
+  refresh_token?: string | null;
+  resource?: string | null;
+  scope?: string | null;
+}
+
 export interface TokenInfo {
   kind: "app" | "owner";
   app_id?: string | null;
   name: string;
   identity?: Identity | null;
-  scopes: Array<"connection:read" | "connection:write" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
+  scopes: Array<"connection:read" | "connection:write" | "databases:commands" | "databases:credentials" | "databases:delete" | "databases:read" | "databases:write" | "upstash:read" | "upstash:write">;
   all_databases: boolean;
   expires_at?: string | null;
+}
+
+export interface TokenResponse {
+  access_token: string;
+  token_type?: string;
+  expires_in: number;
+  refresh_token: string;
+  scope: string;
 }
 
 export interface TrayStatus {

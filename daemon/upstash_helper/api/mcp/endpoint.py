@@ -1,0 +1,399 @@
+"""
+``/mcp``: the Model Context Protocol over streamable HTTP.
+
+A POST has one message, and its response one, or a stream that ends with one. Versions since 2026-07-28 have no
+sessions; see ``versions``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+from upstash_helper import __version__
+from upstash_helper.api.guard.middleware import where
+from upstash_helper.api.mcp import jsonrpc
+from upstash_helper.api.mcp.call import Call, InputRequired, Waiting
+from upstash_helper.api.mcp.jsonrpc import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    REFUSED,
+    Notification,
+    Request,
+    Response,
+    RpcError,
+    convert,
+)
+from upstash_helper.api.mcp.prompts import Prompts
+from upstash_helper.api.mcp.reply import EVENT_STREAM, Outcome, Reply
+from upstash_helper.api.mcp.request_state import RequestStates
+from upstash_helper.api.mcp.resources import Resources
+from upstash_helper.api.mcp.sessions import Sessions
+from upstash_helper.api.mcp.streams import Streams
+from upstash_helper.api.mcp.tool_calls import ToolCalls
+from upstash_helper.api.mcp.versions import (
+    SERVER_KEY,
+    SESSION_HEADER,
+    STATELESS,
+    VERSION_HEADER,
+    WITH_SESSIONS,
+    Envelope,
+    check_notification,
+    check_stateless,
+    is_stateless,
+    negotiated,
+    unsupported,
+)
+from upstash_helper.api.server.routes import BODY
+from upstash_helper.broker.errors import AccessEnded, HelperError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from upstash_helper.api.mcp.prompts import Prompt
+    from upstash_helper.api.mcp.resources import ResourceProvider
+    from upstash_helper.api.mcp.sessions import Session
+    from upstash_helper.api.mcp.streams import ListKind
+    from upstash_helper.api.mcp.tool import Tool
+    from upstash_helper.api.mcp.tool_calls import Visible
+    from upstash_helper.broker.apps.exchanges import Exchanges
+    from upstash_helper.broker.confirmations import Question
+    from upstash_helper.broker.events import EventBus
+    from upstash_helper.broker.identity import Caller
+    from upstash_helper.broker.ports import Clock
+    from upstash_helper.protocol.literals import Scope
+
+logger = logging.getLogger(__name__)
+
+LIST_TTL_MS: Final = 60_000
+"""How long a client may keep a list. It learns of changes earlier if it listens."""
+
+SERVER: Final = {"name": "upstash-helper", "title": "Upstash (upstash-helper)", "version": __version__}
+INSTRUCTIONS: Final = (
+    "Tools for the user's Upstash account, through upstash-helper on this computer. Which tools there are depends on "
+    "what the user has granted. No result has a password or token unless the user has granted that: to connect a "
+    "project to a database, have its variables written to the project's .env file. The user is asked before "
+    "something is deleted; a refusal is final."
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the protocol."""
+
+    handler: Callable[[Call, dict[str, Any]], Awaitable[object]]
+    is_list: bool = False
+    """Whether clients may keep its result for a while."""
+    stateless: bool = True
+    """Whether versions without sessions have it."""
+    with_sessions: bool = True
+    """Whether versions with sessions have it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the endpoint needs of the daemon."""
+
+    exchanges: Exchanges
+    events: EventBus
+    clock: Clock
+    visible: Visible
+    """Returns the tools that an app may call."""
+    challenge: Callable[[Scope], str]
+    """Returns the value of ``WWW-Authenticate`` for a missing scope."""
+    ask_user: Callable[[Caller, Question], Awaitable[bool]]
+    """Asks the user in upstash-helper, and returns whether they allowed it."""
+    read_only: Callable[[], Awaitable[bool]]
+    """Returns whether Upstash refuses all changes of the connected account."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offers:
+    """What the endpoint offers besides tools."""
+
+    prompts: tuple[Prompt, ...] = ()
+    resources: ResourceProvider | None = None
+    methods: Mapping[str, Method] = field(default_factory=dict)
+    """Further methods, which go with ``capabilities``."""
+    capabilities: Mapping[str, object] = field(default_factory=dict)
+    changing: frozenset[ListKind] = frozenset({"tools"})
+    """The lists that can change."""
+
+
+class InitializeParams(msgspec.Struct, frozen=True, rename="camel"):
+    """Parameters of ``initialize``."""
+
+    protocol_version: str
+    capabilities: dict[str, Any]
+
+
+def create_mcp(tools: Sequence[Tool], parts: Parts, offers: Offers | None = None) -> Endpoint:
+    """Return an endpoint that offers ``tools``, in this order."""
+    return Endpoint(tools, parts, offers or Offers())
+
+
+class Endpoint:
+    """The endpoint. Its methods are the handlers of ``POST``, ``GET``, and ``DELETE``."""
+
+    def __init__(self, tools: Sequence[Tool], parts: Parts, offers: Offers) -> None:
+        self._parts = parts
+        self._sessions = Sessions()
+        self._states = RequestStates(clock=parts.clock)
+        self._waiting = Waiting()
+        self.streams: Final = Streams(events=parts.events, kinds=offers.changing, read_only=parts.read_only)
+        calls = ToolCalls(
+            tools,
+            exchanges=parts.exchanges,
+            visible=parts.visible,
+            challenge=parts.challenge,
+            read_only=parts.read_only,
+        )
+        self._methods: dict[str, Method] = {
+            "server/discover": Method(self._discover, is_list=True, with_sessions=False),
+            "ping": Method(_nothing, stateless=False),
+            "tools/list": Method(calls.list, is_list=True),
+            "tools/call": Method(calls.call),
+        }
+        self._capabilities: dict[str, object] = {"tools": {"listChanged": "tools" in offers.changing}}
+        if offers.prompts:
+            prompts = Prompts(offers.prompts)
+            self._methods["prompts/list"] = Method(prompts.list, is_list=True)
+            self._methods["prompts/get"] = Method(prompts.get)
+            self._capabilities["prompts"] = {"listChanged": "prompts" in offers.changing}
+        if offers.resources is not None:
+            resources = Resources(offers.resources)
+            self._methods["resources/list"] = Method(resources.list, is_list=True)
+            self._methods["resources/templates/list"] = Method(resources.templates, is_list=True)
+            self._methods["resources/read"] = Method(resources.read, is_list=True)
+            self._capabilities["resources"] = {"listChanged": "resources" in offers.changing}
+        self._methods |= offers.methods
+        self._capabilities |= offers.capabilities
+
+    # --- HTTP ---------------------------------------------------------------------------------------------------------
+
+    async def post(self, http: web.Request, caller: Caller) -> web.StreamResponse:
+        """Handle one message."""
+        message = None
+        try:
+            streams = _accepts_stream(http)
+            message = jsonrpc.parse(http[BODY])
+            if is_stateless(http.headers, message):
+                return await self._post_stateless(http, message, caller, streams=streams)
+            return await self._post_in_session(http, message, caller, streams=streams)
+        except RpcError as error:
+            return _error(error, message.id if isinstance(message, Request) else None)
+
+    async def get(self, http: web.Request, caller: Caller) -> web.StreamResponse:
+        """Open the stream of a session."""
+        if http.headers.get(VERSION_HEADER) in STATELESS:
+            # They have subscriptions/listen instead.
+            return web.Response(status=405, headers={hdrs.ALLOW: "POST"})
+        try:
+            self._session(http, caller)
+            if EVENT_STREAM not in http.headers.get(hdrs.ACCEPT, ""):
+                return web.Response(status=406)
+            return await self.streams.follow(http, caller)
+        except RpcError as error:
+            return _error(error, None)
+
+    async def delete(self, http: web.Request, caller: Caller) -> web.StreamResponse:
+        """End a session."""
+        try:
+            self._sessions.close(self._session(http, caller))
+        except RpcError as error:
+            return _error(error, None)
+        return web.Response(status=204)
+
+    def close(self) -> None:
+        """End what waits for users, because the daemon stops."""
+        self._waiting.close()
+
+    # --- eras ---------------------------------------------------------------------------------------------------------
+
+    async def _post_stateless(
+        self, http: web.Request, message: jsonrpc.Message, caller: Caller, *, streams: bool
+    ) -> web.StreamResponse:
+        if isinstance(message, Response):
+            raise RpcError(INVALID_REQUEST, "Send requests. This version has no responses of clients.", status=400)
+        if isinstance(message, Notification):
+            # None of them has an effect: a client cancels a request by closing its stream.
+            check_notification(http.headers)
+            return web.Response(status=202)
+        envelope = check_stateless(http.headers, message)
+        if message.method == "subscriptions/listen":
+            if not streams:
+                return web.Response(status=406)
+            return await self.streams.listen(http, message, caller)
+        method = self._methods.get(message.method)
+        if method is None or not method.stateless:
+            raise RpcError(METHOD_NOT_FOUND, "There is no such method.", status=404)
+        reply = Reply(http, streams=streams)
+        return await self._respond(self._call(http, message, envelope, caller, reply), method, reply)
+
+    async def _post_in_session(
+        self, http: web.Request, message: jsonrpc.Message, caller: Caller, *, streams: bool
+    ) -> web.StreamResponse:
+        if isinstance(message, Request) and message.method == "initialize":
+            return self._initialize(message, caller)
+        session = self._session(http, caller)
+        if isinstance(message, Response):
+            session.respond(message)
+            return web.Response(status=202)
+        if isinstance(message, Notification):
+            if message.method == "notifications/cancelled":
+                session.cancel(message.params.get("requestId"))
+            return web.Response(status=202)
+        method = self._methods.get(message.method)
+        if method is None or not method.with_sessions:
+            raise RpcError(METHOD_NOT_FOUND, "There is no such method.")
+        if message.id in session.calls:
+            raise RpcError(INVALID_REQUEST, "A request with this ID is in progress.", status=400)
+        reply = Reply(http, streams=streams)
+        call = self._call(http, message, session.envelope, caller, reply, session)
+        return await self._respond(call, method, reply)
+
+    def _initialize(self, request: Request, caller: Caller) -> web.Response:
+        wanted: InitializeParams = convert(request.params, InitializeParams)
+        version = negotiated(wanted.protocol_version)
+        session = self._sessions.open(caller.id, Envelope(version, wanted.capabilities))
+        result = {
+            "protocolVersion": version,
+            "capabilities": self._capabilities,
+            "serverInfo": SERVER,
+            "instructions": INSTRUCTIONS,
+        }
+        response = _json(jsonrpc.result(request.id, result))
+        response.headers[SESSION_HEADER] = session.id
+        return response
+
+    def _session(self, http: web.Request, caller: Caller) -> Session:
+        version, ids = http.headers.get(VERSION_HEADER), http.headers.getall(SESSION_HEADER, [])
+        if version is not None and version not in WITH_SESSIONS:
+            raise unsupported(version, None)
+        if len(ids) != 1:
+            message = f"Send {SESSION_HEADER} once, with the ID from the response to initialize."
+            raise RpcError(REFUSED, message, status=400)
+        return self._sessions.get(ids[0], caller.id)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _call(  # noqa: PLR0917 - the parts of one request
+        self,
+        http: web.Request,
+        request: Request,
+        envelope: Envelope,
+        caller: Caller,
+        reply: Reply,
+        session: Session | None = None,
+    ) -> Call:
+        return Call(
+            caller=caller,
+            http=http,
+            request=request,
+            envelope=envelope,
+            session=session,
+            reply=reply,
+            states=self._states,
+            waiting=self._waiting,
+            exchanges=self._parts.exchanges,
+            ask_user=self._parts.ask_user,
+            read_only=self._parts.read_only,
+        )
+
+    async def _respond(self, call: Call, method: Method, reply: Reply) -> web.StreamResponse:
+        reply.on_waiting = call.waited
+        task = asyncio.ensure_future(self._outcome(call, method))
+        end = functools.partial(_end, call, task)
+        if call.session is not None:
+            call.session.calls[call.request.id] = end
+        try:
+            return await reply.send(task)
+        finally:
+            # The client may have disconnected. What changes something runs to its end in the background.
+            end()
+            if call.session is not None:
+                call.session.calls.pop(call.request.id, None)
+
+    async def _outcome(self, call: Call, method: Method) -> Outcome:
+        try:
+            result = await method.handler(call, call.request.params)
+        except InputRequired as required:
+            result = {
+                "resultType": "input_required",
+                "inputRequests": required.requests,
+                "requestState": required.state,
+            }
+        except RpcError as error:
+            # To a client with a session, 404 means that the session has ended.
+            is_kept = call.session is None or error.status == 403
+            return Outcome(jsonrpc.failure(error, call.request.id), error.status if is_kept else 200, error.headers)
+        except AccessEnded:
+            raise
+        except HelperError as error:
+            failed = RpcError(INTERNAL_ERROR, error.detail, data={"code": error.code})
+            return Outcome(jsonrpc.failure(failed, call.request.id))
+        except asyncio.CancelledError:
+            if call.is_abandoned:
+                return Outcome(None)
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: a bug is logged by type and place
+            fields = {"error": type(error).__name__, "where": where(error), "route": f"/mcp {call.request.method}"}
+            logger.error("handler_failed", extra=fields)  # noqa: TRY400 - a traceback's lines may hold values
+            failed = RpcError(INTERNAL_ERROR, "Internal error. See the helper's log.")
+            return Outcome(jsonrpc.failure(failed, call.request.id))
+        return Outcome(jsonrpc.result(call.request.id, self._completed(call, method, result)))
+
+    def _completed(self, call: Call, method: Method, result: object) -> object:
+        """Return a result with what the client's version requires of all results."""
+        if call.session is not None:
+            return result
+        members: dict[str, object] = msgspec.to_builtins(result)
+        hints = {"ttlMs": LIST_TTL_MS, "cacheScope": "private"} if method.is_list else {}
+        return {"resultType": "complete", **hints, **members, "_meta": {SERVER_KEY: SERVER}}
+
+    async def _discover(self, call: Call, params: dict[str, Any]) -> dict[str, object]:  # noqa: ARG002 - a handler
+        return {
+            "supportedVersions": [*STATELESS, *WITH_SESSIONS],
+            "capabilities": self._capabilities,
+            "instructions": INSTRUCTIONS,
+        }
+
+
+async def _nothing(call: Call, params: dict[str, Any]) -> dict[str, object]:  # noqa: ARG001 - a handler
+    return {}
+
+
+def _end(call: Call, task: asyncio.Future[Outcome]) -> None:
+    call.is_abandoned = True
+    task.cancel()
+
+
+def _accepts_stream(http: web.Request) -> bool:
+    """
+    Return whether the client accepts a stream as the response.
+
+    Raises:
+        RpcError: With the status 406, if it accepts no JSON either.
+    """
+    accepted = http.headers.get(hdrs.ACCEPT, "*/*").lower()
+    streams = EVENT_STREAM in accepted
+    if not streams and not any(kind in accepted for kind in ("application/json", "application/*", "*/*")):
+        raise RpcError(REFUSED, f"Accept application/json and {EVENT_STREAM}.", status=406)
+    return streams
+
+
+def _json(message: object, *, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=jsonrpc.encode(message), content_type="application/json")
+
+
+def _error(error: RpcError, request_id: jsonrpc.RequestId | None) -> web.Response:
+    response = _json(jsonrpc.failure(error, request_id), status=error.status)
+    response.headers.extend(error.headers)
+    return response

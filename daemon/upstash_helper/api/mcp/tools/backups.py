@@ -1,0 +1,252 @@
+"""Tools for the backups of Redis databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from upstash_helper.api.mcp.tool import Tool, ToolCall, ToolError
+from upstash_helper.api.mcp.tools import documents, hints
+from upstash_helper.api.mcp.tools.databases import described, on_or_off
+from upstash_helper.api.mcp.tools.fields import (
+    ID_PATTERN,
+    Arguments,
+    Cursor,
+    DatabaseId,
+    Limit,
+    Moment,
+    NextCursor,
+    Outcome,
+    Result,
+    moment,
+    refused,
+    shown,
+)
+from upstash_helper.api.mcp.tools.paging import page
+from upstash_helper.broker import models
+from upstash_helper.broker.confirmations import Question
+from upstash_helper.broker.ports import ResourceRequest
+
+if TYPE_CHECKING:
+    from upstash_helper.api.mcp.tools.recording import Recorder
+    from upstash_helper.broker.databases.operations import Databases
+    from upstash_helper.broker.databases.resources import Resources
+
+BackupId = Annotated[str, Meta(pattern=ID_PATTERN, description="The backup's backup_id, as in redis_list_backups.")]
+BackupName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w .:@+-]+$")]
+
+
+class ListBackups(Arguments, frozen=True, kw_only=True):
+    """Whose backups to list."""
+
+    database_id: DatabaseId
+    limit: Limit = 20
+    cursor: Cursor = ""
+
+
+class CreateBackup(Arguments, frozen=True, kw_only=True):
+    """The backup to create."""
+
+    database_id: DatabaseId
+    name: BackupName
+
+
+class OneBackup(Arguments, frozen=True, kw_only=True):
+    """A backup."""
+
+    database_id: DatabaseId
+    backup_id: BackupId
+
+
+class SetDailyBackup(Arguments, frozen=True, kw_only=True):
+    """Whether a database is backed up every day."""
+
+    database_id: DatabaseId
+    enabled: bool
+
+
+class Backup(Result, frozen=True, kw_only=True):
+    """A backup."""
+
+    backup_id: str
+    name: str
+    state: str
+    size_bytes: int
+    created_at: Moment
+
+
+class BackupPage(Result, frozen=True, kw_only=True):
+    """A page of backups, the newest first."""
+
+    backups: tuple[Backup, ...]
+    next_cursor: NextCursor = None
+
+
+class _Document(msgspec.Struct):
+    """A backup in Upstash's format."""
+
+    backup_id: str
+    name: documents.Text = ""
+    state: documents.Text = ""
+    creation_time: float = 0
+    backup_size: float = 0
+
+
+_LAST: Final = 10**15
+"""Later than any Unix time: the difference sorts the newest backup first."""
+
+
+class BackupTools:
+    """The tools."""
+
+    def __init__(self, *, databases: Databases, resources: Resources, recorder: Recorder) -> None:
+        self._databases = databases
+        self._resources = resources
+        self._recorder = recorder
+
+    def tools(self) -> tuple[Tool, ...]:
+        """Return the tools in the order in which they are listed."""
+        return (
+            Tool(
+                name="redis_list_backups",
+                description="List the backups of a Redis database, the newest first.",
+                arguments=ListBackups, result=BackupPage, scope="databases:read",
+                annotations=hints.reads("List backups"), handler=self.all,
+            ),
+            Tool(
+                name="redis_create_backup",
+                description="Back up the present data of a Redis database.",
+                arguments=CreateBackup, result=Outcome, scope="databases:write",
+                annotations=hints.adds("Create a backup"), handler=self.create,
+            ),
+            Tool(
+                name="redis_restore_backup",
+                description=(
+                    "Replace all data of a Redis database with that of one of its backups. Requires the user's"
+                    " confirmation. To be able to go back, create a backup first."
+                ),
+                arguments=OneBackup, result=Outcome, scope="databases:delete",
+                annotations=hints.overwrites("Restore a backup"), handler=self.restore,
+            ),
+            Tool(
+                name="redis_delete_backup",
+                description="Delete a backup of a Redis database. Requires the user's confirmation.",
+                arguments=OneBackup, result=Outcome, scope="databases:delete",
+                annotations=hints.overwrites("Delete a backup"), handler=self.delete,
+            ),
+            Tool(
+                name="redis_set_daily_backup",
+                description="Turn daily backups of a Redis database on or off.",
+                arguments=SetDailyBackup, result=Outcome, scope="databases:write",
+                annotations=hints.overwrites("Set daily backups"), handler=self.set_daily,
+            ),
+        )  # fmt: skip
+
+    async def all(self, call: ToolCall, wanted: ListBackups) -> BackupPage:
+        """List backups."""
+        entries, cursor = page(
+            await self._backups(call, wanted.database_id),
+            lambda it: (f"{_LAST - int(it.creation_time):020d}", it.backup_id),
+            cursor=wanted.cursor,
+            limit=wanted.limit,
+        )
+
+        return BackupPage(
+            backups=tuple(
+                Backup(
+                    backup_id=it.backup_id,
+                    name=str(it.name),
+                    state=str(it.state),
+                    size_bytes=int(it.backup_size),
+                    created_at=moment(it.creation_time),
+                )
+                for it in entries
+            ),
+            next_cursor=cursor,
+        )
+
+    async def create(self, call: ToolCall, wanted: CreateBackup) -> Outcome:
+        """Create a backup."""
+        await self._send(call, "backup.create", wanted.database_id, "POST", "create-backup", body={"name": wanted.name})
+
+        return Outcome(
+            done=True, message=f"The backup {wanted.name!r} was created. redis_list_backups shows its backup_id."
+        )
+
+    async def restore(self, call: ToolCall, wanted: OneBackup) -> Outcome:
+        """Replace a database's data."""
+        database = await self._databases.get(wanted.database_id)
+        backup = await self._backup(call, wanted)
+        question = Question(
+            action="backup.restore",
+            title=f'Replace the data of the database "{shown(database.name)}" with a backup?',
+            detail=(
+                f"All present data of {described(database)} will be deleted and replaced with that of {_named(backup)}."
+                " This cannot be undone."
+            ),
+            target=f"{database.id} {backup.backup_id}",
+        )
+        if not await call.confirm(question):
+            return refused()
+        body = {"backup_id": backup.backup_id}
+        await self._send(call, "backup.restore", database.id, "POST", "restore-backup", body=body)
+        return Outcome(done=True, message=f"The data of {database.name!r} is now that of {_named(backup)}.")
+
+    async def delete(self, call: ToolCall, wanted: OneBackup) -> Outcome:
+        """Delete a backup."""
+        database = await self._databases.get(wanted.database_id)
+        backup = await self._backup(call, wanted)
+        question = Question(
+            action="backup.delete",
+            title=f'Delete a backup of the database "{shown(database.name)}"?',
+            detail=f"Of {described(database)}, {_named(backup)} will be deleted. This cannot be undone.",
+            target=f"{database.id} {backup.backup_id}",
+        )
+        if not await call.confirm(question):
+            return refused()
+        await self._send(call, "backup.delete", database.id, "DELETE", "delete-backup", backup.backup_id)
+        return Outcome(done=True, message=f"Of {database.name!r}, {_named(backup)} was deleted.")
+
+    async def set_daily(self, call: ToolCall, wanted: SetDailyBackup) -> Outcome:
+        """Turn daily backups on or off."""
+        changed = await self._recorder.change(
+            call.caller,
+            "database.change",
+            wanted.database_id,
+            lambda _: self._databases.change(
+                wanted.database_id, [("daily_backup", models.SetDailyBackup(wanted.enabled))], unchanged=None
+            ),
+        )
+        return Outcome(done=True, message=f"Daily backups of {changed.name!r} are {on_or_off(changed.daily_backup)}.")
+
+    async def _backups(self, call: ToolCall, database_id: str) -> list[_Document]:
+        request = ResourceRequest(method="GET", path=("redis", "list-backup", database_id))
+        document = await self._resources(request, call.caller)
+        return documents.read_list(document, _Document)
+
+    async def _backup(self, call: ToolCall, wanted: OneBackup) -> _Document:
+        for backup in await self._backups(call, wanted.database_id):
+            if backup.backup_id == wanted.backup_id:
+                return backup
+        raise ToolError("The database has no such backup. redis_list_backups lists them.")
+
+    async def _send(
+        self,
+        call: ToolCall,
+        action: str,
+        database_id: str,
+        method: Literal["POST", "DELETE"],
+        operation: str,
+        *more: str,
+        body: object = None,
+    ) -> None:
+        request = ResourceRequest(method=method, path=("redis", operation, database_id, *more), body=body)
+        await self._recorder.change(
+            call.caller, action, " ".join((database_id, *more)), lambda _: self._resources(request, call.caller)
+        )
+
+
+def _named(backup: _Document) -> str:
+    return f'the backup "{shown(str(backup.name))}" of {moment(backup.creation_time)} ({backup.backup_id})'

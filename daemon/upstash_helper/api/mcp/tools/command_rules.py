@@ -1,0 +1,127 @@
+"""
+Which Redis commands need the user's confirmation, and which cannot run through the daemon.
+
+The confirmation protects from mistakes, not from an agent that wants to destroy data: an agent with databases:commands
+may delete every key one at a time. It is asked for where a single command
+
+- deletes all keys (FLUSHALL, FLUSHDB), or more than ``MANY_KEYS`` keys (DEL, UNLINK);
+- deletes or replaces functions (FUNCTION FLUSH, DELETE, RESTORE), or an index (SEARCH.DROP, FT.DROPINDEX);
+- runs a script or a function that may write (EVAL, EVALSHA, FCALL). A script can do all of the above, and its text does
+  not show it: it can put together the name of a command, and EVALSHA and FCALL have no text. Redis itself keeps
+  EVAL_RO, EVALSHA_RO, and FCALL_RO from writing, so these need no confirmation;
+- changes who can connect to the database (ACL SETUSER, DELUSER, RESTTOKEN).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.ports import Command
+
+MANY_KEYS: Final = 50
+
+_DESTROYS: Final = {
+    "FLUSHALL": "deletes all keys",
+    "FLUSHDB": "deletes all keys",
+    "FUNCTION FLUSH": "deletes all functions",
+    "FUNCTION DELETE": "deletes functions",
+    "FUNCTION RESTORE": "can replace functions",
+    "SEARCH.DROP": "deletes a search index",
+    "FT.DROPINDEX": "deletes a search index",
+    "EVAL": "runs a script, which can change and delete any data",
+    "EVALSHA": "runs a script, which can change and delete any data",
+    "FCALL": "runs a function, which can change and delete any data",
+    "ACL SETUSER": "changes who can connect to the database",
+    "ACL DELUSER": "changes who can connect to the database",
+    "ACL RESTTOKEN": "creates a token for the database",
+}
+_CREDENTIALS: Final = frozenset({"ACL GETUSER", "ACL LIST", "ACL RESTTOKEN", "ACL SETUSER"})
+"""They show, create, or replace passwords and tokens."""
+
+_BLOCKING: Final = frozenset(
+    ["BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "WAIT", "WAITAOF"]
+)
+_LISTENING: Final = frozenset(
+    ["MONITOR", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE", "UNSUBSCRIBE"]
+)
+_TRANSACTIONS: Final = frozenset({"DISCARD", "EXEC", "MULTI", "UNWATCH", "WATCH"})
+_CONNECTION: Final = frozenset(
+    ["ASKING", "AUTH", "CLIENT", "HELLO", "PSYNC", "QUIT", "READONLY", "READWRITE", "RESET", "SELECT", "SYNC"]
+)
+_WITH_SUBCOMMAND: Final = frozenset({"ACL", "FUNCTION"})
+
+
+def name_of(command: Command) -> str:
+    """Return a command's name in upper case, with its subcommand if that decides what it does."""
+    first = str(command[0]).strip().upper()
+    if first in _WITH_SUBCOMMAND and len(command) > 1:
+        return f"{first} {str(command[1]).strip().upper()}"
+    return first
+
+
+def destroys(command: Command) -> str | None:
+    """Return what a command does that the user has to confirm, as in "FLUSHALL deletes all keys", or None."""
+    name = name_of(command)
+    if name in {"DEL", "UNLINK"} and len(command) - 1 > MANY_KEYS:
+        return f"{name} deletes {len(command) - 1} keys"
+    effect = _DESTROYS.get(name)
+    return None if effect is None else f"{name} {effect}"
+
+
+def is_about_credentials(command: Command) -> bool:
+    """Return whether a command shows, creates, or replaces passwords or tokens of the database."""
+    return name_of(command) in _CREDENTIALS
+
+
+def obstacle(command: Command) -> str | None:
+    """Return why a command cannot run through the daemon, and what to do instead; None if it can."""
+    name = name_of(command)
+    if len(command) == 1 and " " in name:
+        return 'Each argument is an item of its own: ["SET", "key", "value"], not ["SET key value"].'
+    if name in _BLOCKING or _waits(name, command):
+        return (
+            f"{name} waits for data on a connection that stays open. {_ONLY_TCP} Here, use the form that does not wait."
+        )
+    if name in _LISTENING:
+        return f"{name} receives messages on a connection that stays open. {_ONLY_TCP}"
+    if name in _TRANSACTIONS:
+        return f"{name} belongs to a connection. {_ONLY_TCP} Here, several commands can be sent in one call."
+    if name in _CONNECTION:
+        return f"{name} is about the connection. {_ONLY_TCP} Here, the daemon connects and authenticates."
+    return None
+
+
+_ONLY_TCP: Final = (
+    "The REST API has no such connection: it works over TCP only, with a Redis client that uses REDIS_URL (env_write"
+    " writes that to a project)."
+)
+
+
+def _waits(name: str, command: Command) -> bool:
+    """Return whether it is XREAD or XREADGROUP with the option BLOCK, which comes before the keys."""
+    if name not in {"XREAD", "XREADGROUP"}:
+        return False
+    options = [str(argument).upper() for argument in command[1:]]
+    if name == "XREADGROUP":
+        options = options[3:]  # GROUP, and the names of the group and the consumer
+    before_keys = options[: options.index("STREAMS")] if "STREAMS" in options else options
+    return "BLOCK" in before_keys
+
+
+def how_to_get_the_rest(command: Command) -> str:
+    """Return how to read a value in parts that is too long for one reply."""
+    return _PARTS.get(name_of(command), "Ask for less at a time.")
+
+
+_SCANS: Final = {"HGETALL": "HSCAN", "HKEYS": "HSCAN", "HVALS": "HSCAN", "SMEMBERS": "SSCAN", "KEYS": "SCAN"}
+_PARTS: Final = {
+    **{name: f"Read it in parts with {scan} and COUNT." for name, scan in _SCANS.items()},
+    **dict.fromkeys(("SCAN", "HSCAN", "SSCAN", "ZSCAN"), "Repeat it with a smaller COUNT."),
+    **dict.fromkeys(("XRANGE", "XREVRANGE", "XREAD"), "Repeat it with COUNT, and go on from the last ID."),
+    "GET": "Read it in parts with GETRANGE.",
+    "LRANGE": "Read smaller ranges.",
+    "ZRANGE": "Read smaller ranges.",
+    "MGET": "Read fewer keys at a time.",
+    "JSON.GET": "Read a part of it with a path.",
+}

@@ -1,0 +1,185 @@
+"""The tool ``redis_run_command``: Redis commands, with the database's token, which the agent never sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from upstash_helper.api.mcp.tool import Tool, ToolCall, ToolError
+from upstash_helper.api.mcp.tools import command_rules as rules
+from upstash_helper.api.mcp.tools import hints
+from upstash_helper.api.mcp.tools.databases import described
+from upstash_helper.api.mcp.tools.fields import REFUSED, Arguments, DatabaseId, Result, shown
+from upstash_helper.broker.confirmations import Question
+
+if TYPE_CHECKING:
+    from upstash_helper.api.mcp.tools.recording import Recorder
+    from upstash_helper.broker.databases.commands import RunCommands
+    from upstash_helper.broker.databases.operations import Databases
+    from upstash_helper.broker.models import CommandReply
+    from upstash_helper.broker.ports import Command
+
+NAME: Final = "redis_run_command"
+MAX_COMMANDS: Final = 50
+MAX_SHOWN: Final = 20_000
+"""Characters of all replies together."""
+_MIN_SHOWN: Final = 200
+"""Characters that every reply gets, even if earlier ones have used up the others."""
+
+_Argument = str | int | float
+_Command = Annotated[
+    tuple[_Argument, ...], Meta(min_length=1, max_length=10_000, description='Such as ["SET", "key", "value"].')
+]
+
+
+class RunCommand(Arguments, frozen=True, kw_only=True):
+    """The commands to run."""
+
+    database_id: DatabaseId
+    command: Annotated[
+        tuple[_Argument, ...],
+        Meta(
+            max_length=10_000,
+            description='A command and its arguments, each an item of its own: ["SET", "key", "value"].',
+        ),
+    ] = ()
+    commands: Annotated[
+        tuple[_Command, ...],
+        Meta(
+            max_length=MAX_COMMANDS, description="Instead of command: several, which run in this order, as a pipeline."
+        ),
+    ] = ()
+
+
+class CommandResult(Result, frozen=True, kw_only=True):
+    """The reply to one command."""
+
+    command: Annotated[str, Meta(description="The command, shortened.")]
+    result: Annotated[Any, Meta(description="The reply. If truncated is true, the beginning of its JSON, as text.")]
+    error: Annotated[str | None, Meta(description="Why the database did not run the command.")] = None
+    truncated: bool = False
+
+
+class CommandResults(Result, frozen=True, kw_only=True):
+    """The replies."""
+
+    done: Annotated[bool, Meta(description="False: no command ran, because the user did not allow it.")]
+    results: tuple[CommandResult, ...] = ()
+    note: str = ""
+
+
+class CommandTool:
+    """The tool."""
+
+    def __init__(self, *, databases: Databases, run: RunCommands, recorder: Recorder) -> None:
+        self._databases = databases
+        self._run = run
+        self._recorder = recorder
+
+    def tools(self) -> tuple[Tool, ...]:
+        """Return the tool."""
+        return (
+            Tool(
+                name=NAME,
+                description=(
+                    "Run Redis commands in a database, over its REST API. No credentials are needed. To find keys, use"
+                    " SCAN instead of KEYS, and TYPE for their types. Long replies are cut, with a note on how to read"
+                    " the rest. Commands that destroy much, such as FLUSHALL, and scripts require the user's"
+                    ' confirmation. Without the option "all databases", only databases that this agent created.'
+                ),
+                arguments=RunCommand, result=CommandResults, scope="databases:commands",
+                annotations=hints.overwrites("Run Redis commands", idempotent=False), handler=self.run,
+            ),
+        )  # fmt: skip
+
+    async def run(self, call: ToolCall, wanted: RunCommand) -> CommandResults:
+        """Run the commands."""
+        commands = checked(call, wanted)
+        await self._run.check(wanted.database_id, call.caller)
+        # Asked once: what needs no confirmation because it cannot write must not run with the right to write.
+        read_only = await call.is_read_only()
+        if not read_only and not await self._confirmed(call, wanted.database_id, commands):
+            return CommandResults(done=False, note=REFUSED)
+        names = ", ".join(dict.fromkeys(rules.name_of(command) for command in commands))
+        replies = await self._recorder.change(
+            call.caller,
+            "database.commands",
+            f"{wanted.database_id} {names}",
+            lambda _: self._run(wanted.database_id, commands, call.caller, read_only=read_only),
+        )
+        return shortened(commands, replies, read_only=read_only)
+
+    async def _confirmed(self, call: ToolCall, database_id: str, commands: tuple[Command, ...]) -> bool:
+        asked = [(command, effect) for command in commands if (effect := rules.destroys(command)) is not None]
+        if not asked:
+            return True
+        database = await self._databases.get(database_id)
+        names = ", ".join(dict.fromkeys(rules.name_of(command) for command, _ in asked))
+        effects = "; ".join(dict.fromkeys(effect for _, effect in asked))
+        text = " ".join(str(argument) for argument in asked[0][0])
+        question = Question(
+            action="database.commands",
+            title=f'Run {shown(names)} in the database "{shown(database.name)}"?',
+            detail=f"In {described(database)}, {shown(effects, 300)}. The command: {shown(text, 300)}",
+            target=database.id,
+        )
+        return await call.confirm(question)
+
+
+def checked(call: ToolCall, wanted: RunCommand) -> tuple[Command, ...]:
+    """
+    Return the commands.
+
+    Raises:
+        ToolError: If there are none, or one of them cannot run.
+    """
+    if bool(wanted.command) == bool(wanted.commands):
+        raise ToolError("Give either command or commands.")
+    commands = wanted.commands or (wanted.command,)
+    for command in commands:
+        obstacle = rules.obstacle(command)
+        if obstacle is not None:
+            raise ToolError(f"Nothing was run. {obstacle}")
+        if rules.is_about_credentials(command) and not call.caller.has("databases:credentials"):
+            raise ToolError(
+                f"Nothing was run. {rules.name_of(command)} shows or creates credentials, and the user has not granted"
+                " databases:credentials."
+            )
+    return commands
+
+
+def shortened(
+    commands: tuple[Command, ...], replies: tuple[CommandReply, ...], *, read_only: bool = False
+) -> CommandResults:
+    """Return the replies, cut to what a model can read, with a note on how to read the rest."""
+    found: list[CommandResult] = []
+    notes: dict[str, None] = {}
+    left = MAX_SHOWN
+    for command, reply in zip(commands, replies, strict=True):
+        name = _named(command)
+        if reply.error is not None:
+            found.append(CommandResult(command=name, result=None, error=shown(reply.error, 500)))
+            if read_only and "NOPERM" in reply.error:
+                notes[_READ_ONLY] = None
+            continue
+        text = msgspec.json.encode(reply.result).decode()
+        room = max(left, _MIN_SHOWN)
+        left -= min(len(text), room)
+        if len(text) <= room:
+            found.append(CommandResult(command=name, result=reply.result))
+            continue
+        found.append(CommandResult(command=name, result=text[:room], truncated=True))
+        rest = rules.how_to_get_the_rest(command)
+        notes[f"The reply to {name} has {len(text)} characters; the first {room} are shown. {rest}"] = None
+    return CommandResults(done=True, results=tuple(found), note=" ".join(notes))
+
+
+_READ_ONLY: Final = (
+    "The connected account allows only reading, so the database refuses commands that write, and KEYS and SCAN."
+)
+
+
+def _named(command: Command) -> str:
+    return shown(" ".join(str(argument) for argument in command[:4]), 80)

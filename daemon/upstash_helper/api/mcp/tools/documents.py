@@ -1,0 +1,44 @@
+"""
+Documents of the Developer API that have no model in the broker.
+
+A document is read with a type that has only the fields which a result may show. Everything else in it is dropped, so a
+secret that Upstash adds to a document some day does not reach an agent.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from upstash_helper.broker.errors import UpstreamUnavailable
+
+T = TypeVar("T")
+
+Text = str | int | float | bool | None
+"""What a field can have that is shown as text, whatever Upstash sends."""
+
+
+def read(document: bytes, kind: type[T]) -> T:
+    """
+    Return a document as ``kind``.
+
+    Raises:
+        UpstreamUnavailable: If it is not one.
+    """
+    try:
+        return msgspec.json.decode(document, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    # Raised outside the handler, since the decoder's error may quote the document.
+    raise UpstreamUnavailable("Upstash sent an unreadable response. Try again.")
+
+
+def read_list(document: bytes, kind: type[T]) -> list[T]:
+    """
+    Return a document that is a list of ``kind``. A list without entries may be null.
+
+    Raises:
+        UpstreamUnavailable: If it is neither.
+    """
+    return [] if document.strip() == b"null" else read(document, list[kind])  # type: ignore[valid-type]

@@ -1,0 +1,108 @@
+"""The tool that writes a database's variables to a file of the user, without showing them to the agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from upstash_helper.api.mcp.tool import Annotations, Tool, ToolCall
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.env_files import WriteEnvFile, Written
+
+
+class EnvWriteArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which variables to write, and where."""
+
+    database: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$", description="The database's ID, as in redis_list_databases.")
+    ]
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=1000,
+            description="The absolute path of the file, such as /home/me/project/.env.local. Its folder must exist."
+            " Once the user has agreed to a single folder, the path can be relative to it.",
+        ),
+    ]
+    redis_url: Annotated[
+        bool, Meta(description="Also write REDIS_URL, for clients that use the Redis protocol over TCP.")
+    ] = False
+
+
+class EnvWriteResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written, without the values."""
+
+    written: Annotated[bool, Meta(description="False: nothing was changed, because the user did not allow it.")]
+    message: str
+    path: str | None = None
+    variables: Annotated[tuple[str, ...], Meta(description="The names of the variables in the file.")] = ()
+    created: Annotated[bool, Meta(description="Whether the file is new.")] = False
+    git: Annotated[
+        Literal["ignored", "not_ignored", "no_repository"] | None,
+        Meta(description="not_ignored: add the file to .gitignore, so that nobody commits it."),
+    ] = None
+
+
+_REFUSED = (
+    "The user did not allow this, or did not answer in time. Nothing was changed. Do not try again unless the user asks"
+    " for it."
+)
+
+
+class EnvTools:
+    """The tool, and what it needs."""
+
+    def __init__(self, *, write: WriteEnvFile) -> None:
+        self._write = write
+
+    def tools(self) -> tuple[Tool, ...]:
+        """Return the tools."""
+        return (
+            Tool(
+                name="env_write",
+                description=(
+                    "Write UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of a Redis database to a project's .env"
+                    " file, or update them there. All other lines are kept. You never see the values. The user is asked"
+                    " for each new folder. Files that Git tracks are refused."
+                ),
+                arguments=EnvWriteArguments, result=EnvWriteResult, scope="databases:read",
+                annotations=Annotations(
+                    title="Write a .env file", read_only_hint=False, destructive_hint=True, idempotent_hint=True,
+                    open_world_hint=False,
+                ),
+                handler=self.env_write,
+            ),
+        )  # fmt: skip
+
+    async def env_write(self, call: ToolCall, wanted: EnvWriteArguments) -> EnvWriteResult:
+        """Write the variables."""
+        written = await self._write(
+            call.caller, wanted.database, wanted.path, redis_url=wanted.redis_url, confirm=call.confirm
+        )
+        return EnvWriteResult(written=False, message=_REFUSED) if written is None else _result(written)
+
+
+def _result(written: Written) -> EnvWriteResult:
+    change = written.change
+    names = ", ".join(written.variables)
+    message = f"Wrote {names}." if change.is_changed else f"The file already has the current values of {names}."
+    if change.is_ignored is False:
+        message += " Git does not ignore this file: add it to .gitignore, so that nobody commits it."
+    return EnvWriteResult(
+        written=True,
+        message=message,
+        path=written.path,
+        variables=written.variables,
+        created=change.is_new,
+        git=_git(is_ignored=change.is_ignored),
+    )
+
+
+def _git(*, is_ignored: bool | None) -> Literal["ignored", "not_ignored", "no_repository"]:
+    if is_ignored is None:
+        return "no_repository"
+    return "ignored" if is_ignored else "not_ignored"

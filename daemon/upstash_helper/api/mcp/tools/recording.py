@@ -1,0 +1,86 @@
+"""The audit of tools: a change is recorded before it is made, and its result afterwards, as for the API's requests."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from upstash_helper.broker.audit import OK
+from upstash_helper.broker.errors import DatabaseNotFound, HelperError, OutcomeUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from upstash_helper.broker.audit import Audit
+    from upstash_helper.broker.background import Background
+    from upstash_helper.broker.identity import Caller
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Entry:
+    """The audit entry of a change that is being made."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        """What is changed. The work can name it more precisely once it is known."""
+
+
+class Recorder:
+    """Records what tools change and disclose."""
+
+    def __init__(self, *, audit: Audit, background: Background) -> None:
+        self._audit = audit
+        self._background = background
+
+    async def change(self, caller: Caller, action: str, target: str, work: Callable[[Entry], Awaitable[T]]) -> T:
+        """
+        Record a change and make it. Both run to their end even if the agent disconnects.
+
+        Args:
+            caller: The agent.
+            action: The kind of change, such as ``database.delete``.
+            target: What is changed.
+            work: Makes the change.
+
+        Raises:
+            LedgerUnavailable: If it cannot be recorded. It is not made then.
+            LedgerFull: Like LedgerUnavailable.
+            HelperError: What ``work`` raises.
+        """
+        return await self._background.finish(self._change(caller, action, Entry(target), work))
+
+    async def disclosure(self, caller: Caller, action: str, target: str) -> None:
+        """
+        Record that credentials are about to be returned.
+
+        Raises:
+            LedgerUnavailable: They must not be returned then.
+            LedgerFull: Like LedgerUnavailable.
+        """
+        await self._audit.note(caller, action, target)
+
+    async def _change(self, caller: Caller, action: str, entry: Entry, work: Callable[[Entry], Awaitable[T]]) -> T:
+        entry_id = await self._audit.begin(caller, action, entry.target)
+        result, is_refused = "internal_error", False
+        try:
+            done = await work(entry)
+            result = OK
+        except HelperError as error:
+            result, is_refused = error.code, not isinstance(error, OutcomeUnknown)
+            if isinstance(error, DatabaseNotFound):
+                entry.target = ""  # the agent may have made it up
+            raise
+        else:
+            return done
+        finally:
+            await self._settle(entry_id, entry, result, refused=is_refused and not caller.is_owner)
+
+    async def _settle(self, entry_id: int, entry: Entry, result: str, *, refused: bool) -> None:
+        try:
+            await self._audit.settle(entry_id, target=entry.target, result=result, refused=refused)
+        except HelperError as error:
+            # The change has been made, and the entry shows that it was started.
+            logger.warning("audit_unsettled", extra={"entry": entry_id, "result": result, "error": error.code})

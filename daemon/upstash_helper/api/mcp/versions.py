@@ -1,0 +1,163 @@
+"""
+The versions of the protocol, and how a request shows which one it uses.
+
+Since 2026-07-28 each request is complete: it has its version and the client's capabilities in ``_meta``, and repeats
+the version, its method, and the name of what it is about in header fields, for the sake of proxies. The
+versions before begin with ``initialize``, and the requests that follow name the session that it has opened.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from upstash_helper.api.mcp.jsonrpc import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    UNSUPPORTED_VERSION,
+    Notification,
+    Request,
+    RpcError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from multidict import CIMultiDictProxy
+
+    from upstash_helper.api.mcp.jsonrpc import Message
+
+STATELESS: Final = ("2026-07-28",)
+"""The versions without sessions."""
+WITH_SESSIONS: Final = ("2025-11-25", "2025-06-18")
+"""The versions that begin with ``initialize``, the newest first."""
+
+VERSION_HEADER: Final = "MCP-Protocol-Version"
+METHOD_HEADER: Final = "Mcp-Method"
+NAME_HEADER: Final = "Mcp-Name"
+SESSION_HEADER: Final = "Mcp-Session-Id"
+
+_PREFIX: Final = "io.modelcontextprotocol/"
+VERSION_KEY: Final = f"{_PREFIX}protocolVersion"
+CAPABILITIES_KEY: Final = f"{_PREFIX}clientCapabilities"
+CLIENT_KEY: Final = f"{_PREFIX}clientInfo"
+SERVER_KEY: Final = f"{_PREFIX}serverInfo"
+SUBSCRIPTION_KEY: Final = f"{_PREFIX}subscriptionId"
+
+_NAME_OF: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""The parameter that ``Mcp-Name`` repeats, by method."""
+_ENCODED: Final = re.compile(r"=\?base64\?(?P<data>.*)\?=")
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a request says about its client."""
+
+    version: str
+    capabilities: dict[str, Any]
+
+    @property
+    def elicits_forms(self) -> bool:
+        """Whether the client can show its user a form. An empty object means forms, as in the first versions."""
+        elicitation = self.capabilities.get("elicitation")
+        return isinstance(elicitation, dict) and (not elicitation or "form" in elicitation)
+
+
+def is_stateless(headers: CIMultiDictProxy[str], message: Message) -> bool:
+    """
+    Return whether a message is of a version without sessions, or claims to be.
+
+    The body counts: a client of an earlier version may send its newest version as a header when it initializes.
+    """
+    if isinstance(message, Request | Notification) and VERSION_KEY in meta_of(message.params):
+        return True
+    if SESSION_HEADER in headers or (isinstance(message, Request) and message.method == "initialize"):
+        return False
+    return METHOD_HEADER in headers or headers.get(VERSION_HEADER) in STATELESS
+
+
+def meta_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``_meta`` of parameters; empty if there is none."""
+    meta = params.get("_meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def check_stateless(headers: CIMultiDictProxy[str], request: Request) -> Envelope:
+    """
+    Return the envelope of a request without a session.
+
+    Raises:
+        RpcError: With the status 400, if the envelope is not complete, the header fields differ from the body, or the
+            version is not supported.
+    """
+    meta = meta_of(request.params)
+    missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]
+    if missing:
+        raise RpcError(INVALID_PARAMS, f"_meta must have {' and '.join(missing)}.", status=400, request_id=request.id)
+    version, capabilities = meta[VERSION_KEY], meta[CAPABILITIES_KEY]
+    if not isinstance(version, str) or not isinstance(capabilities, dict):
+        message = f"{VERSION_KEY} must be text, and {CAPABILITIES_KEY} an object."
+        raise RpcError(INVALID_PARAMS, message, status=400, request_id=request.id)
+    _check_header(headers, VERSION_HEADER, version, request)
+    _check_header(headers, METHOD_HEADER, request.method, request)
+    name = request.params.get(_NAME_OF.get(request.method, ""))
+    if isinstance(name, str):
+        _check_header(headers, NAME_HEADER, name, request)
+    if version not in STATELESS:
+        raise unsupported(version, request)
+    return Envelope(version, capabilities)
+
+
+def check_notification(headers: CIMultiDictProxy[str]) -> None:
+    """
+    Check the version of a notification without a session. No other header fields are required of it.
+
+    Raises:
+        RpcError: With the status 400.
+    """
+    version = headers.get(VERSION_HEADER)
+    if version is not None and version not in STATELESS:
+        raise unsupported(version, None)
+
+
+def unsupported(version: str, request: Request | None) -> RpcError:
+    """Return the error for a version that is not supported."""
+    return RpcError(
+        UNSUPPORTED_VERSION,
+        "This version of the protocol is not supported.",
+        data={"supported": [*STATELESS, *WITH_SESSIONS], "requested": version[:64]},
+        status=400,
+        request_id=None if request is None else request.id,
+    )
+
+
+def negotiated(requested: str) -> str:
+    """Return the version for a session: the requested one, or else the newest, which the client may decline."""
+    return requested if requested in WITH_SESSIONS else WITH_SESSIONS[0]
+
+
+def _check_header(headers: CIMultiDictProxy[str], name: str, expected: str, request: Request) -> None:
+    values = headers.getall(name, [])
+    # Proxies that read the first of several and servers that read the last would disagree.
+    if len(values) != 1:
+        problem = "is missing" if not values else "is there more than once"
+    elif (_decoded(values[0]) if name == NAME_HEADER else values[0]) != expected:
+        problem = "differs from the body"
+    else:
+        return
+    raise RpcError(HEADER_MISMATCH, f"The header field {name} {problem}.", status=400, request_id=request.id)
+
+
+def _decoded(value: str) -> str | None:
+    """Return a header value that may be encoded because it has other characters than ASCII; None if it is malformed."""
+    match = _ENCODED.fullmatch(value)
+    if match is None:
+        return value
+    try:
+        data = base64.b64decode(match["data"], validate=True)
+        return data.decode() if base64.b64encode(data).decode() == match["data"] else None
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,96 @@
+"""The browser's part: an authorization request, its page, and the way back to the program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import hdrs, web
+
+from upstash_helper.api.oauth import page
+from upstash_helper.api.oauth.form import parse
+from upstash_helper.broker.authorization.errors import OAuthError, RefusedOnPage
+from upstash_helper.broker.authorization.redirect_uris import is_private_use
+from upstash_helper.broker.authorization.requests import Redirection
+from upstash_helper.broker.errors import HelperError, RateLimited
+from upstash_helper.broker.identity import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from upstash_helper.broker.authorization.server import McpAuthorization
+
+_WAIT_SECONDS: Final = 100.0
+"""How long the next page is loading. Browsers give up after 300 seconds."""
+
+
+async def authorize(
+    request: web.Request, server: McpAuthorization, *, issuer: str, resources: frozenset[str]
+) -> web.Response:
+    """Begin an authorization request, and continue at its own page, whose address has none of the parameters."""
+    try:
+        parameters = parse(request.raw_path.partition("?")[2])
+        begun = await server.requests.begin(parameters, issuer=issuer, resources=resources)
+    except OAuthError as error:
+        return page.refused("This sign-in cannot start", error.description)
+    except RefusedOnPage as error:
+        return page.refused(error.title, error.detail)
+    if isinstance(begun, Redirection):
+        return _to_client(begun)
+    return web.Response(status=303, headers={hdrs.LOCATION: f"/oauth/requests/{begun.key}"})
+
+
+async def show(key: str, server: McpAuthorization, *, can_open: bool) -> web.Response:
+    """Return the page of a request, or continue at the program if the user has decided."""
+    waiting = server.requests.find(key)
+    if waiting is None:
+        return page.over()
+    redirection = await server.requests.settled(waiting)
+    if redirection is not None:
+        return _to_client(redirection)
+    return page.over() if waiting.is_over else page.waiting(waiting, can_open=can_open)
+
+
+async def decision(key: str, server: McpAuthorization) -> web.Response:
+    """Wait for the user's decision, then continue at the program. Without one, return to the page of the request."""
+    waiting = server.requests.find(key)
+    if waiting is None:
+        return page.over()
+    redirection = await server.requests.decision(waiting, wait_seconds=_WAIT_SECONDS)
+    if redirection is not None:
+        return _to_client(redirection)
+    return web.Response(status=303, headers={hdrs.LOCATION: f"/oauth/requests/{waiting.key}"})
+
+
+async def open_dashboard(
+    key: str, server: McpAuthorization, *, opens: Callable[[Caller], Awaitable[bool]], can_open: bool
+) -> web.Response:
+    """
+    Open the dashboard in the user's browser, where the user decides. This page gets no rights from that: another
+    program may be at its origin.
+
+    The answer is a page and not a redirect: browsers apply the ``form-action`` of a page to all redirects that follow a
+    form, and the way back to the program is one.
+    """
+    waiting = server.requests.find(key)
+    if waiting is None or waiting.is_over:
+        return page.over()
+    client = waiting.client
+    try:
+        opened = await opens(Caller(kind="app", id="oauth", name=client.name, identity=client.identity))
+        note = "The dashboard is opening in your browser." if opened else _NOT_OPENED
+    except RateLimited:
+        note = "The dashboard was opened a short time ago. Look for its window."
+    except HelperError as error:
+        note = error.detail
+    return page.waiting(waiting, can_open=can_open, note=note)
+
+
+_NOT_OPENED: Final = "No browser could be opened. Choose Dashboard in the menu of the tray icon, or use the terminal."
+
+
+def _to_client(redirection: Redirection) -> web.Response:
+    address = redirection.url.reveal()
+    if is_private_use(redirection.redirect_uri):
+        return page.continuing(redirection.client.name, address, is_allowed=redirection.is_allowed)
+    headers = {hdrs.LOCATION: address, "Referrer-Policy": "no-referrer"}
+    return web.Response(status=303, headers=headers)

@@ -1,0 +1,169 @@
+"""
+The pages that a browser shows during an authorization request.
+
+They are at an address that other programs have used and may use again. So they load nothing, have no script, and have
+nothing that belongs to the owner: not even the path of the program, which the approval shows.
+
+The page of a request that waits follows it without a script: it begins to load the next page at once, which the daemon
+sends when the user has decided. Until then the browser shows this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from base64 import b64encode
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from upstash_helper.api.pages.icons import IconName, svg
+from upstash_helper.api.pages.static import read
+from upstash_helper.broker.identity import MEANING
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.authorization.requests import AuthorizationRequest
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+{refresh}
+<title>{title} · upstash-helper</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<div class="sign {tone}">{sign}</div>
+<h1>{title}</h1>
+<p class="lead">{lead}</p>
+{body}
+{closing}
+</main>
+<footer>upstash-helper on this computer</footer>
+</body>
+</html>
+"""
+
+_MORE: Final = """
+.code { font: 600 1.25rem/1.5 var(--mono); letter-spacing: .04em; }
+.wanted { margin: 0; padding: 0; list-style: none; }
+.wanted li + li { margin-top: .375rem; }
+.buttons form { margin: 0; }
+.buttons .continue {
+  display: inline-flex; align-items: center; min-height: 2.75rem; padding: .25rem .875rem;
+  border-radius: var(--radius-small); background: var(--accent); color: var(--on-accent); font-weight: 500;
+}
+"""
+
+
+def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") -> web.Response:
+    """
+    Return the page of a request that the user has not decided.
+
+    Args:
+        request: The request.
+        can_open: Whether the daemon can open the dashboard.
+        note: What became of the button that was pressed; empty if none was.
+    """
+    address = f"/oauth/requests/{html.escape(request.key)}"
+    name = html.escape(request.client.name)
+    wanted = "".join(f"<li>{html.escape(MEANING[scope])}</li>" for scope in request.scopes)
+    button = (
+        f'<div class="buttons"><form method="post" action="{address}/dashboard"><button>Open the dashboard to decide'
+        f"</button></form></div>"
+        if can_open
+        else ""
+    )
+    body = f"""{button}
+<p class="outcome" role="status">{html.escape(note)}</p>
+<dl class="facts">
+<div><dt>Code</dt><dd><span class="code">{html.escape(request.user_code)}</span>
+<small>upstash-helper shows the same code</small></dd></div>
+<div><dt>Wants to</dt><dd><ul class="wanted">{wanted}</ul></dd></div>
+</dl>
+<h2>Where you can decide</h2>
+<ul class="steps">
+<li><p>In the dashboard, or in the menu of the tray icon.</p></li>
+<li><p>In a terminal:</p><div class="command"><code>upstash-helper approvals list</code></div></li>
+</ul>"""
+    return _response(
+        title=f"Allow “{name}” in upstash-helper",
+        lead=f"A program that calls itself “{name}” requests access to your Upstash account. upstash-helper shows "
+        "which program it is, and you allow or deny it there.",
+        icon="question",
+        tone="busy",
+        body=body,
+        closing="This page continues when you have decided. If you did not start this sign-in, deny it.",
+        refresh=f"{address}/decision",
+    )
+
+
+def over() -> web.Response:
+    """Return the page of a request that has been answered, or is unknown."""
+    return _response(
+        title="This sign-in has ended",
+        lead="You can close this window. If the program still waits, start the sign-in in the program again.",
+        icon="check",
+        status=404,
+    )
+
+
+def continuing(name: str, address: str, *, is_allowed: bool) -> web.Response:
+    """Return the page that starts a program by its private-use scheme: the browser stays on this page."""
+    title = "Access allowed" if is_allowed else "Access not allowed"
+    link = html.escape(address)
+    return _response(
+        title=title,
+        lead=f"“{html.escape(name)}” continues now. You can close this window.",
+        icon="check" if is_allowed else "cross",
+        tone="good" if is_allowed else "plain",
+        body=f'<div class="buttons"><a class="continue" href="{link}">Go back to the program</a></div>',
+        refresh=address,
+    )
+
+
+def refused(title: str, detail: str) -> web.Response:
+    """Return the page of a request that cannot be sent back to its client."""
+    return _response(title=html.escape(title), lead=html.escape(detail), icon="warning", tone="bad", status=400)
+
+
+def _response(
+    *,
+    title: str,
+    lead: str,
+    icon: IconName,
+    tone: str = "plain",
+    body: str = "",
+    closing: str = "",
+    refresh: str = "",
+    status: int = 200,
+) -> web.Response:
+    style, digest = _style()
+    text = _PAGE.format(
+        title=title,
+        lead=lead,
+        sign=svg(icon),
+        tone=tone,
+        body=body,
+        closing=f'<div class="closing">{closing}</div>' if closing else "",
+        refresh=f'<meta http-equiv="refresh" content="0;url={html.escape(refresh)}">' if refresh else "",
+        style=style,
+    )
+    response = web.Response(status=status, text=text, content_type="text/html")
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    # With "no-referrer", a browser sends the form with the origin "null".
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response
+
+
+@cache
+def _style() -> tuple[str, str]:
+    """Return the style of the pages, and its SHA-256 as the policy names it. No file of ours is at that origin."""
+    style = "".join(read(f"pages/{name}").decode() for name in ("tokens.css", "page.css")) + _MORE
+    return style, b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -1,0 +1,68 @@
+"""
+Which redirect URIs a client can register, and which one it can then use.
+
+Every client is a program on this computer (RFC 8252), so that a code must not leave it. Cursor and VS Code register
+addresses of their websites as well; those are left out of the registration.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_LENGTH: Final = 512
+"""Characters of one URI."""
+MAX_URIS: Final = 10
+"""URIs of one client. Cursor registers three, and VS Code four."""
+
+# After the host there is a port, a path, a query, or nothing. So there is no user information ("http://localhost@evil"),
+# no longer host ("http://localhost.evil"), and no fragment.
+_LOOPBACK: Final = re.compile(
+    r"http://(?P<host>localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?P<query>\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
+)
+
+# RFC 8252, section 7.1: the scheme is a reversed domain name, so it has a period. Cursor's has none, and is named here.
+# Other schemes without a period belong to browsers and systems ("javascript", "file", "ms-settings").
+_PRIVATE_USE: Final = re.compile(
+    r"(?:cursor|[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+):/{1,3}[A-Za-z0-9._~!$&'()*+,;=:@%/-]+"
+    r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
+)
+
+
+def is_supported(uri: str) -> bool:
+    """Return whether a client can register ``uri``."""
+    if len(uri) > MAX_LENGTH:
+        return False
+    loopback = _LOOPBACK.fullmatch(uri)
+    if loopback is not None:
+        return int(loopback["port"] or 0) <= 65_535
+    return is_private_use(uri)
+
+
+def is_private_use(uri: str) -> bool:
+    """Return whether the scheme of ``uri`` starts a program, and the browser stays where it is."""
+    return _PRIVATE_USE.fullmatch(uri) is not None and len(uri) <= MAX_LENGTH
+
+
+def matches(registered: str, requested: str, *, own_port: int) -> bool:
+    """
+    Return whether a client that has registered one URI can use another one: the same, but that the port of a loopback
+    address may differ (RFC 8252, section 7.3), since the program gets a new one each time.
+
+    Args:
+        registered: The registered URI.
+        requested: The URI in the authorization request.
+        own_port: The daemon's own port, to which no code is sent.
+    """
+    before, now = _LOOPBACK.fullmatch(registered), _LOOPBACK.fullmatch(requested)
+    if before is None or now is None:
+        return registered == requested and is_private_use(requested)
+    port = int(now["port"] or 80)
+    if not 0 < port <= 65_535 or port == own_port or len(requested) > MAX_LENGTH:
+        return False
+    return all((before[part] or default) == (now[part] or default) for part, default in _PARTS.items())
+
+
+_PARTS: Final = {"host": "", "path": "/", "query": ""}
+"""The parts that must be equal, and what is the same as leaving them out."""

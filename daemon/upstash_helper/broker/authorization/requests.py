@@ -1,0 +1,375 @@
+"""
+Authorization requests: each becomes an ordinary request for access, which the user decides outside of the browser.
+
+A page can navigate the browser to an authorization request, also with the ID of a client that has access. So the user
+is asked every time, and the result goes only to a redirect URI on this computer. While a request waits, another one of
+the same agent joins it: an agent with several processes causes one prompt, and each of them gets a code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlencode
+
+from upstash_helper.broker import errors
+from upstash_helper.broker.apps.pairing_limits import LIFETIME
+from upstash_helper.broker.apps.pairings import PairingRequest
+from upstash_helper.broker.authorization.codes import CHALLENGE
+from upstash_helper.broker.authorization.errors import Code, OAuthError, RefusedOnPage
+from upstash_helper.broker.authorization.redirect_uris import matches
+from upstash_helper.broker.identity import SCOPES, Caller, ordered
+from upstash_helper.broker.ledger import Approved, Delivered, Denied, Pairing, Waiting, Withdrawn
+from upstash_helper.broker.models import Secret
+from upstash_helper.protocol.literals import Scope
+
+if TYPE_CHECKING:
+    from upstash_helper.broker.apps.pairings import Pairings
+    from upstash_helper.broker.authorization.codes import Codes
+    from upstash_helper.broker.authorization.store import AuthorizationStore
+    from upstash_helper.broker.authorization_records import Client
+    from upstash_helper.broker.events import EventBus, Subscription
+    from upstash_helper.broker.ports import Clock
+
+Parameters = Mapping[str, Sequence[str]]
+"""The parameters of a request. A name may be repeated, which no valid request does."""
+
+DEFAULT_SCOPES: Final[tuple[Scope, ...]] = (
+    "connection:read",
+    "databases:read",
+    "databases:write",
+    "databases:commands",
+)
+"""What a client requests that names no scope."""
+OFFERED_SCOPES: Final[tuple[Scope, ...]] = (*DEFAULT_SCOPES, "databases:delete")
+"""What the resource's metadata name. All other scopes can be requested, too."""
+
+MAX_STATE: Final = 2048
+"""Characters of the ``state`` parameter. All current clients send fewer than 200."""
+MAX_JOINED: Final = 16
+"""Authorization requests that wait for one decision."""
+_MAX: Final = 128
+_REMEMBERED_SECONDS: Final = 600.0
+
+# Receives the events of access requests, which apps do not. It is not counted as one of the user's own streams.
+_FOLLOWER: Final = Caller(kind="owner", id="oauth", name="oauth")
+
+
+@dataclass(kw_only=True, eq=False)
+class AuthorizationRequest:
+    """A request that waits for the user, or has been decided."""
+
+    key: str
+    """Names the request in the address of its page. 128 random bits."""
+    client: Client
+    redirect_uri: str
+    state: str | None
+    challenge: str
+    resource: str
+    issuer: str
+    scopes: tuple[Scope, ...]
+    pairing_id: str
+    poll_secret: Secret
+    user_code: str
+    at: float
+    is_over: bool = False
+    """Whether the client has got its answer."""
+    follower: Subscription | None = None
+    """What the newest view of its page waits for. Only that one continues at the redirect URI."""
+
+
+class Redirection(NamedTuple):
+    """Where the browser continues."""
+
+    url: Secret
+    redirect_uri: str
+    """The registered part of the URL."""
+    client: Client
+    is_allowed: bool
+
+
+class AuthorizationRequests:
+    """The authorization requests of this run of the daemon."""
+
+    def __init__(
+        self,
+        *,
+        store: AuthorizationStore,
+        pairings: Pairings,
+        codes: Codes,
+        events: EventBus,
+        port: int,
+        clock: Clock,
+    ) -> None:
+        """
+        Args:
+            store: The registered clients.
+            pairings: The requests for access.
+            codes: Issues the codes.
+            events: Publishes the decisions of the user.
+            port: The daemon's own port.
+            clock: The clock.
+        """
+        self._store = store
+        self._pairings = pairings
+        self._codes = codes
+        self._events = events
+        self._port = port
+        self._clock = clock
+        self._requests: dict[str, AuthorizationRequest] = {}
+        self._lock = asyncio.Lock()
+
+    async def begin(
+        self, parameters: Parameters, *, issuer: str, resources: frozenset[str]
+    ) -> AuthorizationRequest | Redirection:
+        """
+        Begin an authorization request. Return it, or where the browser continues if the request has an error that its
+        client can be shown.
+
+        Args:
+            parameters: The parameters of the request.
+            issuer: The issuer, by the name of this computer that the client uses.
+            resources: The addresses of the MCP endpoint.
+
+        Raises:
+            RefusedOnPage: If the client or its redirect URI is not valid.
+            LedgerUnavailable: If the ledger cannot be read.
+            LedgerFull: Like LedgerUnavailable.
+        """
+        await self._store.ready()
+        client = self._client(parameters)
+        redirect_uri = self._redirect_uri(parameters, client)
+        states = parameters.get("state", ())
+        state = states[0] if len(states) == 1 and len(states[0]) <= MAX_STATE else None
+        try:
+            request = self._request(parameters, client, redirect_uri, issuer=issuer, resources=resources)
+            # One after another, so that of two requests at the same moment the second one joins the first.
+            async with self._lock:
+                await self._show(request)
+        except OAuthError as error:
+            url = _with_parameters(redirect_uri, _error(error.code, error.description), state, issuer)
+            return Redirection(Secret(url), redirect_uri, client, is_allowed=False)
+        self._store.used(client)
+        self._prune()
+        self._requests[request.key] = request
+        return request
+
+    def find(self, key: str) -> AuthorizationRequest | None:
+        """Return a request, or None if there is none with this key."""
+        return self._requests.get(key)
+
+    async def settled(self, request: AuthorizationRequest) -> Redirection | None:
+        """Return where the browser continues, once; None if the user has not decided, or this has been returned."""
+        self._supersede(request)
+        pairing = await self._pairing(request)
+        return None if request.is_over or self._is_undecided(pairing) else self._continued(request, pairing)
+
+    async def decision(self, request: AuthorizationRequest, *, wait_seconds: float) -> Redirection | None:
+        """
+        Wait for the user's decision, and return the same as ``settled``. Also None if another view of the page waits
+        now, or the daemon is stopping.
+        """
+        self._supersede(request)
+        subscription = request.follower = self._events.subscribe(_FOLLOWER)
+        try:
+            async with asyncio.timeout(wait_seconds):
+                pairing = await self._pairing(request)
+                if self._is_undecided(pairing):
+                    async for event in subscription:
+                        changed = isinstance(event.data, Pairing) and event.data.id == request.pairing_id
+                        if changed and not self._is_undecided(await self._pairing(request)):
+                            break
+                    else:
+                        return None
+        except TimeoutError:
+            return None
+        finally:
+            self._events.unsubscribe(subscription)
+        if request.follower is not subscription or request.is_over:
+            return None
+        return self._continued(request, await self._pairing(request))
+
+    def _supersede(self, request: AuthorizationRequest) -> None:
+        """End the wait of an earlier view of the page: the browser no longer reads what it gets."""
+        if request.follower is not None:
+            request.follower.offer(None)
+            request.follower = None
+
+    # --- the parameters -----------------------------------------------------------------------------------------------
+
+    def _client(self, parameters: Parameters) -> Client:
+        values = parameters.get("client_id", ())
+        client = self._store.client(values[0]) if len(values) == 1 else None
+        if client is not None:
+            return client
+        if any(value.startswith("https://") for value in values):
+            detail = (
+                "The program names itself by a web address. upstash-helper does not read such addresses: the program "
+                "has to register, which the server's metadata offers."
+            )
+        else:
+            detail = (
+                "The program that opened this page is not registered with upstash-helper, or its registration was "
+                "not used for 30 days. Start the sign-in in the program again. If the page is the same then, remove "
+                "the program's saved sign-in for this server first."
+            )
+        raise RefusedOnPage("Unknown program", detail)
+
+    def _redirect_uri(self, parameters: Parameters, client: Client) -> str:
+        values = parameters.get("redirect_uri", ())
+        if len(values) == 1 and any(matches(one, values[0], own_port=self._port) for one in client.redirect_uris):
+            return values[0]
+        raise RefusedOnPage(
+            "This sign-in cannot continue",
+            f"The program that calls itself “{client.name}” asks to continue at an address that it has not registered. "
+            "Nothing was sent there. Start the sign-in in the program again.",
+        )
+
+    def _request(
+        self, parameters: Parameters, client: Client, redirect_uri: str, *, issuer: str, resources: frozenset[str]
+    ) -> AuthorizationRequest:
+        single = {name: values[0] for name, values in parameters.items() if values[0]}
+        repeated = next((name for name, values in parameters.items() if len(values) > 1), None)
+        if repeated is not None:
+            raise OAuthError("invalid_request", f"The parameter {repeated} is repeated.")
+        if len(single.get("state", "")) > MAX_STATE:
+            raise OAuthError("invalid_request", f"The state has more than {MAX_STATE} characters.")
+        if single.get("response_type") != "code":
+            code: Code = "unsupported_response_type" if "response_type" in single else "invalid_request"
+            raise OAuthError(code, "The response_type has to be code.")
+        if single.get("response_mode", "query") != "query":
+            raise OAuthError("invalid_request", "The response_mode has to be query.")
+        # Without a method, a challenge would be the verifier (RFC 7636, section 4.3), which is no protection.
+        if single.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(single.get("code_challenge", "")):
+            raise OAuthError("invalid_request", "PKCE is required: send a code_challenge with the method S256.")
+        resource = single.get("resource", "")
+        if resource not in resources:
+            detail = f"The resource has to be {issuer}/mcp." if resource else f"Send the resource: {issuer}/mcp."
+            raise OAuthError("invalid_target", detail)
+        return AuthorizationRequest(
+            key=secrets.token_urlsafe(16),
+            client=client,
+            redirect_uri=redirect_uri,
+            state=single.get("state"),
+            challenge=single["code_challenge"],
+            resource=resource,
+            issuer=issuer,
+            scopes=_scopes(single.get("scope", "")),
+            pairing_id="",
+            poll_secret=Secret(""),
+            user_code="",
+            at=self._clock.monotonic(),
+        )
+
+    # --- the request for access ---------------------------------------------------------------------------------------
+
+    async def _show(self, request: AuthorizationRequest) -> None:
+        """Have the user asked, or join a request of the same agent that waits already."""
+        joined = await self._joined(request)
+        if joined is not None:
+            request.pairing_id, request.poll_secret = joined.pairing_id, joined.poll_secret
+            request.user_code = joined.user_code
+            return
+        wanted = PairingRequest(request.client.identity, request.client.name, request.scopes, audience="mcp")
+        try:
+            pairing, secret = await self._pairings.begin(wanted)
+        except (errors.AppBlocked, errors.PairingDenied) as error:
+            raise OAuthError("access_denied", error.detail) from None
+        except (errors.PairingPending, errors.TooManyPairings) as error:
+            raise OAuthError("temporarily_unavailable", error.detail, retry_after=error.retry_after) from None
+        except (errors.LedgerUnavailable, errors.LedgerFull) as error:
+            raise OAuthError("server_error", error.detail) from None
+        request.pairing_id, request.poll_secret, request.user_code = pairing.id, secret, pairing.user_code
+
+    async def _joined(self, request: AuthorizationRequest) -> AuthorizationRequest | None:
+        """
+        Return a request of the same agent that waits for the user: of the same client, or of a client with the same
+        name that the same program has registered. Different scopes are no reason for a second prompt; a client learns
+        which ones it got.
+        """
+        for other in tuple(self._requests.values()):
+            if not _is_same_agent(other.client, request.client):
+                continue
+            pairing = await self._pairing(other)
+            if pairing is None or not isinstance(pairing.decision, Waiting) or self._pairings.is_expired(pairing):
+                continue
+            waiting = [one for one in self._requests.values() if one.pairing_id == pairing.id]
+            if len(waiting) >= MAX_JOINED:
+                raise OAuthError("temporarily_unavailable", "Too many sign-ins of this program are waiting.")
+            return other
+        return None
+
+    async def _pairing(self, request: AuthorizationRequest) -> Pairing | None:
+        try:
+            secret = request.poll_secret.reveal().encode()
+            return await self._pairings.find(request.pairing_id, secret, None)
+        except errors.PairingNotFound:
+            return None
+
+    def _is_undecided(self, pairing: Pairing | None) -> bool:
+        if pairing is None or self._pairings.is_expired(pairing):
+            return False
+        return isinstance(pairing.decision, Waiting)
+
+    def _continued(self, request: AuthorizationRequest, pairing: Pairing | None) -> Redirection:
+        request.is_over = True
+        answer = self._answer(request, pairing)
+        url = _with_parameters(request.redirect_uri, answer, request.state, request.issuer)
+        return Redirection(Secret(url), request.redirect_uri, request.client, is_allowed="code" in answer)
+
+    def _answer(self, request: AuthorizationRequest, pairing: Pairing | None) -> dict[str, str]:
+        if pairing is None or self._pairings.is_expired(pairing):
+            return _error("access_denied", "The user did not decide in time.")
+        match pairing.decision:
+            case Approved() | Delivered():
+                code = self._codes.issue(
+                    client_id=request.client.id,
+                    redirect_uri=request.redirect_uri,
+                    challenge=request.challenge,
+                    resource=request.resource,
+                    pairing_id=request.pairing_id,
+                    poll_secret=request.poll_secret,
+                )
+                return {"code": code.reveal()}
+            case Withdrawn():
+                return _error("access_denied", "The request was replaced by another one of this program.")
+            case Denied() | Waiting():
+                return _error("access_denied", "The user denied the request.")
+
+    def _prune(self) -> None:
+        since = self._clock.monotonic() - LIFETIME - _REMEMBERED_SECONDS
+        self._requests = {key: one for key, one in self._requests.items() if one.at > since}
+        while len(self._requests) >= _MAX:
+            over = next((key for key, one in self._requests.items() if one.is_over), next(iter(self._requests)))
+            del self._requests[over]
+
+
+def _is_same_agent(one: Client, other: Client) -> bool:
+    if one.id == other.id:
+        return True
+    known = bool(one.identity.name)
+    return known and one.name == other.name and one.identity.limits_key == other.identity.limits_key
+
+
+def _scopes(text: str) -> tuple[Scope, ...]:
+    wanted = text.split()
+    if not wanted:
+        return DEFAULT_SCOPES
+    known = tuple(scope for scope in SCOPES if scope in wanted)
+    unknown = [scope for scope in wanted if scope not in SCOPES]
+    if unknown:
+        raise OAuthError("invalid_scope", f"Unknown scope. The scopes are: {', '.join(SCOPES)}.")
+    return ordered(known)
+
+
+def _error(code: Code, description: str) -> dict[str, str]:
+    return {"error": code, "error_description": description}
+
+
+def _with_parameters(redirect_uri: str, answer: Mapping[str, str], state: str | None, issuer: str) -> str:
+    """Return the redirect URI with the answer. RFC 9207: it names the issuer, so that no other one's answer fits."""
+    parameters = {**answer, **({} if state is None else {"state": state}), "iss": issuer}
+    return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(parameters)}"

@@ -1,0 +1,247 @@
+"""Setting an agent up and undoing it: what would be changed, and changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from upstash_helper.cli.agents import config_file, entries, record
+from upstash_helper.cli.agents.catalog import CONNECTION_FIELDS, Agent, Computer, Target, Transport, target_of
+from upstash_helper.cli.agents.config_file import ConfigFile
+from upstash_helper.cli.agents.errors import FileChanged, InvalidText, Refused
+
+State = Literal["not_found", "not_set_up", "set_up", "different", "unreadable"]
+"""``different``: there is an entry of our name that has something else. ``unreadable``: the file cannot be edited."""
+
+_TRIES: Final = 5
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the agents are told to use."""
+
+    server: str
+    """The name of the entry."""
+    targets: Mapping[Transport, Target]
+    """By transport. One may be missing."""
+
+    def target(self, agent: Agent, transport: Transport | None) -> Target:
+        """
+        Return the target for an agent: that of ``transport`` or, if that is None, the best one.
+
+        Raises:
+            KeyError: If there is none for the transport.
+        """
+        if transport is not None:
+            return self.targets[transport]
+        return self.targets.get(agent.transport) or next(iter(self.targets.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """An agent on this computer."""
+
+    agent: Agent
+    path: Path
+    state: State
+    target: Target | None = None
+    """What the entry has; None if there is none, or if it has more than that."""
+    problem: str = ""
+    """Why the file is unreadable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A change that has not been made yet."""
+
+    agent: Agent
+    file: ConfigFile
+    data: bytes | None = field(repr=False)
+    """The new content; None removes the file."""
+    note: str = ""
+    """What the user should know about it."""
+    changes: Sequence[record.Change] = ()
+    """What is in the record of this agent afterwards."""
+    folders: Sequence[Path] = ()
+    """Removed with the file, if they are empty."""
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the file differs from what it will be."""
+        return self.file.data != self.data
+
+
+def examine(agent: Agent, computer: Computer, wanted: Wanted) -> Examined:
+    """Return whether an agent is set up. This changes nothing."""
+    path = agent.file(computer)
+    if not agent.is_found(computer):
+        return Examined(agent=agent, path=path, state="not_found")
+    try:
+        file = config_file.read(path)
+        entry = _found(agent, file, wanted.server)
+    except Refused as error:
+        return Examined(agent=agent, path=path, state="unreadable", problem=str(error))
+    if entry is None:
+        return Examined(agent=agent, path=path, state="not_set_up")
+    target = target_of(entry)
+    state: State = "set_up" if target in wanted.targets.values() else "different"
+    return Examined(agent=agent, path=path, state=state, target=target)
+
+
+def propose_setup(agent: Agent, computer: Computer, wanted: Wanted, target: Target, state: Path) -> Proposal:
+    """
+    Return the change that makes an agent use ``target``.
+
+    Raises:
+        Refused: If the file cannot be read, edited, or written.
+    """
+    file = config_file.read(agent.file(computer))
+    config_file.check_writable(file)
+    text = file.text
+    entry = _found(agent, file, wanted.server)
+    earlier = [one for one in record.load(state) if one.agent == agent.name and one.server == wanted.server]
+    if entry is not None and target_of(entry) == target:
+        return Proposal(agent=agent, file=file, data=file.data, changes=earlier)
+    fields = agent.fields(target)
+    data = file.encoded(_edited(file, lambda: entries.with_fields(agent, text, wanted.server, fields)))
+    offset, length, replaced = record.difference(file.data or b"", data)
+    previous = None if entry is None else {key: value for key, value in entry.items() if key in CONNECTION_FIELDS}
+    change = record.Change(
+        agent=agent.name,
+        server=wanted.server,
+        path=str(file.path),
+        target=str(file.target),
+        before=None if file.data is None else record.digest(file.data),
+        after=record.digest(data),
+        offset=offset,
+        length=length,
+        replaced=replaced,
+        fields=fields,
+        previous=previous,
+        created=not entries.has_container(agent, text),
+    )
+    return Proposal(agent=agent, file=file, data=data, changes=[*earlier, change])
+
+
+def propose_undo(agent: Agent, changes: Sequence[record.Change]) -> Proposal:
+    """
+    Return the change that undoes earlier ones.
+
+    Args:
+        agent: The agent.
+        changes: All changes of this agent and server in the record, the oldest first.
+
+    Raises:
+        Refused: If the file cannot be read, edited, or written.
+    """
+    latest = changes[-1]
+    file = config_file.read(Path(latest.path))
+    if file.data is None:
+        return Proposal(agent=agent, file=file, data=None, note="The file does not exist anymore.")
+    config_file.check_writable(file)
+    data: bytes | None = file.data
+    left = list(changes)
+    while left and data is not None and str(file.target) == left[-1].target and record.digest(data) == left[-1].after:
+        change = left.pop()
+        data = None if change.before is None else record.reversed_change(change, data)
+        if data is None:
+            folders = [Path(folder) for folder in change.folders]
+            return Proposal(agent=agent, file=file, data=None, folders=folders)
+    if not left:
+        return Proposal(agent=agent, file=file, data=data)
+    return _without_entry(agent, file, data or b"", left)
+
+
+def apply(proposal: Proposal, again: Callable[[], Proposal], *, server: str, state: Path) -> Proposal:
+    """
+    Make a change, and keep it in the record. If the agent has written its file in the meantime, it is made again.
+
+    Args:
+        proposal: The change that the user has agreed to.
+        again: Returns the same change for the file as it is now.
+        server: The name of the entry.
+        state: The folder of the record.
+
+    Returns:
+        The change that was made.
+
+    Raises:
+        Refused: If it cannot be made.
+    """
+    for _ in range(_TRIES):
+        try:
+            _replace(proposal, server, state)
+        except FileChanged:
+            proposal = again()
+            continue
+        return proposal
+    message = f"{proposal.file.path} is being changed by {proposal.agent.title} all the time. Close it, and try again."
+    raise Refused(message)
+
+
+def _replace(proposal: Proposal, server: str, state: Path) -> None:
+    before = record.load(state)
+    others = [one for one in before if (one.agent, one.server) != (proposal.agent.name, server)]
+    changes = list(proposal.changes)
+    if proposal.data is None:
+        if proposal.file.data is not None:
+            config_file.remove(proposal.file, list(proposal.folders))
+        record.save(state, others)
+        return
+    if not proposal.is_change:
+        record.save(state, [*others, *changes])
+        return
+    if not changes:  # undoing: if this is interrupted, the record has a change that no file has, which does no harm
+        config_file.replace(proposal.file, proposal.data)
+        record.save(state, others)
+        return
+    record.save(state, [*others, *changes])
+    try:
+        created = config_file.replace(proposal.file, proposal.data)
+    except BaseException:
+        record.save(state, before)
+        raise
+    if created:
+        changes[-1] = msgspec.structs.replace(changes[-1], folders=[str(path) for path in created])
+        record.save(state, [*others, *changes])
+
+
+def _found(agent: Agent, file: ConfigFile, server: str) -> dict[str, Any] | None:
+    text = file.text
+    return _edited(file, lambda: entries.find(agent, text, server))
+
+
+def _edited(file: ConfigFile, edit: Callable[[], _T]) -> _T:
+    try:
+        return edit()
+    except InvalidText as error:
+        message = f"{file.path} {error}. It was not changed."
+        raise Refused(message) from error
+
+
+def _without_entry(agent: Agent, file: ConfigFile, data: bytes, left: Sequence[record.Change]) -> Proposal:
+    """Return the change that removes only our entry, or restores an earlier one, in a file that others have changed."""
+    oldest, latest = left[0], left[-1]
+    current = ConfigFile(path=file.path, target=file.target, data=data, status=file.status)
+    text = current.text
+    entry = _found(agent, current, latest.server)
+    if entry is None:
+        note = "The file was changed since, and has no such entry anymore."
+        return Proposal(agent=agent, file=file, data=data, note=note)
+    if target_of(entry) != target_of(latest.fields):
+        note = f'The entry "{latest.server}" was changed since, so it is left as it is.'
+        return Proposal(agent=agent, file=file, data=data, note=note)
+    if oldest.previous is None:
+        changed = _edited(current, lambda: entries.without(agent, text, latest.server, created=oldest.created))
+        note = "The file was changed since, so only this entry is removed."
+    else:
+        previous = oldest.previous
+        changed = _edited(current, lambda: entries.with_fields(agent, text, latest.server, previous))
+        note = "The file was changed since, so only this entry is restored."
+    return Proposal(agent=agent, file=file, data=current.encoded(changed), note=note)

@@ -1,0 +1,17 @@
+"""Why an agent's configuration is left as it is."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """A configuration is not changed. ``str()`` is a sentence that explains it and names the file."""
+
+
+class InvalidText(Exception):
+    """
+    A text cannot be edited. ``str()`` is a predicate with its place, such as "is not valid JSON: line 3, column 7: …".
+    """
+
+
+class FileChanged(Exception):
+    """The file was changed between reading and replacing it."""

@@ -1,0 +1,129 @@
+"""
+What ``setup`` has changed, so that it can be undone. It is kept in the profile's state folder, private to the user.
+
+Not the files are kept, which contain the secrets of other servers, but only the difference of each change: where it is,
+how long the new text is, and the old text in its place. Hashes show whether it still applies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from upstash_helper.cli.agents.errors import Refused
+from upstash_helper.system import private_files
+
+FILE_NAME: Final = "agents.json"
+_LIMIT: Final = 10_000_000
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of one file."""
+
+    agent: str
+    server: str
+    path: str
+    """Where the agent looks for the file."""
+    target: str
+    """Where the file is: the path without links."""
+    before: str | None
+    """SHA-256 of the old content; None if there was no file."""
+    after: str
+    """SHA-256 of the new content."""
+    offset: int
+    length: int
+    """Of the new text, in bytes."""
+    replaced: bytes
+    """The old text."""
+    fields: Mapping[str, Any]
+    """What was written about the connection."""
+    previous: Mapping[str, Any] | None
+    """What the entry said about it before; None if there was no entry."""
+    created: bool
+    """Whether the object that has the servers was created."""
+    folders: Sequence[str] = ()
+    """Folders that were created."""
+
+    def __repr__(self) -> str:
+        """Return the change without texts, which may contain secrets."""
+        return f"Change({self.agent}, {self.path})"
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    version: int = 1
+    changes: Sequence[Change] = ()
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of a content."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def difference(before: bytes, after: bytes) -> tuple[int, int, bytes]:
+    """Return where two contents differ: an offset, the length of the new text there, and the old text."""
+    start = _common(before, after)
+    old, new = before[start:], after[start:]
+    end = _common(old[::-1], new[::-1])
+    return start, len(new) - end, old[: len(old) - end]
+
+
+def _common(first: bytes, second: bytes) -> int:
+    """Return the length of the common beginning."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[:middle] == second[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def reversed_change(change: Change, data: bytes) -> bytes:
+    """Return the content before a change. ``data`` is the one after it."""
+    return data[: change.offset] + change.replaced + data[change.offset + change.length :]
+
+
+def load(state: Path) -> list[Change]:
+    """
+    Return the changes, the oldest first.
+
+    Raises:
+        Refused: If the record cannot be read.
+    """
+    path = state / FILE_NAME
+    try:
+        data = private_files.read(path, limit=_LIMIT)
+        return [] if data is None else list(msgspec.json.decode(data, type=_Record).changes)
+    except private_files.NotPrivate as error:
+        raise Refused(str(error)) from error
+    except msgspec.DecodeError as error:
+        message = f"{path}, the record of what setup has changed, is damaged: {error}. Move it away."
+        raise Refused(message) from error
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}."
+        raise Refused(message) from error
+
+
+def save(state: Path, changes: Sequence[Change]) -> None:
+    """
+    Replace the record. Without changes there is no file.
+
+    Raises:
+        Refused: If it cannot be written.
+    """
+    path = state / FILE_NAME
+    try:
+        if changes:
+            private_files.write_durably(path, msgspec.json.encode(_Record(changes=changes)))
+        else:
+            private_files.remove(path)
+    except private_files.NotPrivate as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}."
+        raise Refused(message) from error

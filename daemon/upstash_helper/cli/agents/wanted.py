@@ -1,0 +1,78 @@
+"""What agents are told to use: this profile's daemon by its address, or this installation by its command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.cli.agents.catalog import Computer, Target, Transport
+from upstash_helper.cli.agents.changes import Wanted
+from upstash_helper.service import executable
+from upstash_helper.service.context import lasting_environment, service_profile, this_platform
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, home_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SERVER: Final = "upstash"
+"""The name of the entry for the default profile."""
+_PROGRAM: Final = "upstash-helper"
+
+
+def this_computer() -> Computer:
+    """
+    Return this computer.
+
+    Raises:
+        HomeUnknown: If the user has no home folder.
+    """
+    return Computer(platform=this_platform(), home=home_folder(), environ=os.environ)
+
+
+def server_name(profile: str) -> str:
+    """Return the name of the entry for a profile."""
+    return SERVER if profile == DEFAULT_PROFILE else f"{SERVER}-{profile}"
+
+
+def wanted(profile_flag: str | None, environ: Mapping[str, str]) -> Wanted:
+    """
+    Return what agents should use for a profile, without settings that are only in this terminal's environment.
+
+    With ``port_policy = "on-demand"`` and no ``api_port``, the daemon has no address that stays the same.
+
+    Raises:
+        SettingsError: If a setting is invalid.
+    """
+    profile = service_profile(profile_flag, environ)
+    flags = () if profile.name == DEFAULT_PROFILE else ("--profile", profile.name)
+    command = Target(
+        command=(*stable_program(environ), *flags, "mcp"),
+        environment=lasting_environment(profile, environ, this_platform()),
+    )
+    targets: dict[Transport, Target] = {}
+    ports = profile.settings.api_ports
+    if len(ports) == 1:
+        # Not 127.0.0.1: the daemon's address as an OAuth resource and issuer has this name.
+        targets["http"] = Target(url=f"http://localhost:{ports[0]}/mcp")
+    targets["stdio"] = command
+    return Wanted(server=server_name(profile.name), targets=targets)
+
+
+def stable_program(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """
+    Return the command that runs this installation, also after an upgrade.
+
+    The launcher on the PATH stays where it is, while package managers such as Homebrew have a folder for each version.
+    It is used if it belongs to the Python that is running now.
+    """
+    program = executable.this_program()
+    launcher = shutil.which(_PROGRAM, path=environ.get("PATH", ""))
+    if launcher is None or program[1:] != ("-P", "-m", "upstash_helper"):
+        return program
+    own = os.path.realpath(Path(sys.executable).absolute().parent)
+    if os.path.dirname(os.path.realpath(launcher)) != own:  # noqa: PTH120 - realpath returns a string
+        return program
+    return (str(Path(launcher).absolute()),)

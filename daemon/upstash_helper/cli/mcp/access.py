@@ -1,0 +1,363 @@
+"""
+The bridge's token: from the keyring, or requested from the user in a thread while the client goes on.
+
+All processes of an agent share one token, and one request: who asks holds a lock, and the others wait for the token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from upstash_helper.client.errors import DaemonUnreachable
+from upstash_helper.protocol.errors import ClientError
+from upstash_helper.protocol.lock import AlreadyHeld, InstanceLock
+from upstash_helper.system import private_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from upstash_helper.cli.mcp.daemon import Daemon
+    from upstash_helper.client.token_store import TokenStore
+    from upstash_helper.protocol.literals import Scope
+    from upstash_helper.protocol.wire_apps import NewToken, StartedPairing
+
+REASON: Final = "To work with your Upstash databases as a tool of this agent (MCP)."
+
+State = Literal["loading", "asking", "approved", "refused"]
+
+LOADING_SECONDS: Final = 3.0
+"""How long the keyring may take. It may be locked, and its user may be looking for the password."""
+_POLL_LOCK_SECONDS: Final = 0.3
+_WITHDRAW_SECONDS: Final = 1.0
+# A token that the user has granted for an hour ends without anybody having revoked it.
+_ASK_AGAIN_SECONDS: Final = 1800.0
+_MAX_OUTCOME_BYTES: Final = 4096
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Why a request has failed, for the other processes of the agent that wait for it."""
+
+    text: str
+    may_retry: bool
+
+
+class Access:
+    """The token, and how far the request for one has got. Threads may share it."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        open_store: Callable[[], TokenStore],
+        *,
+        file_name: str,
+        fallback_name: str,
+        scopes: tuple[Scope, ...],
+        warn: Callable[[str], None],
+    ) -> None:
+        """
+        Args:
+            daemon: The daemon.
+            open_store: Opens the store. Called once, in a thread.
+            file_name: The name of the files by which the processes of an agent agree on who asks.
+            fallback_name: The agent's name, if it does not say its own.
+            scopes: The scopes to request.
+            warn: Shows a sentence to the user.
+        """
+        self._daemon = daemon
+        self._open_store = open_store
+        self._scopes = scopes
+        self._warn = warn
+        self._lock_file = f"{file_name}.lock"
+        self._outcome_file: Final[Path] = daemon.folders.runtime / f"{file_name}.outcome"
+        self._name = fallback_name
+        self._named = threading.Event()
+        self._changed = threading.Condition()
+        self._state: State = "loading"
+        self._token: str | None = None
+        self._store: TokenStore | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._replaced_at: float | None = None
+        self._retry_at: float | None = None
+        self._explanation = "The access is being checked. Try again in a few seconds."
+        self.on_approved: Callable[[], None] = lambda: None
+        """Called, in a thread, when the user has approved a request of this process or of another one."""
+
+    def __repr__(self) -> str:
+        return f"Access({self._state!r})"
+
+    # --- for the messages ---------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """How far it has got."""
+        with self._changed:
+            return self._state
+
+    @property
+    def token(self) -> str | None:
+        """The token, if there is one."""
+        with self._changed:
+            return self._token
+
+    @property
+    def explanation(self) -> str:
+        """Why there is no token yet, and what the user can do, for a model that reads it."""
+        with self._changed:
+            return self._explanation
+
+    def begin(self) -> None:
+        """Start to load the token. The user is asked once the client's name is known; see ``name_client``."""
+        self._run(self._obtain)
+
+    def name_client(self, name: str) -> None:
+        """Set the name that the client gives itself, once. If it is empty, the agent's file is its name."""
+        if not self._named.is_set():
+            self._name = name.strip()[:256] or self._name
+            self._named.set()
+
+    def wait(self, seconds: float, *, canceled: threading.Event) -> str | None:
+        """
+        Return the token as soon as there is one. Return None if there will be none, or if the request was canceled.
+
+        Args:
+            seconds: How long to wait for the user. Loading the token may take some seconds longer.
+            canceled: Ends the waiting within a second.
+        """
+        began = time.monotonic()
+        self._retry()
+        with self._changed:
+            while self._token is None and self._state != "refused":
+                limit = max(seconds, LOADING_SECONDS) if self._state == "loading" else seconds
+                left = began + limit - time.monotonic()
+                if left <= 0 or canceled.is_set() or self._closing.is_set():
+                    break
+                self._changed.wait(min(left, 1.0))
+            return self._token
+
+    def renounce(self, token: str) -> bool:
+        """
+        Take note that the daemon does not accept a token. Return whether there may be another one: another process has
+        got one, or the user is asked once more.
+        """
+        with self._changed:
+            if self._token != token:
+                return self._state != "refused"
+            self._token, self._state = None, "loading"
+        self._run(lambda: self._replace(token))
+        return True
+
+    def _retry(self) -> None:
+        with self._changed:
+            due = self._state == "refused" and self._retry_at is not None and time.monotonic() >= self._retry_at
+            if due:
+                self._state, self._retry_at = "loading", None
+        if due:
+            self._run(self._obtain)
+
+    def close(self) -> None:
+        """End a request that the user has not decided on. Takes a second at most."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(_WITHDRAW_SECONDS)
+
+    # --- in the thread ------------------------------------------------------------------------------------------------
+
+    def _run(self, job: Callable[[], None]) -> None:
+        before = self._thread
+
+        def run() -> None:
+            if before is not None:
+                before.join()
+            if not self._closing.is_set():
+                self._report(job)
+
+        self._thread = threading.Thread(target=run, name="access", daemon=True)
+        self._thread.start()
+
+    def _report(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except ClientError as error:
+            # The daemon may be running again soon.
+            retry = time.monotonic() + 2.0 if isinstance(error, DaemonUnreachable) else None
+            self._refuse(str(error), retry_at=retry)
+        except Exception as error:  # noqa: BLE001 - the client must get an answer, whatever it is
+            self._refuse(f"Internal error ({type(error).__name__}).")
+
+    def _obtain(self) -> None:
+        if (token := self._load()) is not None:
+            self._approve(token)
+            return
+        # A client that only looks whether the command exists says nothing, and must not make a prompt appear.
+        while not self._named.wait(0.2):
+            if self._closing.is_set():
+                return
+        self._ask()
+
+    def _replace(self, rejected: str) -> None:
+        token = self._load()
+        if token is not None and token != rejected:
+            self._approve(token)
+            return
+        if token is not None and self._store is not None:
+            self._store.delete()
+        now = time.monotonic()
+        if self._replaced_at is not None and now - self._replaced_at < _ASK_AGAIN_SECONDS:
+            self._refuse(
+                "The user has revoked this agent's access to Upstash. It is not requested again unless the agent is"
+                " restarted."
+            )
+            return
+        self._replaced_at = now
+        self._obtain()
+
+    def _load(self) -> str | None:
+        from upstash_helper.client.errors import TokenStoreUnavailable
+
+        if self._store is None:
+            self._store = self._open_store()
+        try:
+            return self._store.load()
+        except TokenStoreUnavailable as error:
+            from upstash_helper.client.token_store import MemoryTokens
+
+            self._warn(f"{error} Until then, access is requested each time this agent starts.")
+            self._store = MemoryTokens()
+            return None
+
+    def _ask(self) -> None:
+        since = time.time()
+        lock = InstanceLock(self._daemon.folders.runtime, timeout=0.0, file=self._lock_file)
+        waited = False
+        with contextlib.ExitStack() as stack:
+            while not self._closing.is_set():
+                try:
+                    lock.acquire()
+                except AlreadyHeld:
+                    waited = True
+                    self._wait_for_user("Another process of this agent has requested access to Upstash.")
+                    self._closing.wait(_POLL_LOCK_SECONDS)
+                    continue
+                except OSError:
+                    pass  # the disk is full; at worst, the user is asked twice
+                stack.callback(lock.release)
+                break
+            if self._closing.is_set():
+                return
+            if waited and (token := self._load()) is not None:
+                self._approve(token)
+                self.on_approved()
+                return
+            if waited and (outcome := self._outcome_since(since)):
+                self._refuse(outcome.text, retry_at=time.monotonic() if outcome.may_retry else None)
+                return
+            self._pair()
+
+    def _pair(self) -> None:
+        from upstash_helper.client.errors import PairingRefused, TokenStoreUnavailable
+
+        try:
+            new = self._request()
+        except PairingRefused as error:
+            self._decline(error)
+            return
+        if new is None:
+            return  # closing
+        assert self._store is not None  # noqa: S101 - it was opened before anything was requested
+        try:
+            self._store.save(new.token)
+        except TokenStoreUnavailable as error:
+            self._warn(f"{error} Until then, access is requested each time this agent starts.")
+        self._approve(new.token)
+        self.on_approved()
+
+    def _request(self) -> NewToken | None:
+        from upstash_helper.client.errors import PairingPending
+        from upstash_helper.protocol.wire_apps import PairingRequest
+
+        request = PairingRequest(name=self._name, scopes=self._scopes, reason=REASON, audience="mcp", for_starter=True)
+        while not self._closing.is_set():
+            try:
+                return self._decision(self._daemon.client(None).start_pairing(request))
+            except PairingPending as pending:
+                # Of a process of this agent that was killed. The user sees it until it expires.
+                self._wait_for_user(str(pending))
+                self._closing.wait(min(pending.retry_after or 2.0, 5.0))
+        return None
+
+    def _decision(self, started: StartedPairing) -> NewToken | None:
+        approve = self._daemon.command("approvals", "approve")
+        waiting = (
+            f"The user has not allowed {self._name} to use Upstash yet. Ask the user to compare the code"
+            f" {started.user_code} and to approve the request: in the tray menu or the dashboard of upstash-helper, or"
+            f" with: {approve}"
+        )
+        self._warn(waiting)
+        self._wait_for_user(f"{waiting} Then call the tool again.")
+        while True:
+            with contextlib.suppress(DaemonUnreachable):  # it keeps the request when it is restarted
+                client = self._daemon.client(started.poll_secret)
+                if self._closing.is_set():
+                    client.withdraw_pairing(started.id)
+                    return None
+                if client.pairing(started.id).state != "pending":
+                    return client.fetch_token(started.id)  # raises if it was not approved
+            if self._closing.is_set():
+                return None
+            self._closing.wait(started.interval)
+
+    def _decline(self, error: ClientError) -> None:
+        from upstash_helper.client.errors import AppBlocked, PairingDenied, PairingExpired, TooManyPairings
+
+        retry: float | None = None
+        match error:
+            case PairingDenied() | AppBlocked():
+                text = (
+                    f"{error} Nothing was done. It is not requested again unless the agent is restarted; do not try to"
+                    " reach Upstash in another way."
+                )
+            case PairingExpired():
+                text, retry = f"{error} The next call requests access again.", time.monotonic()
+            case TooManyPairings():
+                text, retry = str(error), time.monotonic() + (error.retry_after or 60.0)
+            case _:
+                text = str(error)
+        with contextlib.suppress(OSError):
+            private_files.write(self._outcome_file, msgspec.json.encode(Outcome(text, retry is not None)))
+        self._refuse(text, retry_at=retry)
+
+    def _outcome_since(self, since: float) -> Outcome | None:
+        """Return why the request of the process that held the lock has failed; None if it has ended otherwise."""
+        with contextlib.suppress(OSError, private_files.NotPrivate, msgspec.MsgspecError):
+            if self._outcome_file.stat().st_mtime >= since - 1.0:
+                content = private_files.read(self._outcome_file, limit=_MAX_OUTCOME_BYTES)
+                return None if content is None else msgspec.json.decode(content, type=Outcome)
+        return None
+
+    # --- the state ----------------------------------------------------------------------------------------------------
+
+    def _approve(self, token: str) -> None:
+        with self._changed:
+            self._token, self._state = token, "approved"
+            self._changed.notify_all()
+
+    def _wait_for_user(self, explanation: str) -> None:
+        with self._changed:
+            self._state, self._explanation = "asking", explanation
+            self._changed.notify_all()
+
+    def _refuse(self, explanation: str, *, retry_at: float | None = None) -> None:
+        self._warn(explanation)
+        with self._changed:
+            self._token, self._state, self._explanation = None, "refused", explanation
+            self._retry_at = retry_at
+            self._changed.notify_all()

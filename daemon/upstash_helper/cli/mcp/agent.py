@@ -1,0 +1,95 @@
+"""
+The agent that has started this process, as far as this process can see, and the name under which its token is kept.
+
+The daemon finds out on its own which program asks for access. Here it only matters that all processes of one agent find
+the same token, and those of other agents do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES
+from upstash_helper.system import starters
+from upstash_helper.system.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from upstash_helper.protocol.literals import Scope
+    from upstash_helper.system.starters import Process
+
+_INTERPRETERS: Final = ("bun", "deno", "java", "node", "nodejs", "perl", "php", "pypy", "python", "ruby")
+_CODE: Final = ("-c", "-e", "--eval", "-p", "--print")
+# A folder or file that is named after a version, such as 2.1.317 or v22.3.0. An agent that updates itself gets another
+# path each time, and must not ask its user again for that.
+_VERSION: Final = re.compile(r"v?\d+(?:\.\d+)+(?:[-+.][0-9A-Za-z.-]+)?")
+_GENERAL: Final = ("bin", "current", "lib", "releases", "versions")
+_MAX_SHOWN: Final = 200
+
+
+class Agent(NamedTuple):
+    """The agent."""
+
+    program: str
+    """Its file, and for an interpreter the script, without versions; empty if it is unknown."""
+    name: str
+    """The name of the file or script, for a client that does not say its own."""
+
+
+def find_agent() -> Agent:
+    """Return the agent that has started this process. Never raises."""
+    return agent_of(starters.starter_of(os.getpid()))
+
+
+def agent_of(process: Process | None) -> Agent:
+    """Return a process as an agent."""
+    if process is None:
+        return Agent("", "unknown agent")
+    parts = [process.executable]
+    name = starters.name_of(process.executable)
+    if re.sub(r"[\d.]+$", "", name) in _INTERPRETERS:
+        script = _script_of(process.words)
+        if script:
+            parts.append(script)
+            name = starters.name_of(script)
+    if _VERSION.fullmatch(name):
+        # Such as ~/.local/share/claude/versions/2.1.317.
+        folders = re.split(r"[/\\]", parts[-1])[:-1]
+        name = next((one for one in reversed(folders) if one not in _GENERAL and not _VERSION.fullmatch(one)), name)
+    return Agent(" ".join(map(_without_versions, parts)), printable(name)[:_MAX_SHOWN] or "unknown agent")
+
+
+def token_account(agent: Agent, scopes: Sequence[Scope]) -> str:
+    """
+    Return the account of the token in the keyring. Other scopes are another account: a client that is configured for
+    less must not use a token that allows more.
+    """
+    program = printable(agent.program) or "unknown agent"
+    if len(program) > _MAX_SHOWN:
+        digest = hashlib.sha256(program.encode(errors="surrogatepass")).hexdigest()[:16]
+        program = f"…{digest}…{program[-_MAX_SHOWN + 20 :]}"
+    limited = "" if tuple(scopes) == DEFAULT_SCOPES else f" with {' '.join(scopes)}"
+    return f"/mcp for {program}{limited}"
+
+
+def file_name(account: str) -> str:
+    """Return a name for files that belong to an account."""
+    return f"mcp-{hashlib.sha256(account.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def _script_of(words: Sequence[str]) -> str:
+    """Return the script or module of an interpreter; empty if the code is in the arguments."""
+    for word in words[1:]:
+        if word in _CODE:
+            return ""
+        if not word.startswith("-"):
+            return word
+    return ""
+
+
+def _without_versions(path: str) -> str:
+    return "".join("*" if _VERSION.fullmatch(part) else part for part in re.split(r"([/\\])", path))

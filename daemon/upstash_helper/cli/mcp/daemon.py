@@ -1,0 +1,120 @@
+"""The daemon of a profile: where it is now, and starting it if it is not running."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from upstash_helper.client import wake
+from upstash_helper.client.errors import DaemonNotRunning, DaemonUnreachable
+from upstash_helper.client.transport import Transport, not_running, restart_command
+from upstash_helper.protocol import discovery
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
+
+if TYPE_CHECKING:
+    from upstash_helper.client.app_session import AppClient
+    from upstash_helper.protocol.discovery import Address
+    from upstash_helper.settings.profiles import Folders
+
+_START_SECONDS: Final = 40.0
+# Another process of this agent, or another client, may have started it at the same time.
+_OTHER_START_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.05
+
+
+class Daemon:
+    """The daemon. Threads may share it. The address is read for each request: a restarted daemon may have another."""
+
+    def __init__(self, profile: str, folders: Folders) -> None:
+        """
+        Args:
+            profile: The profile's name.
+            folders: Its folders.
+        """
+        self.profile: Final = profile
+        self.folders: Final = folders
+        self._starting = threading.Lock()
+
+    def command(self, *arguments: str) -> str:
+        """Return a command line for the user."""
+        profile = () if self.profile == DEFAULT_PROFILE else ("--profile", self.profile)
+        return shlex.join(("upstash-helper", *profile, *arguments))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is running. It is not started."""
+        return discovery.is_running(self.folders.runtime)
+
+    def transport(self, token: str | None) -> Transport:
+        """
+        Return a transport to the running daemon. It is started if necessary.
+
+        Raises:
+            DaemonUnreachable: If it cannot be started.
+            DiscoveryRefused: If its discovery file cannot be trusted.
+        """
+        found = self._address()
+        start = self.command("start")
+        return Transport(found.base_url, token, start_command=start, verify_server=token is None, proves=found.proves)
+
+    def client(self, token: str | None) -> AppClient:
+        """Return a client for requesting access. Raises as ``transport``."""
+        from upstash_helper.client.app_session import AppClient
+
+        found = self._address()
+        return AppClient(found.base_url, token, start_command=self.command("start"), proves=found.proves)
+
+    def _address(self) -> Address:
+        found = self._running()
+        if found is None:
+            with self._starting:
+                found = self._running() or self._start()
+        return found
+
+    def _running(self) -> Address | None:
+        runtime = self.folders.runtime
+        restart = restart_command(self.command("start"))
+        return discovery.read_address(runtime, restart_command=restart) if discovery.is_running(runtime) else None
+
+    def _start(self) -> Address:
+        # One that is starting, or stopping, still holds its lock.
+        if (found := self._wait(_OTHER_START_SECONDS, while_running=True)) is not None:
+            return found
+        if wake.wake(self.folders.runtime, self.folders.state) and (found := self._running()) is not None:
+            return found
+        reason = self._run_start()
+        if (found := self._wait(_OTHER_START_SECONDS)) is not None:
+            return found
+        if (waiting := discovery.waiting_reason(self.folders.runtime)) is not None:
+            raise DaemonUnreachable(waiting)
+        raise DaemonNotRunning(reason or not_running(self.command("start")))
+
+    def _wait(self, seconds: float, *, while_running: bool = False) -> Address | None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = self._running()
+            if found is not None or (while_running and not self.is_running):
+                return found
+            time.sleep(_POLL_SECONDS)
+        return None
+
+    def _run_start(self) -> str:
+        """Run the command that starts it, in its own process, and return its error message if it fails."""
+        import subprocess
+
+        from upstash_helper.system.processes import command_line
+
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(
+                command_line("--profile", self.profile, "start"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_START_SECONDS,
+                check=False,
+            )
+            return done.stderr.decode("utf-8", "replace").strip().removeprefix("Error: ") if done.returncode else ""
+        return ""

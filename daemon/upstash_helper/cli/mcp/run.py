@@ -1,0 +1,56 @@
+"""``mcp``: run the bridge in this process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from upstash_helper.cli import exit_codes
+from upstash_helper.cli.mcp.access import Access
+from upstash_helper.cli.mcp.agent import file_name, find_agent, token_account
+from upstash_helper.cli.mcp.bridge import Bridge
+from upstash_helper.cli.mcp.daemon import Daemon
+from upstash_helper.cli.mcp.lines import Output, warn
+from upstash_helper.settings.profiles import SettingsError, locate
+from upstash_helper.system import console
+
+if TYPE_CHECKING:
+    from upstash_helper.cli.mcp.arguments import McpRequest
+    from upstash_helper.client.token_store import TokenStore
+
+
+def run_bridge(request: McpRequest) -> int:
+    """Run the bridge until its client ends it, and return the exit code."""
+    try:
+        daemon = Daemon(*locate(profile=request.profile))
+    except SettingsError as error:
+        warn(str(error))
+        return exit_codes.USAGE
+    if console.is_terminal(sys.stdin):
+        setup = daemon.command("setup")
+        warn(f"An agent starts this command, and sends JSON-RPC messages to it. To configure your agents: {setup}")
+    access = open_access(daemon, request)
+    access.begin()
+    caught = Bridge(daemon, access, Output(sys.stdout.fileno())).run(sys.stdin.fileno())
+    return exit_codes.INTERRUPTED if caught == signal.SIGINT else exit_codes.OK
+
+
+def open_access(daemon: Daemon, request: McpRequest) -> Access:
+    """Return the access of the agent that has started this process."""
+    agent = find_agent()
+    account = token_account(agent, request.scopes)
+
+    def open_store() -> TokenStore:
+        from upstash_helper.cli.mcp.store import open_store
+
+        return open_store(account, profile=daemon.profile, folders=daemon.folders)
+
+    return Access(
+        daemon,
+        open_store,
+        file_name=file_name(account),
+        fallback_name=agent.name,
+        scopes=request.scopes,
+        warn=warn,
+    )

@@ -1,0 +1,44 @@
+"""Where the bridge keeps its token: where the profile keeps its credential."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from upstash_helper.cli.mcp.agent import file_name
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
+
+if TYPE_CHECKING:
+    from upstash_helper.client.token_store import TokenStore
+    from upstash_helper.settings.profiles import Folders
+
+STORE_FOLDER = "mcp"
+
+
+def open_store(account: str, *, profile: str, folders: Folders) -> TokenStore:
+    """
+    Return the store of an account: the keyring, or what the setting ``credential_store`` names instead.
+
+    Args:
+        account: The token's name; see ``agent.token_account``.
+        profile: The profile's name.
+        folders: Its folders.
+
+    Raises:
+        SettingsError: If a setting is invalid.
+    """
+    from upstash_helper.client.token_store import FileTokens, KeyringTokens, MemoryTokens
+    from upstash_helper.settings.config import load_profile
+    from upstash_helper.settings.profiles import root_of
+
+    loaded = load_profile(profile=profile)
+    match loaded.settings.credential_store:
+        case "file":
+            return FileTokens(folders.state / STORE_FOLDER / file_name(account))
+        case "memory":
+            return MemoryTokens()
+        case _:
+            import os
+
+            root = root_of(os.environ)
+            parts = [] if profile == DEFAULT_PROFILE else [f"profile {profile}"]
+            return KeyringTokens(account, daemon=", ".join([*parts, f"in {root}"] if root else parts))

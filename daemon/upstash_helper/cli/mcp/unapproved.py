@@ -1,0 +1,82 @@
+"""
+What a client gets as long as the user has not allowed its agent anything.
+
+Clients give a server some seconds to start, and the user needs longer than that. So the client can connect at once:
+``initialize`` and ``server/discover`` are answered as the daemon answers them, and the lists are empty, as for an agent
+that may not do anything. A call of a tool waits for the user, and then returns what the model can read and act on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from upstash_helper.protocol.mcp import STATELESS_VERSIONS, completed, discover_result, initialize_result
+
+if TYPE_CHECKING:
+    from upstash_helper.cli.mcp.lines import Message
+
+LISTS: Final = {
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+}
+"""The methods that return lists, with the lists' names."""
+CHANGES: Final = {
+    "tools/list": "notifications/tools/list_changed",
+    "prompts/list": "notifications/prompts/list_changed",
+    "resources/list": "notifications/resources/list_changed",
+}
+"""The notifications after which a client asks for a list again."""
+
+LIST_SECONDS: Final = 2.0
+"""
+How long a list waits for the user, who may be approving just now. Clients give a server 10 seconds or more for all that
+it does when it starts, and some do not ask for the list again.
+"""
+CALL_SECONDS: Final = 40.0
+"""How long a call of a tool waits for the user. Clients end a call after 60 seconds or more."""
+_TTL_MS: Final = 60_000
+"""As the daemon's."""
+
+
+def seconds_for(method: str) -> float:
+    """Return how long a request waits for the user before it is answered without a token."""
+    if method in {"initialize", "server/discover", "ping"}:
+        return 0.0
+    return LIST_SECONDS if method in LISTS else CALL_SECONDS
+
+
+def result_of(message: Message, explanation: str) -> dict[str, Any] | None:
+    """
+    Return the result of a request, or None if the only answer is an error.
+
+    Args:
+        message: The request.
+        explanation: Why there is no access, for the model.
+    """
+    result = _result(message, explanation)
+    if result is None or not message.is_stateless:
+        return result
+    is_discovery = message.method == "server/discover"
+    # A list that is about to change must not be kept.
+    ttl = _TTL_MS if is_discovery else 0 if message.method in LISTS else None
+    return completed(result, ttl_ms=ttl)
+
+
+def _result(message: Message, explanation: str) -> dict[str, Any] | None:
+    if message.is_stateless and message.params.meta.version not in STATELESS_VERSIONS:
+        return None
+    if message.method in LISTS:
+        return {LISTS[message.method]: []}
+    match message.method, message.is_stateless:
+        case "tools/call", _:
+            return {"content": [{"type": "text", "text": explanation}], "isError": True}
+        case "server/discover", True:
+            return discover_result()
+        case "initialize", False:
+            return initialize_result(message.params.version or "")
+        case "ping", False:
+            return {}
+        case _:
+            return None

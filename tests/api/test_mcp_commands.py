@@ -1,0 +1,304 @@
+"""``redis_run_command``: real commands in the sandbox's databases, without the agent seeing a token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.agents import Agent
+from upstash_helper.api.mcp.tool import ToolError
+from upstash_helper.broker.databases.commands import REMOVED
+from upstash_helper.broker.errors import DatabaseNotFound, HelperError, NotTheCreator
+
+if TYPE_CHECKING:
+    from tests.support.world import World
+
+SCOPES = ("databases:read", "databases:write", "databases:commands")
+
+
+@pytest.fixture
+async def connected(world: World) -> World:
+    """A daemon with a connected account."""
+    await world.connect()
+    return world
+
+
+@pytest.fixture
+async def agent(connected: World) -> Agent:
+    """An agent that may run commands in the databases that it creates."""
+    return await Agent.approved(connected, *SCOPES)
+
+
+async def new_database(agent: Agent) -> str:
+    """Create a database as the agent, and return its ID."""
+    made = await agent.call("redis_create_database", name="orders", primary_region="us-east-1")
+    return str(made["database_id"])
+
+
+async def run(agent: Agent, database_id: str, *command: Any) -> Any:
+    """Run one command, and return its result."""
+    done = await agent.call("redis_run_command", database_id=database_id, command=command)
+    (result,) = done["results"]
+    return result
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_runs_and_returns_what_redis_replies(agent: Agent) -> None:
+    """Texts, numbers, nothing, and lists are returned as JSON has them."""
+    database_id = await new_database(agent)
+
+    assert "OK" == (await run(agent, database_id, "SET", "Grüße", "wörld"))["result"]
+    assert "wörld" == (await run(agent, database_id, "GET", "Grüße"))["result"]
+    assert 3 == (await run(agent, database_id, "INCRBY", "n", 3))["result"]
+    assert None is (await run(agent, database_id, "GET", "none"))["result"]
+    await run(agent, database_id, "RPUSH", "list", "a", 1, 2.5)
+    assert ["a", "1", "2.5"] == (await run(agent, database_id, "LRANGE", "list", 0, -1))["result"]
+
+
+async def test_several_commands_run_in_order_in_one_call(agent: Agent) -> None:
+    """One that fails does not keep the later ones from running, and its error is readable."""
+    database_id = await new_database(agent)
+
+    done = await agent.call(
+        "redis_run_command", database_id=database_id, commands=[["SET", "k", "text"], ["INCR", "k"], ["GET", "k"]]
+    )
+
+    first, failed, last = done["results"]
+    assert ("OK", None, "text") == (first["result"], failed["result"], last["result"])
+    assert "not an integer" in failed["error"]
+    assert ["SET k text", "INCR k", "GET k"] == [result["command"] for result in done["results"]]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"command": ["PING"], "commands": [["PING"]]}, {"command": []}])
+async def test_either_a_command_or_several_are_required(agent: Agent, arguments: dict[str, Any]) -> None:
+    """What is ambiguous is not run."""
+    with pytest.raises(ToolError, match="either command or commands"):
+        await agent.call("redis_run_command", database_id="any", **arguments)
+
+
+async def test_a_line_instead_of_arguments_is_explained(agent: Agent) -> None:
+    """A frequent mistake of models gets an example."""
+    with pytest.raises(ToolError, match="item of its own"):
+        await agent.call("redis_run_command", database_id="any", command=["SET key value"])
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["BLPOP", "k", 0], "waits for data"),
+        (["xread", "block", 0, "STREAMS", "s", "$"], "waits for data"),
+        (["XREADGROUP", "GROUP", "g", "c", "BLOCK", "5", "STREAMS", "s", ">"], "waits for data"),
+        (["SUBSCRIBE", "c"], "receives messages"),
+        (["MONITOR"], "receives messages"),
+        (["MULTI"], "several commands can be sent in one call"),
+        (["AUTH", "x"], "the daemon connects and authenticates"),
+        (["select", "1"], "the daemon connects and authenticates"),
+    ],
+)
+async def test_a_command_for_tcp_only_is_explained(agent: Agent, command: list[Any], said: str) -> None:
+    """The message says why it cannot run, and with what it can. Nothing of the call has run."""
+    database_id = await new_database(agent)
+
+    with pytest.raises(ToolError, match="works over TCP only") as refused:
+        await agent.call("redis_run_command", database_id=database_id, commands=[["SET", "a", "1"], command])
+
+    assert said in str(refused.value)
+    assert 0 == (await run(agent, database_id, "EXISTS", "a"))["result"]
+
+
+async def test_a_key_called_block_does_not_wait(agent: Agent) -> None:
+    """Only the option BLOCK waits, not a key of this name."""
+    database_id = await new_database(agent)
+
+    result = await run(agent, database_id, "XREAD", "COUNT", 1, "STREAMS", "BLOCK", "0")
+
+    assert (None, None) == (result["result"], result["error"])
+
+
+# --- whose databases --------------------------------------------------------------------------------------------------
+
+
+async def test_commands_run_in_the_agents_own_databases_only(agent: Agent) -> None:
+    """In others only if the user chose "all databases". The refusal comes before any question."""
+    database_id = (await agent.world.create("production"))["id"]
+    trusted = await Agent.approved(agent.world, *SCOPES, name="Trusted", all_databases=True)
+
+    for command in (["GET", "k"], ["FLUSHALL"]):
+        with pytest.raises(NotTheCreator, match="run commands only in databases that it created"):
+            await agent.call("redis_run_command", database_id=database_id, command=command)
+
+    assert [] == agent.asked
+    assert "PONG" == (await run(trusted, database_id, "PING"))["result"]
+
+
+async def test_an_unknown_database_is_an_error(connected: World) -> None:
+    """It is the error of the API."""
+    trusted = await Agent.approved(connected, *SCOPES, all_databases=True)
+
+    with pytest.raises(DatabaseNotFound):
+        await run(trusted, "no-such-database", "PING")
+
+
+# --- what the user confirms -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["FLUSHALL"],
+        [" flushdb ", "ASYNC"],
+        ["EVAL", "return redis.call('FLUSH' .. 'ALL')", 0],
+        ["EVALSHA", "0" * 40, 0],
+        ["FCALL", "f", 0],
+        ["function", "flush"],
+        ["UNLINK", *(f"k{number}" for number in range(51))],
+    ],
+    ids=lambda command: str(command[0]).strip(),
+)
+async def test_a_command_that_destroys_much_runs_only_with_the_users_yes(agent: Agent, command: list[Any]) -> None:
+    """The question names the command and the database. After a denial nothing has run, not even what came before."""
+    database_id = await new_database(agent)
+    await run(agent, database_id, "SET", "k1", "v")
+
+    denied = await agent.call("redis_run_command", database_id=database_id, commands=[["SET", "k2", "v"], command])
+
+    assert (False, []) == (denied["done"], denied["results"])
+    assert "did not allow this" in denied["note"]
+    assert 1 == (await run(agent, database_id, "EXISTS", "k1", "k2"))["result"]
+    (question,) = agent.asked
+    for part in (str(command[0]).strip().upper(), "orders", database_id, "us-east-1"):
+        assert part in question.title + question.detail
+    assert ("database.commands", database_id) == (question.action, question.target)
+
+
+async def test_with_the_users_yes_it_runs(agent: Agent) -> None:
+    """Each call asks again."""
+    database_id = await new_database(agent)
+    agent.allows = True
+
+    for _ in range(2):
+        await run(agent, database_id, "SET", "k", "v")
+        assert "OK" == (await run(agent, database_id, "FLUSHALL"))["result"]
+
+    assert 0 == (await run(agent, database_id, "DBSIZE"))["result"]
+    assert 2 == len(agent.asked)
+
+
+async def test_ordinary_commands_and_reading_scripts_run_without_a_question(agent: Agent) -> None:
+    """Redis keeps these scripts from writing."""
+    database_id = await new_database(agent)
+
+    await run(agent, database_id, "DEL", *(f"k{number}" for number in range(50)))
+    await run(agent, database_id, "EVAL_RO", "return 1", 0)
+
+    assert [] == agent.asked
+
+
+# --- credentials ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ACL", "LIST"], ["acl", "getuser", "default"], ["ACL", "RESTTOKEN", "default", "x"], ["ACL", "SETUSER", "me"]],
+)
+async def test_commands_about_credentials_need_that_scope(agent: Agent, command: list[Any]) -> None:
+    """They would show or create what databases:credentials protects."""
+    database_id = await new_database(agent)
+
+    with pytest.raises(ToolError, match="has not granted databases:credentials"):
+        await run(agent, database_id, *command)
+
+
+async def test_the_databases_own_credentials_are_removed_from_replies(agent: Agent) -> None:
+    """Even where a key or a list holds one: an agent that runs commands needs no token."""
+    database_id = await new_database(agent)
+    real = (await agent.world.get(f"/v1/databases/{database_id}/credentials")).json
+    await run(
+        agent, database_id, "HSET", "leak", "url", f"https://x?_token={real['rest_token']}", "p", real["password"]
+    )
+
+    result = await run(agent, database_id, "HGETALL", "leak")
+
+    assert ["url", f"https://x?_token={REMOVED}", "p", REMOVED] == result["result"]
+
+
+# --- long replies -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_long_reply_is_cut_with_a_note_on_how_to_read_the_rest(agent: Agent) -> None:
+    """The agent sees that it was cut, how long it is, and which command reads it in parts."""
+    database_id = await new_database(agent)
+    await run(agent, database_id, "SET", "long", "x" * 50_000)
+
+    done = await agent.call("redis_run_command", database_id=database_id, command=["GET", "long"])
+
+    (result,) = done["results"]
+    assert (True, 20_000) == (result["truncated"], len(result["result"]))
+    assert "The reply to GET long has 50002 characters; the first 20000 are shown." in done["note"]
+    assert "GETRANGE" in done["note"]
+
+
+async def test_many_replies_share_the_limit(agent: Agent) -> None:
+    """A short reply after long ones is still shown whole."""
+    database_id = await new_database(agent)
+    await run(agent, database_id, "SET", "long", "x" * 15_000)
+
+    done = await agent.call(
+        "redis_run_command", database_id=database_id, commands=[["GET", "long"]] * 3 + [["STRLEN", "long"]]
+    )
+
+    assert [False, True, True, False] == [result["truncated"] for result in done["results"]]
+    assert 15_000 == done["results"][-1]["result"]
+    assert sum(len(str(result["result"])) for result in done["results"]) < 21_000
+
+
+async def test_a_reply_that_is_too_large_to_read_is_an_error(agent: Agent) -> None:
+    """The daemon does not hold it in memory."""
+    database_id = await new_database(agent)
+    await run(agent, database_id, "SET", "huge", "")
+    await run(agent, database_id, "SETRANGE", "huge", 5 * 1024 * 1024, "x")
+
+    with pytest.raises(HelperError, match="larger than") as refused:
+        await run(agent, database_id, "GET", "huge")
+
+    assert "upstream_unavailable" == refused.value.code
+
+
+# --- read-only access, and the audit ----------------------------------------------------------------------------------
+
+
+async def test_with_read_only_access_the_database_itself_refuses_to_write(open_world: World) -> None:
+    """The commands run with the read-only token, so nothing depends on which commands the daemon knows."""
+    await open_world.connect()
+    agent = await Agent.approved(open_world, *SCOPES, all_databases=True)
+    database_id = await new_database(agent)
+    await run(agent, database_id, "SET", "k", "v")
+    await open_world.connect(force=True, sign_up=False, full_access=False)
+
+    tool = (await agent.tools())["redis_run_command"]
+    done = await agent.call(
+        "redis_run_command", database_id=database_id, commands=[["GET", "k"], ["SET", "k", "w"], ["FLUSHALL"]]
+    )
+
+    read, written, flushed = done["results"]
+    assert ("v", None, None) == (read["result"], written["result"], flushed["result"])
+    assert "NOPERM" in written["error"]
+    assert "NOPERM" in flushed["error"]
+    assert "allows only reading" in done["note"]
+    assert (True, False) == (tool.annotations.read_only_hint, tool.annotations.destructive_hint)
+    assert [] == agent.asked
+
+
+async def test_commands_are_recorded_without_their_keys_and_values(agent: Agent) -> None:
+    """The user sees which commands ran where; the data stays in the database."""
+    database_id = await new_database(agent)
+
+    await agent.call(
+        "redis_run_command", database_id=database_id, commands=[["SET", "private-key", "private-value"], ["GET", "x"]]
+    )
+
+    entry = (await agent.call("audit_list"))["entries"][0]
+    assert ("database.commands", f"{database_id} SET, GET", "ok") == (entry["action"], entry["target"], entry["result"])

@@ -1,0 +1,139 @@
+"""The stdio bridge for tests: the real one, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.support.daemon import clean_environment
+from upstash_helper.cli.mcp.agent import agent_of, file_name, token_account
+from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES
+from upstash_helper.cli.mcp.store import STORE_FOLDER
+from upstash_helper.client.token_store import FileTokens
+from upstash_helper.system.starters import starter_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from upstash_helper.protocol.literals import Scope
+
+SECONDS = 30.0
+META = "io.modelcontextprotocol/"
+
+
+class BridgeProcess:
+    """A bridge, and the client's ends of its streams."""
+
+    def __init__(self, home: Path, *arguments: str, **options: Any) -> None:
+        """
+        Args:
+            home: The parent of all folders (``UPSTASH_HELPER_HOME``).
+            arguments: Those of ``mcp``, and before it ``--profile`` if ``mcp`` is among them.
+            options: As for ``Popen``.
+        """
+        command = arguments if "mcp" in arguments else ("mcp", *arguments)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "upstash_helper", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(home),
+            **options,
+        )
+        self.stderr: list[str] = []
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        self._readers = [
+            threading.Thread(target=self._read_stdout, daemon=True),
+            threading.Thread(target=self._read_stderr, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @classmethod
+    @contextmanager
+    def running(cls, home: Path, *arguments: str, **options: Any) -> Iterator[Self]:
+        """Start one, and end it on leaving."""
+        bridge = cls(home, *arguments, **options)
+        try:
+            yield bridge
+        finally:
+            bridge.process.kill()
+            bridge.process.wait()
+
+    def write(self, data: bytes) -> None:
+        """Write something to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def send(self, **message: Any) -> None:
+        """Send a message."""
+        self.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next message."""
+        line = self._lines.get(timeout=SECONDS)
+        assert line is not None, f"it has ended: {''.join(self.stderr)}"
+        received: dict[str, Any] = json.loads(line)
+        return received
+
+    def request(self, request_id: int | str, method: str, params: object = None) -> dict[str, Any]:
+        """Send a request, and return the next message, which should be the response."""
+        self.send(id=request_id, method=method, **({} if params is None else {"params": params}))
+        return self.receive()
+
+    def initialize(self, version: str = "2025-11-25", *, name: str = "an agent") -> dict[str, Any]:
+        """Begin as clients of the versions before 2026-07-28 do, and return the response."""
+        params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": name, "version": "1"}}
+        response = self.request("init", "initialize", params)
+        self.send(method="notifications/initialized")
+        return response
+
+    def nothing_arrives(self) -> bool:
+        """Return whether there is no unread message."""
+        return self._lines.empty()
+
+    def close_stdin(self) -> int:
+        """Close its standard input, and return its exit code."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.process.wait(SECONDS)
+
+    def _read_stdout(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _read_stderr(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.stderr.append(line.decode())
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment of a bridge that keeps its token in a file."""
+    return clean_environment() | {"UPSTASH_HELPER_HOME": str(home), "UPSTASH_HELPER_CREDENTIAL_STORE": "file"}
+
+
+def tokens(home: Path, scopes: Sequence[Scope] = DEFAULT_SCOPES) -> FileTokens:
+    """Return where the bridges of this process keep their token."""
+    account = token_account(agent_of(starter_of(os.getpid())), scopes)
+    return FileTokens(home / "state" / STORE_FOLDER / file_name(account))
+
+
+def stateless(name: str = "an agent", *, version: str = "2026-07-28", **params: Any) -> dict[str, Any]:
+    """Return the parameters of a request without a session."""
+    meta = {
+        f"{META}protocolVersion": version,
+        f"{META}clientInfo": {"name": name, "version": "1"},
+        f"{META}clientCapabilities": {},
+    }
+    return {**params, "_meta": meta}

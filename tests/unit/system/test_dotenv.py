@@ -1,0 +1,112 @@
+"""Changing variables in a ``.env`` file: everything else stays, and every reader sees the new value."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from upstash_helper.system.dotenv import quoted, update
+
+URL, TOKEN = "https://eu1.upstash.io", "AbC-_0123=="
+NEW = {"UPSTASH_REDIS_REST_URL": URL, "UPSTASH_REDIS_REST_TOKEN": TOKEN}
+LINES = f'UPSTASH_REDIS_REST_URL="{URL}"\nUPSTASH_REDIS_REST_TOKEN="{TOKEN}"\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("", LINES, id="empty"),
+        pytest.param("A=1\n", f"A=1\n{LINES}", id="added at the end"),
+        pytest.param("A=1", f"A=1\n{LINES}", id="no final newline"),
+        pytest.param("A=1\r\n", "A=1\r\n" + LINES.replace("\n", "\r\n"), id="CRLF"),
+        pytest.param("A=1\r\nB=2", "A=1\r\nB=2\r\n" + LINES.replace("\n", "\r\n"), id="CRLF, no final newline"),
+        pytest.param("A=1\rB=2\r", "A=1\rB=2\r" + LINES.replace("\n", "\r"), id="CR"),
+        pytest.param("# UPSTASH_REDIS_REST_URL=x\n", f"# UPSTASH_REDIS_REST_URL=x\n{LINES}", id="in a comment"),
+        pytest.param("MY_UPSTASH_REDIS_REST_URL=x\n", f"MY_UPSTASH_REDIS_REST_URL=x\n{LINES}", id="longer name"),
+        pytest.param("upstash_redis_rest_url=x\n", f"upstash_redis_rest_url=x\n{LINES}", id="lower case"),
+        pytest.param(
+            'A="\nUPSTASH_REDIS_REST_URL=x\n"\n', f'A="\nUPSTASH_REDIS_REST_URL=x\n"\n{LINES}', id="in another value"
+        ),
+    ],
+)
+def test_missing_variables_are_added_at_the_end(before: str, after: str) -> None:
+    """With the file's own line endings. No line is changed."""
+    assert (after, ()) == update(before, NEW)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("UPSTASH_REDIS_REST_URL=old", f"UPSTASH_REDIS_REST_URL={URL}"),
+        ("UPSTASH_REDIS_REST_URL=old # mine", f"UPSTASH_REDIS_REST_URL={URL} # mine"),
+        ("UPSTASH_REDIS_REST_URL=old#not a comment", f"UPSTASH_REDIS_REST_URL={URL}"),
+        ("export  UPSTASH_REDIS_REST_URL='o#ld'\t# mine", f"export  UPSTASH_REDIS_REST_URL='{URL}'\t# mine"),
+        ('  UPSTASH_REDIS_REST_URL = "o#l\\"d" # "mine"', f'  UPSTASH_REDIS_REST_URL = "{URL}" # "mine"'),
+        ("UPSTASH_REDIS_REST_URL=`old`", f'UPSTASH_REDIS_REST_URL="{URL}"'),
+        ('UPSTASH_REDIS_REST_URL="one\ntwo" # mine', f'UPSTASH_REDIS_REST_URL="{URL}" # mine'),
+        ('UPSTASH_REDIS_REST_URL="never closed', f"UPSTASH_REDIS_REST_URL={URL}"),
+        ('UPSTASH_REDIS_REST_URL="a"b', f"UPSTASH_REDIS_REST_URL={URL}"),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", ""])
+def test_value_is_replaced_in_its_own_style(before: str, after: str, newline: str) -> None:
+    """``export``, spaces, quotes, and the comment behind it are kept."""
+    rest = f"{newline}A=1" if newline else ""
+    changed = update(f"X=1\n{before}{rest}", {"UPSTASH_REDIS_REST_URL": URL})
+
+    assert (f"X=1\n{after}{rest}", ("UPSTASH_REDIS_REST_URL",)) == changed
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("UPSTASH_REDIS_REST_URL=", f'UPSTASH_REDIS_REST_URL="{URL}"'),
+        ("UPSTASH_REDIS_REST_URL='' # fill in", f"UPSTASH_REDIS_REST_URL='{URL}' # fill in"),
+        ("UPSTASH_REDIS_REST_URL= # fill in", f'UPSTASH_REDIS_REST_URL="{URL}" # fill in'),
+    ],
+)
+def test_empty_value_counts_as_not_set(before: str, after: str) -> None:
+    """Nothing is lost when it is filled in, so the user need not be asked."""
+    assert (after, ()) == update(before, {"UPSTASH_REDIS_REST_URL": URL})
+
+
+def test_all_assignments_of_a_variable_are_changed() -> None:
+    """Readers differ in which of two counts."""
+    before = "UPSTASH_REDIS_REST_URL=a\nB=2\nUPSTASH_REDIS_REST_URL='b'\n"
+
+    changed = update(before, {"UPSTASH_REDIS_REST_URL": URL})
+
+    assert f"UPSTASH_REDIS_REST_URL={URL}\nB=2\nUPSTASH_REDIS_REST_URL='{URL}'\n" == changed.text
+
+
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+def test_text_with_the_values_stays_as_it_is(quote: str) -> None:
+    """Whatever its style, to the byte."""
+    before = f"A=1\r\n\n  export UPSTASH_REDIS_REST_URL={quote}{URL}{quote}  # x\nUPSTASH_REDIS_REST_TOKEN='{TOKEN}'"
+
+    assert (before, ()) == update(before, NEW)
+
+
+def test_changing_a_file_twice_changes_nothing_more() -> None:
+    """Also for values that need quotes."""
+    values = {"A": "a'b", "B": 'a"$b', "C": "a'\"b\\", "D": "a b#c"}
+    once = update("A=1\nB='2'\n", values)
+
+    assert update(once.text, values).text == once.text
+
+
+@pytest.mark.parametrize("value", ["plain", "with space", "a#b", "a'b", 'a"b', "$HOME", "`id`", "back\\slash", "x=="])
+def test_shell_reads_what_was_written(value: str) -> None:
+    """In every style in which a value can be replaced."""
+    if shutil.which("sh") is None:
+        pytest.skip("platform: this system has no sh")
+    for before in ("V=old", "V='old'", 'V="old"', "V=", "X=1"):
+        text = update(before, {"V": value}).text
+        ran = subprocess.run(
+            ["sh", "-c", f'{text}\nprintf %s "$V"'], capture_output=True, text=True, check=True, timeout=30
+        )
+
+        assert value == ran.stdout, text
+    assert quoted(value)[0] in "\"'"
