@@ -69,7 +69,7 @@ class EnvTools:
                     " file, or update them there. All other lines are kept. You never see the values. The user is asked"
                     " for each new folder. Files that Git tracks are refused."
                 ),
-                arguments=EnvWriteArguments, result=EnvWriteResult, scope="databases:read",
+                arguments=EnvWriteArguments, result=EnvWriteResult, scope="databases:write",
                 annotations=Annotations(
                     title="Write a .env file", read_only_hint=False, destructive_hint=True, idempotent_hint=True,
                     open_world_hint=False,
