@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.mcp.user import User
 
-SECONDS: Final = 90
+SECONDS: Final = 25
 LINE_BYTES: Final = 2**22
 PYTHON: Final = (sys.executable, "tests/mcp/python_client.py")
 _TO_OPEN: Final = re.compile(r"navigate to: (\S+)")
