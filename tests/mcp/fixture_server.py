@@ -112,7 +112,7 @@ class FixtureServer:
                 events=events,
                 clock=clock,
                 visible=_visible,
-                challenge=lambda scope: agent_challenge(address, error="insufficient_scope", scope=scope),
+                challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
                 ask_user=ask_user,
                 read_only=read_only,
                 keep_alive_seconds=keep_alive_seconds,

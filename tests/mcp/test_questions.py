@@ -243,9 +243,11 @@ async def test_client_that_waits_hears_of_it() -> None:
 
 async def test_client_without_a_token_for_progress_gets_comments() -> None:
     """They keep the connection in use."""
-    async with FixtureServer.running(keep_alive_seconds=0.05) as server:
-        async with Agent(server.session, server.url).open("tools/call", {"name": "fixture_wait"}) as stream:
-            line = await stream.response.content.readline()
+    async with (
+        FixtureServer.running(keep_alive_seconds=0.05) as server,
+        Agent(server.session, server.url).open("tools/call", {"name": "fixture_wait"}) as stream,
+    ):
+        line = await stream.response.content.readline()
 
     assert b": waiting\n" == line
 

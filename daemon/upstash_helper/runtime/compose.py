@@ -680,7 +680,7 @@ def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[To
         clock=machine.clock,
         visible=visible,
         ask_user=ask_user,
-        challenge=lambda scope: agent_challenge(address, error="insufficient_scope", scope=scope),
+        challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
         read_only=read_only,
     )
     return create_mcp(tools(), parts)

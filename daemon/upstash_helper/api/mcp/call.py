@@ -161,6 +161,11 @@ class Call:
         """Whether the client has canceled the request, or disconnected."""
         self._sent, self._known = self._answers()
 
+    @property
+    def host(self) -> str:
+        """The host that the request was sent to."""
+        return self._http.host.lower()
+
     # --- for tools ----------------------------------------------------------------------------------------------------
 
     async def confirm(self, question: Question) -> bool:

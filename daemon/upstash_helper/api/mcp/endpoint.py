@@ -107,8 +107,8 @@ class Parts:
     clock: Clock
     visible: Visible
     """Returns the tools that an app may call."""
-    challenge: Callable[[Scope], str]
-    """Returns the value of ``WWW-Authenticate`` for a missing scope."""
+    challenge: Callable[[str, Scope], str]
+    """Returns the value of ``WWW-Authenticate`` for the host that a request was sent to and a missing scope."""
     ask_user: Callable[[Caller, Question], Awaitable[bool]]
     """Asks the user in upstash-helper, and returns whether they allowed it."""
     read_only: Callable[[], Awaitable[bool]]
