@@ -90,7 +90,8 @@ async def test_tools_are_those_of_the_granted_scopes(world: World) -> None:
     written = (await writer.call("tools/list")).result
 
     assert "redis_list_databases" in {tool["name"] for tool in read["tools"]}
-    assert {True} == {tool["annotations"]["readOnlyHint"] for tool in read["tools"]}
+    # It changes a file of the user, who is asked each time, and nothing at Upstash.
+    assert {"env_write"} == {tool["name"] for tool in read["tools"] if not tool["annotations"]["readOnlyHint"]}
     assert {tool["name"] for tool in read["tools"]} < {tool["name"] for tool in written["tools"]}
     assert {"object"} == {tool["inputSchema"]["type"] for tool in written["tools"]}
     assert {"object"} == {tool["outputSchema"]["type"] for tool in written["tools"] if "outputSchema" in tool}
@@ -126,3 +127,59 @@ async def test_failure_of_the_daemon_is_a_result_that_the_model_can_read(world: 
 
     assert reply.result["isError"] is True
     assert "(not_connected)" in reply.text
+
+
+async def test_resource_of_a_database_has_the_names_of_its_variables(world: World) -> None:
+    """And no value of them."""
+    await world.connect()
+    made = await world.create("orders")
+    credentials = (await world.get(f"/v1/databases/{made['id']}/credentials")).json
+    agent = await agent_of(world, "databases:read")
+
+    [listed] = (await agent.call("resources/list")).result["resources"]
+    [read] = (await agent.call("resources/read", {"uri": listed["uri"]})).result["contents"]
+
+    assert "orders.env" == listed["name"]
+    lines = [line for line in read["text"].splitlines() if not line.startswith("#")]
+    assert [f"{name}=" for name in credentials["env"]] == lines
+    assert not [value for value in credentials["env"].values() if value in read["text"]]
+
+
+@pytest.mark.parametrize("uri", ["upstash-helper://redis/unknown/env", "upstash-helper://redis/../env", "file:///etc"])
+async def test_unknown_resource_is_an_error_with_its_uri(world: World, uri: str) -> None:
+    """Whatever it looks like."""
+    await world.connect()
+    agent = await agent_of(world, "databases:read")
+
+    reply = await agent.call("resources/read", {"uri": uri})
+
+    assert -32602 == reply.code
+    assert {"uri": uri} == reply.last["error"]["data"]
+
+
+async def test_agent_that_may_not_list_databases_has_no_resources(world: World) -> None:
+    """They would show the names of the databases."""
+    await world.connect()
+    made = await world.create("orders")
+    agent = await agent_of(world, "connection:read")
+
+    listed = (await agent.call("resources/list")).result["resources"]
+    templates = (await agent.call("resources/templates/list")).result["resourceTemplates"]
+    read = await agent.call("resources/read", {"uri": f"upstash-helper://redis/{made['id']}/env"})
+
+    assert ([], []) == (listed, templates)
+    assert -32602 == read.code
+
+
+async def test_prompt_adds_redis_to_a_project(world: World) -> None:
+    """With or without the name of an existing database."""
+    agent = await agent_of(world, "databases:read")
+
+    [prompt] = (await agent.call("prompts/list")).result["prompts"]
+    new = (await agent.call("prompts/get", {"name": prompt["name"]})).result["messages"]
+    given = {"name": prompt["name"], "arguments": {"database": "orders"}}
+    existing = (await agent.call("prompts/get", given)).result["messages"]
+
+    assert "Add Redis to this project" == prompt["title"]
+    assert "create one" in new[0]["content"]["text"]
+    assert 'named "orders"' in existing[0]["content"]["text"]

@@ -137,9 +137,9 @@ class InitializeParams(msgspec.Struct, frozen=True, rename="camel"):
     capabilities: dict[str, Any]
 
 
-def create_mcp(tools: Sequence[Tool], parts: Parts, offers: Offers | None = None) -> Endpoint:
-    """Return an endpoint that offers ``tools``, in this order."""
-    return Endpoint(tools, parts, offers or Offers())
+def create_mcp(tools: Sequence[Tool], parts: Parts, offers: Offers) -> Endpoint:
+    """Return an endpoint that offers ``tools``, in this order, and ``offers``."""
+    return Endpoint(tools, parts, offers)
 
 
 class Endpoint:
