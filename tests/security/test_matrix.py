@@ -80,7 +80,7 @@ GUARD_CODES: Final = {
 }  # fmt: skip
 
 
-def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: PLR0911 - a table, in words
+def expected(route: Route, cell: Cell) -> tuple[int, str]:  # noqa: C901, PLR0911 - a table, in words
     """Return the status that the access table requires, computed from the route's declared policy only."""
     if cell.origin == "null":
         return DENIED_ORIGIN
