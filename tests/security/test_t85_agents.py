@@ -256,8 +256,9 @@ async def test_t89_ten_megabytes_are_refused(world: World) -> None:
     assert [] == await databases_of(world)
 
 
+@pytest.mark.slow
 async def test_t89_ten_megabytes_in_chunks_are_refused_and_not_kept(world: World) -> None:
-    """Without a declared length, reading ends at the limit: 20 such bodies do not make the daemon larger."""
+    """Without a declared length, reading ends at the limit: several such bodies do not make the daemon larger."""
     app = await connected_agent(world)
     message = request("tools/call", create("no"))
     head = raw_request(world, app, message).split(b"\r\n\r\n")[0]
@@ -268,7 +269,7 @@ async def test_t89_ten_megabytes_in_chunks_are_refused_and_not_kept(world: World
     await exchange(world.port, wire)
     before = psutil.Process().memory_info().rss
 
-    answers = [await exchange(world.port, wire) for _ in range(20)]
+    answers = [await exchange(world.port, wire) for _ in range(5)]
 
     assert [] == [it[0].status for it in answers if it and it[0].status not in (400, 413)]
     assert psutil.Process().memory_info().rss - before < 2 * TEN_MEGABYTES
