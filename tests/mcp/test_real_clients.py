@@ -60,7 +60,7 @@ def shown(user: User) -> list[str]:
     return [f"{it['title']}\n{it['detail']}" for it in user.questions]
 
 
-async def one_approval(world: World, user: User) -> None:
+async def assert_one_approval(world: World, user: User) -> None:
     """Check that one agent asked for access, once."""
     apps = (await world.get("/v1/apps")).json["apps"]
     assert [("mcp", 1)] == [(app["audience"], len(user.requests)) for app in apps]
@@ -80,7 +80,7 @@ async def test_client_does_everything_and_the_user_decides_in_the_helper(
 
     assert VERSIONS[mode] == outcome.version
     journey.check(outcome, shown(user))
-    await one_approval(world, user)
+    await assert_one_approval(world, user)
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ async def test_client_does_everything_and_asks_the_user_itself(
     assert VERSIONS[mode] == outcome.version
     assert [] == user.questions
     journey.check(outcome, outcome.asked)
-    await one_approval(world, user)
+    await assert_one_approval(world, user)
 
 
 @pytest.mark.slow
@@ -112,5 +112,6 @@ async def test_inspector_does_everything(world: World, server: Server, project: 
     async with user.present():
         outcome = await clients.inspector(Job(server, journey.calls, era), user, tmp_path)
 
+    assert len(journey.calls) == len(outcome.results)
     journey.check(outcome, shown(user))
-    await one_approval(world, user)
+    await assert_one_approval(world, user)
