@@ -131,15 +131,11 @@ class _Run:
 
 async def inspector(job: Job, user: User, home: Path) -> Outcome:
     """Run the Inspector's command line, once for the list of tools and for each call. It cannot be asked questions."""
-    node, server = await newer_node(), job.server
-    if server.url is not None:
-        returned = f"http://127.0.0.1:{free_port()}/oauth/callback"
-        target = ["--server-url", server.url, "--transport", "http", "--callback-url", returned]
-    else:
-        # It passes on a few variables only.
-        target = [word for name, value in server.environment.items() for word in ("-e", f"{name}={value}")]
-    common = (node, str(INSPECTOR), "--cli", "--format", "json", "--protocol-era", job.mode, *target)
-    inspect = _Inspector(common, server.command, environment(home), user)
+    inspect = await Inspector.of(job.server, job.mode, user, home)
+    tools: list[dict[str, Any]] = []
+    async with asyncio.timeout(SECONDS):
+        while not tools:  # through the bridge, there are none before the user has approved the agent
+            tools = (await inspect("--method", "tools/list"))["tools"]
     results: list[dict[str, Any]] = []
     database = ""
     for call in job.calls:
@@ -149,21 +145,39 @@ async def inspector(job: Job, user: User, home: Path) -> Outcome:
         )
         database = database or result.get("structuredContent", {}).get("database_id", "")
         results.append(result)
-    tools = (await inspect("--method", "tools/list"))["tools"]
     return Outcome(tools=tools, results=results)
 
 
-class _Inspector:
+class Inspector:
     """
     The command line, with what all its runs have in common. It signs in only for a person at a terminal, and then names
     the page to open.
     """
 
     def __init__(self, common: Sequence[str], target: Sequence[str], variables: Mapping[str, str], user: User) -> None:
+        """
+        Args:
+            common: The program, and options of every run.
+            target: The command of a server that is one.
+            variables: The environment.
+            user: Opens the page that it names.
+        """
         self._common = common
         self._target = ("--", *target) if target else ()
         self._variables = variables
         self._user = user
+
+    @classmethod
+    async def of(cls, server: Server, era: str, user: User, home: Path) -> Self:
+        """Return the Inspector for a server, with its files below ``home``."""
+        if server.url is not None:
+            returned = f"http://127.0.0.1:{free_port()}/oauth/callback"
+            target = ["--server-url", server.url, "--transport", "http", "--callback-url", returned]
+        else:
+            # It passes on a few variables only.
+            target = [word for name, value in server.environment.items() for word in ("-e", f"{name}={value}")]
+        common = (await newer_node(), str(INSPECTOR), "--cli", "--format", "json", "--protocol-era", era, *target)
+        return cls(common, server.command, environment(home), user)
 
     async def __call__(self, *arguments: str) -> dict[str, Any]:
         """Run it once, and return the JSON that it prints."""
@@ -186,7 +200,7 @@ class _Inspector:
             os.close(terminal)
             os.close(end)
         text = reading.result()
-        assert code in (0, 5), f"{arguments} ended with {code}: {errors.result()}"
+        assert text, f"{arguments} ended with {code}: {errors.result()}"
         result: dict[str, Any] = json.loads(text)["result"]
         return result
 

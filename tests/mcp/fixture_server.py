@@ -26,6 +26,7 @@ from upstash_helper.api.guard.middleware import Guard
 from upstash_helper.api.guard.policy import ServerAddress, agent_challenge
 from upstash_helper.api.guard.tokens import Tokens
 from upstash_helper.api.mcp.endpoint import Parts, create_mcp
+from upstash_helper.api.mcp.reply import KEEP_ALIVE_SECONDS
 from upstash_helper.api.mcp.resource import BODY_LIMIT
 from upstash_helper.api.server.connections import Connection, Limits
 from upstash_helper.api.server.routes import BY_HANDLER, Policy, Route
@@ -82,7 +83,12 @@ class FixtureServer:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls, port: int | None = None, *, clock: Clock | None = None, limits: Limits | None = None
+        cls,
+        port: int | None = None,
+        *,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     ) -> AsyncIterator[Self]:
         """Start a server, and stop it on leaving."""
         listeners = open_first_free((port or free_port(),))
@@ -106,9 +112,10 @@ class FixtureServer:
                 events=events,
                 clock=clock,
                 visible=_visible,
-                challenge=lambda scope: agent_challenge(address, error="insufficient_scope", scope=scope),
+                challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
                 ask_user=ask_user,
                 read_only=read_only,
+                keep_alive_seconds=keep_alive_seconds,
             ),
             fixture.offers(),
         )

@@ -201,7 +201,8 @@ class Fixture:
         self.started.set()
         call.progress(1)
         try:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.Event().wait()
+            return "Done."
         finally:
             self.ended.set()
 
@@ -397,7 +398,7 @@ async def _complete(call: Call, params: dict[str, Any]) -> dict[str, object]:
 class FixtureResources:
     """The ``ResourceProvider`` of the suite's resources."""
 
-    async def list(self, call: Call) -> list[dict[str, object]]:
+    async def all(self, call: Call) -> list[dict[str, object]]:
         """Return those without parameters."""
         return [
             {"uri": "test://static-text", "name": "text", "description": "A text.", "mimeType": "text/plain"},

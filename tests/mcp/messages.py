@@ -41,7 +41,7 @@ def headers_for(message: dict[str, Any]) -> dict[str, str]:
 async def send(
     world: World, token: str | None, method: str, params: dict[str, Any] | None = None, **headers: str
 ) -> Reply:
-    """Send a request of the current version with a token. In ``headers``, ``_`` stands for ``-``."""
+    """Send a request of the current version with a token. In ``headers``, ``_`` is a ``-``."""
     message = request(method, params)
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return await world.call("POST", "/mcp", message, headers={**headers_for(message), **given}, token=token)

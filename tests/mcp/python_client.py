@@ -110,12 +110,12 @@ async def main(job: dict[str, Any]) -> None:
     asked: list[str] = []
     answers = job["answers"]
 
-    async def answer(_context: object, question: Any) -> ElicitResult:
-        asked.append(question.message)
+    async def answer(context: object, params: Any) -> ElicitResult:
+        asked.append(params.message)
         accepted = answers.pop(0) == "accept"
         if not accepted:
             return ElicitResult(action="decline")
-        fields = question.requested_schema.get("properties", {})
+        fields = params.requested_schema.get("properties", {})
         return ElicitResult(action="accept", content={name: it.get("enum", [True])[0] for name, it in fields.items()})
 
     callback = None if answers is None else answer

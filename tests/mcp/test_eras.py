@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.mcp.raw_client import ACCEPT, PREFIX, STATELESS, WITH_SESSION, Agent
+from upstash_helper.api.mcp.sessions import MAX_SESSIONS_PER_APP
 
 if TYPE_CHECKING:
     from tests.mcp.fixture_server import FixtureServer
@@ -203,6 +204,25 @@ async def test_session_of_another_app_is_not_found(server: FixtureServer, legacy
 
     assert 404 == (await other.call("tools/list")).status
     assert 200 == (await legacy.call("tools/list")).status
+
+
+async def test_number_of_sessions_is_limited(server: FixtureServer, legacy: Agent) -> None:
+    """The one that was not used for longest ends, and other apps keep theirs."""
+    other = Agent(server.session, server.url, {"Fixture-Caller": "other"})
+    await other.initialize()
+    for _ in range(MAX_SESSIONS_PER_APP - 1):
+        await Agent(server.session, server.url).initialize()
+    before = (await legacy.call("ping")).status
+    first_of_the_rest = Agent(server.session, server.url)
+    await first_of_the_rest.initialize()
+
+    for _ in range(MAX_SESSIONS_PER_APP - 1):
+        await Agent(server.session, server.url).initialize()
+
+    assert 200 == before
+    assert 404 == (await legacy.call("ping")).status
+    assert 200 == (await first_of_the_rest.call("ping")).status
+    assert 200 == (await other.call("ping")).status
 
 
 async def test_deleted_session_is_not_found(server: FixtureServer, legacy: Agent) -> None:

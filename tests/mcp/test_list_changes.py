@@ -114,6 +114,15 @@ async def test_stream_ends_with_the_access_of_its_app(server: FixtureServer, age
         assert await followed.next() is None
 
 
+async def test_stream_ends_with_its_session(server: FixtureServer, legacy: Agent) -> None:
+    """A client that ends its session needs nothing of it any more."""
+    async with following(server, legacy) as stream:
+        async with server.session.delete(server.url, headers={"Mcp-Session-Id": str(legacy.session_id)}):
+            pass
+
+        assert await stream.next() is None
+
+
 async def test_app_has_few_streams(server: FixtureServer, agent: Agent, legacy: Agent) -> None:
     """They count among event streams. One that ends makes room."""
     async with contextlib.AsyncExitStack() as stack:

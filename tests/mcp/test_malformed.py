@@ -52,6 +52,12 @@ INVALID: dict[str, Any] = {
     "batch": [{"jsonrpc": "2.0", "id": 1, "method": "ping"}],
     "no version": {"id": 1, "method": "ping"},
     "version 1": {"jsonrpc": "1.0", "id": 1, "method": "ping"},
+    "too deep": {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "ping",
+        "params": {"a": msgspec.json.decode(b"[" * 80 + b"]" * 80)},
+    },
     "null ID": {"jsonrpc": "2.0", "id": None, "method": "ping"},
     "true as ID": {"jsonrpc": "2.0", "id": True, "method": "ping"},
     "fraction as ID": {"jsonrpc": "2.0", "id": 1.5, "method": "ping"},
@@ -93,7 +99,8 @@ async def test_body_above_the_limit_is_refused_before_it_is_read(agent: Agent) -
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_no_message_is_a_failure(server: FixtureServer, legacy: Agent, message: Any) -> None:
     """In no era. A response to a request has its ID."""
-    server.answer.done() or server.answer.set_result(False)
+    if not server.answer.done():
+        server.answer.set_result(False)
     agent = Agent(server.session, server.url)
     for sender, headers in ((agent, {"MCP-Protocol-Version": STATELESS}), (agent, {}), (legacy, {})):
         reply = await sender.post(message, headers)
@@ -109,7 +116,8 @@ async def test_no_parameters_are_a_failure(
     server: FixtureServer, legacy: Agent, method: str, params: dict[str, Any]
 ) -> None:
     """Of a request that is otherwise complete. What a stream would have to wait for is left out."""
-    server.answer.done() or server.answer.set_result(False)
+    if not server.answer.done():
+        server.answer.set_result(False)
     agent = Agent(server.session, server.url)
     about = {f"{PREFIX}protocolVersion": STATELESS, f"{PREFIX}clientCapabilities": {"elicitation": {}}}
     name = params.get("uri" if method == "resources/read" else "name")

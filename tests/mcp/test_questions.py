@@ -224,6 +224,34 @@ async def test_client_without_forms_has_the_user_asked_in_upstash_helper(
     assert ["Delete orders?"] == [question.title for question in server.asked]
 
 
+async def test_client_that_waits_hears_of_it() -> None:
+    """So that it does not take the user's time to think for a failure."""
+    async with FixtureServer.running(keep_alive_seconds=0.05) as server:
+        agent = Agent(server.session, server.url)
+        sent = {"name": "fixture_delete", "arguments": ORDERS, "_meta": {"progressToken": "waits"}}
+        async with agent.open("tools/call", sent) as stream:
+            reports = [(await stream.next())["params"] for _ in range(2)]
+            server.answer.set_result(True)
+            while "result" not in (last := await stream.next()):
+                pass
+
+    assert ["waits", "waits"] == [report["progressToken"] for report in reports]
+    assert reports[0]["progress"] < reports[1]["progress"]
+    assert "Waiting for the user's answer." == reports[0]["message"]
+    assert "Deleted orders." == last["result"]["content"][0]["text"]
+
+
+async def test_client_without_a_token_for_progress_gets_comments() -> None:
+    """They keep the connection in use."""
+    async with (
+        FixtureServer.running(keep_alive_seconds=0.05) as server,
+        Agent(server.session, server.url).open("tools/call", {"name": "fixture_wait"}) as stream,
+    ):
+        line = await stream.response.content.readline()
+
+    assert b": waiting\n" == line
+
+
 async def test_no_in_upstash_helper_is_an_ordinary_result(server: FixtureServer, agent: Agent) -> None:
     """As that of the client's form."""
     server.answer.set_result(False)

@@ -6,6 +6,7 @@ clients start which know only that.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from tests.mcp.clients import Job, Server
 from tests.mcp.journey import Journey
 from tests.mcp.user import User
 from tests.support.announced import announced
+from tests.support.clock import FakeClock
+from tests.support.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tests.mcp.clients import Outcome
-    from tests.support.world import World
+    from tests.support.sandbox import Sandbox
 
     Client = Callable[..., Coroutine[Any, Any, Outcome]]
 
@@ -60,7 +63,7 @@ def shown(user: User) -> list[str]:
     return [f"{it['title']}\n{it['detail']}" for it in user.questions]
 
 
-async def one_approval(world: World, user: User) -> None:
+async def assert_one_approval(world: World, user: User) -> None:
     """Check that one agent asked for access, once."""
     apps = (await world.get("/v1/apps")).json["apps"]
     assert [("mcp", 1)] == [(app["audience"], len(user.requests)) for app in apps]
@@ -80,7 +83,7 @@ async def test_client_does_everything_and_the_user_decides_in_the_helper(
 
     assert VERSIONS[mode] == outcome.version
     journey.check(outcome, shown(user))
-    await one_approval(world, user)
+    await assert_one_approval(world, user)
 
 
 @pytest.mark.slow
@@ -99,7 +102,7 @@ async def test_client_does_everything_and_asks_the_user_itself(
     assert VERSIONS[mode] == outcome.version
     assert [] == user.questions
     journey.check(outcome, outcome.asked)
-    await one_approval(world, user)
+    await assert_one_approval(world, user)
 
 
 @pytest.mark.slow
@@ -112,5 +115,34 @@ async def test_inspector_does_everything(world: World, server: Server, project: 
     async with user.present():
         outcome = await clients.inspector(Job(server, journey.calls, era), user, tmp_path)
 
+    assert len(journey.calls) == len(outcome.results)
     journey.check(outcome, shown(user))
-    await one_approval(world, user)
+    await assert_one_approval(world, user)
+
+
+@pytest.mark.slow
+async def test_inspector_stays_signed_in(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
+    """When its access token has ended, it gets another one for its refresh token, without a question to the user."""
+    clock = FakeClock()
+    async with World.running(tmp_path, sandbox, daemon_port, clock=clock) as world:
+        await world.connect()
+        user = User(world)
+        server = Server(url=f"http://localhost:{world.port}/mcp")
+        inspect = await clients.Inspector.of(server, "legacy", user, tmp_path)
+        async with user.present():
+            first = await inspect("--method", "tools/list")
+            before = access_tokens(tmp_path)
+            clock.advance(2 * 60 * 60)
+            second = await inspect("--method", "tools/list")
+
+        assert first["tools"]
+        assert first == second
+        assert 1 == len(before)
+        assert set() == before & access_tokens(tmp_path)
+        assert 1 == len(user.requests)
+
+
+def access_tokens(home: Path) -> set[str]:
+    """Return the access tokens that are in the files below a folder."""
+    files = [file.read_text(encoding="utf-8", errors="replace") for file in home.rglob("*.json")]
+    return {token for text in files for token in re.findall(r"uhm_[\w-]{43}", text)}

@@ -663,7 +663,9 @@ def _network_of(settings: Settings) -> Callable[[], Awaitable[wire.Network | Non
 def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[Tool, ...]]) -> Endpoint:
     # At the first request of an agent, since most daemons never see one.
     from upstash_helper.api.guard.policy import agent_challenge
-    from upstash_helper.api.mcp.endpoint import Parts, create_mcp
+    from upstash_helper.api.mcp.endpoint import Offers, Parts, create_mcp
+    from upstash_helper.api.mcp.env_resources import EnvResources
+    from upstash_helper.api.mcp.project_prompt import ADD_REDIS
     from upstash_helper.api.mcp.tools import visible
 
     address = ServerAddress(port=machine.port)
@@ -680,10 +682,10 @@ def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[To
         clock=machine.clock,
         visible=visible,
         ask_user=ask_user,
-        challenge=lambda scope: agent_challenge(address, error="insufficient_scope", scope=scope),
+        challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
         read_only=read_only,
     )
-    return create_mcp(tools(), parts)
+    return create_mcp(tools(), parts, Offers(prompts=(ADD_REDIS,), resources=EnvResources(broker.databases)))
 
 
 def _redirects(machine: Machine, settings: Settings) -> tuple[str, ...]:

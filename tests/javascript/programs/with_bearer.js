@@ -1,8 +1,10 @@
 /**
  * Preloaded into the conformance suite, which has no option for it: adds the token `BEARER` to its requests to the server
- * at `BEARER_FOR`. All of them, also those of `fetch`, go through the dispatcher of the package `undici`.
+ * at `BEARER_FOR`. Those of `fetch` and of the package `undici` go through the dispatcher of the latter, and some scenarios
+ * use Node's own client.
  */
 
+import http from "node:http";
 import { createRequire } from "node:module";
 import { variable } from "./environment.js";
 
@@ -27,3 +29,10 @@ const withBearer = (dispatch) => (options, handler) => {
   return dispatch({ ...options, headers: isOurs ? withToken(options.headers) : options.headers }, handler);
 };
 undici.setGlobalDispatcher(undici.getGlobalDispatcher().compose(withBearer));
+
+const send = http.request;
+/** @type {any} */ (http).request = (/** @type {[any, any, any]} */ ...given) => {
+  const request = send(...given);
+  if (`http://${request.getHeader("host")}` === server) request.setHeader("authorization", authorization);
+  return request;
+};

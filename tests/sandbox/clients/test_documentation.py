@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
+
+import pytest
 
 from install.environment import ROOT
 from install.javascript import FOLDER
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 README = ROOT / "daemon/upstash_helper/sandbox/README.md"
 NOT_CLIENTS = {
-    "@biomejs/biome", "@types/chrome", "@types/node", "axe-core", "rollup", "rollup-plugin-dts", "typescript", "zod",
+    "@biomejs/biome", "@modelcontextprotocol/client", "@types/chrome", "@types/node", "axe-core", "rollup",
+    "rollup-plugin-dts", "typescript", "zod",
 }  # fmt: skip
-"""What else is installed from npm: tools, and what a client needs beside it."""
+"""What else is installed from npm: tools, what a client needs beside it, and the client of ``/mcp`` (tests/mcp)."""
 
 _ROW = re.compile(r"^\| `([^`]+)` \| ([\d.]+) \| (npm|PyPI) \|", re.MULTILINE)
 _PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)", re.MULTILINE)
@@ -31,11 +38,12 @@ def test_versions_are_those_that_are_pinned() -> None:
     assert npm.keys() - NOT_CLIENTS == {name for of, name in documented if of == "npm"}
 
 
-def test_lock_has_hashes_and_no_addresses() -> None:
+@pytest.mark.parametrize("folder", [FOLDER, ROOT / "tests/mcp"], ids=["javascript", "mcp"])
+def test_lock_has_hashes_and_no_addresses(folder: Path) -> None:
     """
     Each package in the lock has its hash, and none has the address that it was downloaded from.
     """
-    packages = json.loads((FOLDER / "package-lock.json").read_text("utf-8"))["packages"]
+    packages = json.loads((folder / "package-lock.json").read_text("utf-8"))["packages"]
     installed = {path: package for path, package in packages.items() if path}
 
     assert len(installed) > 50

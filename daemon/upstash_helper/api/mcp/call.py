@@ -156,10 +156,15 @@ class Call:
         self._read_only = read_only
         self._progress_token = meta_of(request.params).get("progressToken")
         self._waits = 0
-        self._reminders = 0
+        self._progressed = 0.0
         self.is_abandoned = False
         """Whether the client has canceled the request, or disconnected."""
         self._sent, self._known = self._answers()
+
+    @property
+    def host(self) -> str:
+        """The host that the request was sent to."""
+        return self._http.host.lower()
 
     # --- for tools ----------------------------------------------------------------------------------------------------
 
@@ -192,7 +197,7 @@ class Call:
             self._reply.post(described)
 
     def _progress(self, progress: float, total: float | None, message: str | None) -> dict[str, object] | None:
-        token = self._progress_token
+        self._progressed, token = progress, self._progress_token
         if isinstance(token, bool) or not isinstance(token, str | int):
             return None
         params: dict[str, object] = {"progressToken": token, "progress": progress}
@@ -213,7 +218,7 @@ class Call:
         """
         if not isinstance(self.envelope.capabilities.get(capability), dict):
             message = f"This requires the client's capability {capability}."
-            data = {"requiredCapabilities": {capability: {}}}
+            data: dict[str, object] = {"requiredCapabilities": {capability: {}}}
             raise RpcError(MISSING_CAPABILITY, message, data=data, status=400)
 
     async def ask_client(self, requests: Mapping[str, dict[str, Any]], *, needs_state: bool = True) -> dict[str, Any]:
@@ -226,7 +231,7 @@ class Call:
 
         Raises:
             InputRequired: If the client has to repeat the call with the answers. Everything before this is done again.
-            ClientRefused: If the client responds with an error.
+            ClientRefused: If the client responds with an error, or accepts no request in a response.
             RpcError: If the client has not declared that it takes such requests.
             NoAnswer: If there is no answer in time.
             ToolError: If too many questions are waiting.
@@ -243,11 +248,14 @@ class Call:
         return {key: known[key] for key in requests}
 
     async def _ask_in_session(self, session: Session, request: dict[str, Any]) -> dict[str, Any]:
+        if not self._reply.streams:
+            raise ClientRefused
         request_id, answer = session.ask()
         try:
             self._reply.post(jsonrpc.request(request_id, request["method"], request["params"]))
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._wait(lambda: answer)
+                result: dict[str, Any] = await self._wait(lambda: answer)
+                return result
         except TimeoutError:
             raise NoAnswer("The user has not answered in time. Nothing was changed.") from None
         finally:
@@ -292,8 +300,9 @@ class Call:
 
     def waited(self) -> dict[str, object] | None:
         """Return a message for a client that has not got anything for some seconds; None if it has not asked for it."""
-        self._reminders += 1
-        return self._progress(self._reminders / 1000, None, "Waiting for the user's answer." if self._waits else None)
+        # Each report must be greater than the one before.
+        more = self._progressed + 0.001
+        return self._progress(more, None, "Waiting for the user's answer." if self._waits else None)
 
 
 def _form(question: Question) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from upstash_helper.api.mcp.jsonrpc import (
     convert,
 )
 from upstash_helper.api.mcp.prompts import Prompts
-from upstash_helper.api.mcp.reply import EVENT_STREAM, Outcome, Reply
+from upstash_helper.api.mcp.reply import EVENT_STREAM, KEEP_ALIVE_SECONDS, Outcome, Reply
 from upstash_helper.api.mcp.request_state import RequestStates
 from upstash_helper.api.mcp.resources import Resources
 from upstash_helper.api.mcp.sessions import Sessions
@@ -43,6 +43,7 @@ from upstash_helper.api.mcp.versions import (
     check_notification,
     check_stateless,
     is_stateless,
+    kept,
     unsupported,
 )
 from upstash_helper.api.server.routes import BODY
@@ -95,12 +96,14 @@ class Parts:
     clock: Clock
     visible: Visible
     """Returns the tools that an app may call."""
-    challenge: Callable[[Scope], str]
-    """Returns the value of ``WWW-Authenticate`` for a missing scope."""
+    challenge: Callable[[str, Scope], str]
+    """Returns the value of ``WWW-Authenticate`` for the host that a request was sent to and a missing scope."""
     ask_user: Callable[[Caller, Question], Awaitable[bool]]
     """Asks the user in upstash-helper, and returns whether they allowed it."""
     read_only: Callable[[], Awaitable[bool]]
     """Returns whether Upstash refuses all changes of the connected account."""
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    """How long a client that accepts a stream waits without getting anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +126,9 @@ class InitializeParams(msgspec.Struct, frozen=True, rename="camel"):
     capabilities: dict[str, Any]
 
 
-def create_mcp(tools: Sequence[Tool], parts: Parts, offers: Offers | None = None) -> Endpoint:
-    """Return an endpoint that offers ``tools``, in this order."""
-    return Endpoint(tools, parts, offers or Offers())
+def create_mcp(tools: Sequence[Tool], parts: Parts, offers: Offers) -> Endpoint:
+    """Return an endpoint that offers ``tools``, in this order, and ``offers``."""
+    return Endpoint(tools, parts, offers)
 
 
 class Endpoint:
@@ -185,10 +188,10 @@ class Endpoint:
             # They have subscriptions/listen instead.
             return web.Response(status=405, headers={hdrs.ALLOW: "POST"})
         try:
-            self._session(http, caller)
-            if EVENT_STREAM not in http.headers.get(hdrs.ACCEPT, ""):
+            session = self._session(http, caller)
+            if not _accepts(http, EVENT_STREAM, "text/*", "*/*"):
                 return web.Response(status=406)
-            return await self.streams.follow(http, caller)
+            return await self.streams.follow(http, session, caller)
         except RpcError as error:
             return _error(error, None)
 
@@ -223,7 +226,7 @@ class Endpoint:
         method = self._methods.get(message.method)
         if method is None or not method.stateless:
             raise RpcError(METHOD_NOT_FOUND, "There is no such method.", status=404)
-        reply = Reply(http, streams=streams)
+        reply = Reply(http, streams=streams, keep_alive_seconds=self._parts.keep_alive_seconds)
         return await self._respond(self._call(http, message, envelope, caller, reply), method, reply)
 
     async def _post_in_session(
@@ -244,14 +247,14 @@ class Endpoint:
             raise RpcError(METHOD_NOT_FOUND, "There is no such method.")
         if message.id in session.calls:
             raise RpcError(INVALID_REQUEST, "A request with this ID is in progress.", status=400)
-        reply = Reply(http, streams=streams)
+        reply = Reply(http, streams=streams, keep_alive_seconds=self._parts.keep_alive_seconds)
         call = self._call(http, message, session.envelope, caller, reply, session)
         return await self._respond(call, method, reply)
 
     def _initialize(self, request: Request, caller: Caller) -> web.Response:
         wanted: InitializeParams = convert(request.params, InitializeParams)
         version = negotiated(wanted.protocol_version)
-        session = self._sessions.open(caller.id, Envelope(version, wanted.capabilities))
+        session = self._sessions.open(caller.id, Envelope(version, kept(wanted.capabilities)))
         result = {
             "protocolVersion": version,
             "capabilities": self._capabilities,
@@ -371,11 +374,15 @@ def _accepts_stream(http: web.Request) -> bool:
     Raises:
         RpcError: With the status 406, if it accepts no JSON either.
     """
-    accepted = http.headers.get(hdrs.ACCEPT, "*/*").lower()
-    streams = EVENT_STREAM in accepted
-    if not streams and not any(kind in accepted for kind in ("application/json", "application/*", "*/*")):
+    streams = _accepts(http, EVENT_STREAM)
+    if not streams and not _accepts(http, "application/json", "application/*", "*/*"):
         raise RpcError(REFUSED, f"Accept application/json and {EVENT_STREAM}.", status=406)
     return streams
+
+
+def _accepts(http: web.Request, *kinds: str) -> bool:
+    accepted = http.headers.get(hdrs.ACCEPT, "*/*").lower()
+    return any(kind in accepted for kind in kinds)
 
 
 def _json(message: object, *, status: int = 200) -> web.Response:

@@ -25,6 +25,8 @@ REFUSED: Final = -32000
 
 MAX_ID_LENGTH: Final = 256
 MAX_METHOD_LENGTH: Final = 128
+MAX_DEPTH: Final = 64
+"""Levels of nesting. Far below what makes Python's own functions fail."""
 
 _MAX_INTEGER: Final = 2**53 - 1
 """What every JSON parser keeps exactly (RFC 8259, section 6). A response must repeat the ID."""
@@ -103,6 +105,8 @@ def parse(body: bytes) -> Message:
     except validation.ValuesInvalid:
         # Any value is valid here, except numbers that no float can hold.
         raise RpcError(PARSE_ERROR, "The body has a number that is too large.", status=400) from None
+    if _is_deep(value):
+        raise _invalid(f"The body has more than {MAX_DEPTH} levels of nesting.")
     if isinstance(value, list):
         raise _invalid("Batches are not supported. Send one message in each request.")
     if not isinstance(value, dict):
@@ -128,6 +132,16 @@ def _call(value: dict[str, Any], request_id: RequestId | None) -> Request | Noti
     if not isinstance(params, dict):
         raise _invalid('The member "params" must be an object.', request_id)
     return Notification(method, params) if request_id is None else Request(request_id, method, params)
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return False
+        containers = [each for each in level if isinstance(each, dict | list)]
+        level = [it for each in containers for it in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 def _is_id(value: object) -> bool:

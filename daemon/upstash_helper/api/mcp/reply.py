@@ -83,13 +83,15 @@ class Outcome:
 class Reply:
     """What is sent in response to a request of the client, by its handler and by those who wait for it."""
 
-    def __init__(self, request: web.Request, *, streams: bool) -> None:
+    def __init__(self, request: web.Request, *, streams: bool, keep_alive_seconds: float) -> None:
         """
         Args:
             request: The HTTP request.
             streams: Whether the client accepts a stream.
+            keep_alive_seconds: How long it waits without getting anything.
         """
         self.streams: Final = streams
+        self._keep_alive_seconds = keep_alive_seconds if streams else None
         self._stream = Stream(request)
         self._messages: asyncio.Queue[object | None] = asyncio.Queue()
         self.on_waiting: Callable[[], object] = lambda: None
@@ -131,7 +133,7 @@ class Reply:
         """Return the next message; None if ``task`` has ended."""
         while True:
             try:
-                async with asyncio.timeout(KEEP_ALIVE_SECONDS if self.streams else None):
+                async with asyncio.timeout(self._keep_alive_seconds):
                     return await self._messages.get()
             except TimeoutError:
                 if task.done():

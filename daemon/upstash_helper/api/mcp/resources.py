@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ResourceProvider(Protocol):
     """Knows the resources."""
 
-    async def list(self, call: Call) -> list[dict[str, object]]:
+    async def all(self, call: Call) -> list[dict[str, object]]:
         """Return the resources that the app may read."""
 
     async def templates(self, call: Call) -> list[dict[str, object]]:
@@ -39,7 +39,7 @@ class Resources:
 
     async def list(self, call: Call, params: dict[str, Any]) -> dict[str, object]:  # noqa: ARG002 - a handler
         """Return all of them."""
-        return {"resources": await self._provider.list(call)}
+        return {"resources": await self._provider.all(call)}
 
     async def templates(self, call: Call, params: dict[str, Any]) -> dict[str, object]:  # noqa: ARG002 - a handler
         """Return all templates."""

@@ -8,16 +8,18 @@ or too many sessions cost a request.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from upstash_helper.api.mcp.jsonrpc import RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from upstash_helper.api.mcp.jsonrpc import RequestId, Response
     from upstash_helper.api.mcp.versions import Envelope
+    from upstash_helper.broker.events import Subscription
 
 MAX_SESSIONS: Final = 256
 MAX_SESSIONS_PER_APP: Final = 32
@@ -36,6 +38,7 @@ class Session:
         self.envelope: Final = envelope
         self.calls: Final[dict[RequestId, Callable[[], None]]] = {}
         """What cancels each request of the client that is in progress."""
+        self._streams: set[Subscription] = set()
         self._asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = 0
 
@@ -74,10 +77,21 @@ class Session:
         if cancel is not None:
             cancel()
 
+    @contextlib.contextmanager
+    def followed_by(self, subscription: Subscription) -> Iterator[None]:
+        """End ``subscription`` with the session, in the body of the context."""
+        self._streams.add(subscription)
+        try:
+            yield
+        finally:
+            self._streams.discard(subscription)
+
     def end(self) -> None:
         """Cancel everything that is in progress."""
         for cancel in tuple(self.calls.values()):
             cancel()
+        for subscription in self._streams:
+            subscription.offer(None)
 
 
 class Sessions:

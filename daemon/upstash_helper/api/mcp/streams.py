@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.api.mcp.jsonrpc import Request
+    from upstash_helper.api.mcp.sessions import Session
     from upstash_helper.broker.events import EventBus, Subscription
     from upstash_helper.broker.identity import Caller
 
@@ -89,14 +90,14 @@ class Streams:
                     await stream.send(jsonrpc.result(request.id, {"resultType": "complete", "_meta": meta}))
             return response
 
-    async def follow(self, http: web.Request, caller: Caller) -> web.StreamResponse:
+    async def follow(self, http: web.Request, session: Session, caller: Caller) -> web.StreamResponse:
         """
-        Respond to a GET.
+        Respond to a GET, until the session ends.
 
         Raises:
             RpcError: If too many streams are open.
         """
-        with self._place(http, caller, None) as subscription:
+        with self._place(http, caller, None) as subscription, session.followed_by(subscription):
             stream = Stream(http)
             response = await stream.open()
             with contextlib.suppress(ConnectionResetError, TimeoutError):

@@ -64,7 +64,7 @@ class ToolCalls:
         *,
         exchanges: Exchanges,
         visible: Visible,
-        challenge: Callable[[Scope], str],
+        challenge: Callable[[str, Scope], str],
         read_only: Callable[[], Awaitable[bool]],
     ) -> None:
         """
@@ -72,7 +72,7 @@ class ToolCalls:
             tools: All tools, in the order in which they are listed.
             exchanges: Ends reading calls with the app's access.
             visible: Returns the tools that an app may call, also those that are not listed.
-            challenge: Returns the value of ``WWW-Authenticate`` for a missing scope.
+            challenge: Returns the value of ``WWW-Authenticate`` for a host and a missing scope.
             read_only: Returns whether Upstash refuses all changes.
         """
         self._tools = tuple(tools)
@@ -120,7 +120,7 @@ class ToolCalls:
                 REFUSED,
                 f"The tool {tool.name} requires the scope {tool.scope}, which the user has not granted.",
                 status=403,
-                headers=(("WWW-Authenticate", self._challenge(tool.scope)),),
+                headers=(("WWW-Authenticate", self._challenge(call.host, tool.scope)),),
             )
         tool = _named(wanted.name, self._visible(self._tools, call.caller, read_only=await self._read_only()))
         if tool is None:

@@ -63,6 +63,16 @@ class Envelope:
         return isinstance(elicitation, dict) and (not elicitation or "form" in elicitation)
 
 
+def kept(capabilities: dict[str, Any]) -> dict[str, Any]:
+    """Return what a session remembers of a client's capabilities, which may be of any size."""
+    known = {"elicitation": ("form", "url"), "sampling": (), "roots": ()}
+    return {
+        name: {part: {} for part in parts if part in capabilities[name]}
+        for name, parts in known.items()
+        if isinstance(capabilities.get(name), dict)
+    }
+
+
 def is_stateless(headers: CIMultiDictProxy[str], message: Message) -> bool:
     """
     Return whether a message is of a version without sessions, or claims to be.

@@ -155,8 +155,11 @@ class Bridge:
             self._send_aside(message, token)
 
     def _take_request(self, message: Message) -> None:
-        client = message.params.meta.client or message.params.client
-        self._access.name_client("" if client is None else client.name)
+        if message.method != "server/discover":
+            # A client that is only looking which versions there are may be a short-lived process of its own: nobody is
+            # asked for it.
+            client = message.params.meta.client or message.params.client
+            self._access.name_client("" if client is None else client.name)
         pending = _Pending(message)
         with self._lock:
             if message.id in self._pending:
