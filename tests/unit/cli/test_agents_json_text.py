@@ -124,6 +124,7 @@ def test_removing_the_member_restores_the_text(before: str) -> None:
         ('{"servers": {"upstash": 1, "b": 2}}', '{"servers": { "b": 2}}'),
         ('{"servers": {\n// about b\n"upstash": 1, "b": 2\n}}', '{"servers": {\n// about b\n "b": 2\n}}'),
         ('{"servers": {"a": 1, // about a\n"upstash": 2 }}', '{"servers": {"a": 1 // about a\n }}'),
+        ('{"servers": { // x\n"upstash": 1 /* 2\n */,\n}}', '{"servers": { // x\n /* 2\n */\n}}'),
         ('{"servers": {"upstash": 1 /* 2 */, "b": 2}}', '{"servers": { /* 2 */ "b": 2}}'),
         ('{"servers": {\n  "upstash": {"x": [1, {"y": 2}]},\n  "b": 2\n}}', '{"servers": {\n  "b": 2\n}}'),
         ('{"servers": {"a": 1}}', '{"servers": {"a": 1}}'),

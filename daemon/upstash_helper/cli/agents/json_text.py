@@ -308,12 +308,11 @@ def _removed(text: str, plain: str, found: _Object, member: _Member) -> str:
         if not inside.strip(_SPACE):
             return text[: found.start + 1] + text[found.end :]
     own = member.comma
-    after = end if own is None else own + 1
-    ends_in_comment = plain[start - 1] == " "  # of both kinds, which does no harm
-    if ends_in_comment and text[after:].partition("\n")[0].strip(_SPACE):
-        start = member.start  # what follows in this line must not become a part of a comment in the line above
     # A comment between the value and its comma stays.
     rest = text[end:] if own is None else text[end:own] + text[own + 1 :]
+    ends_in_comment = plain[start - 1] == " "  # of both kinds, which does no harm
+    if ends_in_comment and rest.partition("\n")[0].strip(_SPACE):
+        start = member.start  # what follows in this line must not become a part of a comment in the line above
     if own is None and index > 0:
         previous = found.members[index - 1].comma
         assert previous is not None  # noqa: S101 - the text is valid: there is a comma between two members
