@@ -91,8 +91,7 @@ async def test_tools_are_those_of_the_granted_scopes(world: World) -> None:
     written = (await writer.call("tools/list")).result
 
     assert "redis_list_databases" in {tool["name"] for tool in read["tools"]}
-    # It changes a file of the user, who is asked each time, and nothing at Upstash.
-    assert {"env_write"} == {tool["name"] for tool in read["tools"] if not tool["annotations"]["readOnlyHint"]}
+    assert {True} == {tool["annotations"]["readOnlyHint"] for tool in read["tools"]}
     assert {tool["name"] for tool in read["tools"]} < {tool["name"] for tool in written["tools"]}
     assert {"object"} == {tool["inputSchema"]["type"] for tool in written["tools"]}
     assert {"object"} == {tool["outputSchema"]["type"] for tool in written["tools"] if "outputSchema" in tool}

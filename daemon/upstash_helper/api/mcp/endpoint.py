@@ -346,7 +346,8 @@ class Endpoint:
         """Return a result with what the client's version requires of all results."""
         if call.session is not None:
             return result
-        members: dict[str, object] = msgspec.to_builtins(result)
+        # Only the members of the outermost object matter. The rest may have parts that are encoded already.
+        members = msgspec.json.decode(msgspec.json.encode(result), type=dict[str, msgspec.Raw])
         hints = {"ttlMs": LIST_TTL_MS, "cacheScope": "private"} if method.is_list else {}
         return {"resultType": "complete", **hints, **members, "_meta": {SERVER_KEY: SERVER}}
 
