@@ -37,7 +37,7 @@ _PARAMETERS: Final = tuple(
         ("code_challenge", "RFC 7636, section 4.3"),
         ("code_challenge_method", "`S256`"),
         ("resource", "The address of `/mcp` (RFC 8707)"),
-        ("scope", "Without it: read and change databases, and run commands in them"),
+        ("scope", "Without it: read, change, and delete databases, and run commands in them"),
         ("state", "RFC 6749, section 4.1.1"),
     )
 )
