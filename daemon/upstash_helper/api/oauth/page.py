@@ -91,9 +91,9 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
 <li><p>In a terminal:</p><div class="command"><code>upstash-helper approvals list</code></div></li>
 </ul>"""
     return _response(
-        title=f"Allow “{name}” in upstash-helper",
-        lead=f"A program that calls itself “{name}” requests access to your Upstash account. upstash-helper shows "
-        "which program it is, and you allow or deny it there.",
+        title=f"“{name}” requests access",
+        lead="A program with this name asks to use your Upstash account. Allow or deny it in upstash-helper, which shows "
+        "which program it is.",
         icon="question",
         tone="busy",
         body=body,
