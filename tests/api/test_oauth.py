@@ -36,7 +36,7 @@ async def test_metadata_lead_from_the_endpoint_to_the_server(world: World, host:
     server = (await world.get(f"/.well-known/oauth-authorization-server{suffix}", headers=headers, token=None)).json
 
     assert (f"{origin}/mcp", [origin]) == (resource["resource"], resource["authorization_servers"])
-    assert f"{DEFAULT} databases:delete".split() == resource["scopes_supported"]
+    assert DEFAULT.split() == resource["scopes_supported"]
     assert (origin, list(SCOPES)) == (server["issuer"], server["scopes_supported"])
     assert {"authorize", "token", "register", "revoke"} == {
         server[f"{name}_endpoint"].removeprefix(f"{origin}/oauth/")

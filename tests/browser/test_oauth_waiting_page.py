@@ -46,7 +46,7 @@ async def test_page_waits_and_continues_at_the_program(world: World, page: Page)
         client = await client_at(world, site)
         await page.set_viewport_size({"width": 320, "height": 640})
         await page.goto(address(client))
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Allow “Claude Code” in upstash-helper")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("“Claude Code” requests access")
         [waiting] = (await world.get("/v1/pairings")).json["pairings"]
 
         await expect(page.get_by_text(waiting["user_code"])).to_be_visible()

@@ -396,12 +396,14 @@ async def test_t65_disconnect_with_a_locked_keyring_survives_a_restart(tmp_path:
 # --- the declaration --------------------------------------------------------------------------------------------------
 
 ACTS_FIRST = {
+    "POST /oauth/revoke",
     "DELETE /v1/apps/{app_id}",
     "DELETE /v1/connection",
     "DELETE /v1/connection/attempts/{attempt_id}",
     "DELETE /v1/dashboard/sessions",
     "DELETE /v1/pairings/{pairing_id}",
     "DELETE /v1/token",
+    "POST /v1/confirmations/{confirmation_id}/deny",
     "POST /v1/daemon/stop",
     "POST /v1/dashboard/tickets",
     "POST /v1/pairings/{pairing_id}/block",
@@ -415,7 +417,10 @@ async def test_t65_order_of_each_route_is_declared(tmp_path: Path) -> None:
         orders = {f"{route.method} {route.path}": route.policy.order for route in world.daemon.routes}
 
     assert {name for name, order in orders.items() if order is Order.ACT_FIRST} == ACTS_FIRST
-    # These two change nothing that is kept: one begins a session, the other has the browser opened.
-    kept_nowhere = {"POST /v1/dashboard/sessions", "POST /attempts/{page}/dashboard"}
+    # These change nothing that is kept: they begin a session, have the browser opened, or wait.
+    kept_nowhere = {
+        "POST /v1/dashboard/sessions", "POST /attempts/{page}/dashboard", "POST /oauth/requests/{key}/dashboard",
+        "POST /oauth/requests/{key}/decision",
+    }  # fmt: skip
     changing = {name for name in orders if not name.startswith(("GET", "HEAD"))} - kept_nowhere
     assert not [name for name in changing if orders[name] is None]

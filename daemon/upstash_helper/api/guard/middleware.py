@@ -137,11 +137,11 @@ class Guard:
             policy = self._policies.get(route)
             if policy is None:
                 raise PolicyError(f"{route.method} {route.resource} has no policy")
-            if route.method in _SAFE_METHODS or policy.access not in ("token", "owner", "pairing"):
+            if route.method in _SAFE_METHODS or policy.access not in ("token", "owner", "pairing", "program"):
                 continue
             if policy.order is Order.BY_HANDLER:
                 continue
-            if policy.access != "pairing" and policy.audit is None:
+            if policy.access not in ("pairing", "program") and policy.audit is None:
                 raise PolicyError(f"{route.method} {route.resource} changes state without an audit entry")
             if policy.order is None:
                 message = f"{route.method} {route.resource} does not declare whether it acts or records first"

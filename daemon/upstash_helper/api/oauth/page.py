@@ -91,22 +91,17 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
 <li><p>In a terminal:</p><div class="command"><code>upstash-helper approvals list</code></div></li>
 </ul>"""
     return _response(
-        title=f"Allow “{name}” in upstash-helper",
-        lead=f"A program that calls itself “{name}” requests access to your Upstash account. upstash-helper shows "
-        "which program it is, and you allow or deny it there.",
+        title=f"“{name}” requests access",
+        lead="A program with this name asks to use your Upstash account. Allow or deny it in upstash-helper, which shows "
+        "which program it is.",
         icon="question",
         tone="busy",
         body=body,
         closing="This page continues when you have decided. If you did not start this sign-in, deny it.",
         head=f'<noscript><meta http-equiv="refresh" content="2;url={address}"></noscript>\n'
-        '<script type="module" src="/oauth/waiting.js"></script>',
+        f'<script type="module">{_script()[0]}</script>',
         data=f' data-request="{html.escape(request.key)}"',
     )
-
-
-def script() -> web.Response:
-    """Return the script of the page of a request that waits."""
-    return web.Response(body=read("pages/oauth_waiting.js"), content_type="text/javascript", charset="utf-8")
 
 
 def over() -> web.Response:
@@ -151,7 +146,8 @@ def _response(
     data: str = "",
     status: int = 200,
 ) -> web.Response:
-    style, digest = _style()
+    style, style_digest = _style()
+    script_digest = _script()[1]
     text = _PAGE.format(
         title=title,
         lead=lead,
@@ -165,16 +161,30 @@ def _response(
     )
     response = web.Response(status=status, text=text, content_type="text/html")
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'sha256-{digest}'; worker-src 'none'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'sha256-{script_digest}'; style-src 'sha256-{style_digest}'; "
+        "connect-src 'self'; worker-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
     # With "no-referrer", a browser sends the form with the origin "null".
     response.headers["Referrer-Policy"] = "same-origin"
     return response
 
 
+# Both are in the page, because no file of ours is at that origin: a page of any site could load it there.
+
+
 @cache
 def _style() -> tuple[str, str]:
-    """Return the style of the pages, and its SHA-256 as the policy names it. No file of ours is at that origin."""
+    """Return the style of the pages, and its SHA-256 as the policy names it."""
     style = "".join(read(f"pages/{name}").decode() for name in ("tokens.css", "page.css")) + _MORE
-    return style, b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return style, _digest(style)
+
+
+@cache
+def _script() -> tuple[str, str]:
+    """Return the script of the page that waits, and its SHA-256."""
+    script = read("pages/oauth_waiting.js").decode()
+    return script, _digest(script)
+
+
+def _digest(text: str) -> str:
+    return b64encode(hashlib.sha256(text.encode()).digest()).decode()

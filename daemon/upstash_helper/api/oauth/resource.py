@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.api.resources.pairings import program_of
-from upstash_helper.api.server.routes import Parameter, Policy, Route
+from upstash_helper.api.server.routes import ACT_FIRST, RECORD_FIRST, Parameter, Policy, Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -37,7 +37,7 @@ _PARAMETERS: Final = tuple(
         ("code_challenge", "RFC 7636, section 4.3"),
         ("code_challenge_method", "`S256`"),
         ("resource", "The address of `/mcp` (RFC 8707)"),
-        ("scope", "Without it: read and change databases, and run commands in them"),
+        ("scope", "Without it: read, change, and delete databases, and run commands in them"),
         ("state", "RFC 6749, section 4.1.1"),
     )
 )
@@ -90,7 +90,8 @@ class OAuthResource:
         return [
             *metadata,
             Route(
-                method="POST", path="/oauth/register", handler=self.register, policy=Policy("program", body="json"),
+                method="POST", path="/oauth/register", handler=self.register,
+                policy=Policy("program", body="json", order=RECORD_FIRST),
                 operation_id="registerClient", summary="Register an OAuth client (RFC 7591)",
                 answers={201: _JSON, 400: _JSON, 403: _JSON, 429: _JSON, 503: _JSON}, types=_types_of("register"),
             ),
@@ -110,21 +111,19 @@ class OAuthResource:
                 answers={200: "text/plain"},
             ),
             Route(
-                method="GET", path="/oauth/waiting.js", handler=self.script, policy=Policy("open", embeddable=True),
-                operation_id="getWaitingScript", summary="The script of that page", answers={200: "text/javascript"},
-            ),
-            Route(
                 method="POST", path=f"{item}/dashboard", handler=self.dashboard, policy=Policy("form", body="form"),
                 operation_id="openDashboardToDecide", summary="Open the dashboard in the user's browser",
                 answers={200: _HTML, 404: _HTML},
             ),
             Route(
-                method="POST", path="/oauth/token", handler=self.token, policy=Policy("program", body="form"),
+                method="POST", path="/oauth/token", handler=self.token,
+                policy=Policy("program", body="form", order=RECORD_FIRST),
                 operation_id="getTokens", summary="Get tokens for a code or a refresh token (RFC 6749)",
                 answers={200: _JSON, 400: _JSON, 401: _JSON, 503: _JSON}, types=_types_of("token"),
             ),
             Route(
-                method="POST", path="/oauth/revoke", handler=self.revoke, policy=Policy("program", body="form"),
+                method="POST", path="/oauth/revoke", handler=self.revoke,
+                policy=Policy("program", body="form", order=ACT_FIRST),
                 operation_id="revokeTokens", summary="Revoke a token (RFC 7009)",
                 answers={200: None, 400: _JSON, 401: _JSON, 503: _JSON}, types=_types_of("revoke"),
             ),
@@ -170,12 +169,6 @@ class OAuthResource:
         from upstash_helper.api.oauth import authorize
 
         return await authorize.decision(request.match_info["key"], self._server())
-
-    async def script(self, _request: web.Request) -> web.Response:
-        """Return the script. It is constant."""
-        from upstash_helper.api.oauth import page
-
-        return page.script()
 
     async def dashboard(self, request: web.Request) -> web.Response:
         """Open the dashboard."""

@@ -267,7 +267,7 @@ class AuthorizationRequests:
         joined = await self._joined(request)
         if joined is not None:
             request.pairing_id, request.poll_secret = joined.pairing_id, joined.poll_secret
-            request.user_code = joined.user_code
+            request.user_code, request.scopes = joined.user_code, joined.scopes
             return
         wanted = PairingRequest(request.client.identity, request.client.name, request.scopes, audience="mcp")
         try:
