@@ -130,6 +130,8 @@ async def test_result_has_no_value(agent: Agent) -> None:
     [entry] = [it for it in entries if it["action"] == "env.write"]
     assert (agent.app.id, "ok") == (entry["app_id"], entry["result"])
     assert database["id"] in entry["target"]
+    [agreement] = [it for it in entries if it["action"] == "app.agree_folder"]
+    assert (agent.app.id, str(agent.project)) == (agreement["app_id"], agreement["target"])
 
 
 async def test_nothing_is_written_or_remembered_without_a_yes(agent: Agent) -> None:

@@ -66,6 +66,31 @@ async def test_list_shows_what_would_be_destroyed(world: World, environment: Map
     assert (number, DELETE.target) == (one.id, one.target)
 
 
+async def test_status_mentions_a_question(world: World, environment: Mapping[str, str]) -> None:
+    """A user who does not see notifications finds it, too."""
+    app = await agent(world)
+    async with asking(world, app.id):
+        status = await run_cli("status", environment=environment)
+
+    assert "An app needs your confirmation. See: upstash-helper approvals list" in status.err
+
+
+async def test_events_show_a_question_and_its_end(world: World, environment: Mapping[str, str]) -> None:
+    """With the verified program."""
+    app = await agent(world)
+    async with terminal("events", environment=environment) as following:
+        assert following.process.stdout is not None
+        await following.shows(b"Press Ctrl-C to stop.")
+        async with asking(world, app.id):
+            begun = await asyncio.wait_for(following.process.stdout.readline(), 60)
+        ended = await asyncio.wait_for(following.process.stdout.readline(), 60)
+
+    for line, state in ((begun, "pending"), (ended, "expired")):
+        assert f"confirmation  {state}  " in line.decode()
+        assert "python" in line.decode()
+        assert line.decode().rstrip().endswith(DELETE.title)
+
+
 async def test_requests_and_questions_are_listed_together(world: World, environment: Mapping[str, str]) -> None:
     """Each with what distinguishes it. Without one of them, a command does not guess."""
     app = await agent(world)

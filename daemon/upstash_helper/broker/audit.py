@@ -30,7 +30,7 @@ MAX_LATER: Final = 256
 _MERGED_SECONDS: Final = 60.0
 
 # What the user decided, or needs to know, about an app. The app's other entries never displace it.
-_KEPT_FOR_THE_USER: Final = frozenset({"app.let_in", "app.sign_out", "token.misused"})
+_KEPT_FOR_THE_USER: Final = frozenset({"app.agree_folder", "app.let_in", "app.sign_out", "token.misused"})
 
 
 class Audit:

@@ -158,6 +158,7 @@ class WriteEnvFile:
             access = await self._access(caller, database_id)
             variables = _variables(access, redis_url=redis_url)
             if not place.agreed and place.can_agree:
+                await self._audit.note(caller, "app.agree_folder", place.folder)
                 await self._apps.agree(caller.id, place.folder)
         elif not change.is_changed:
             return Written(path=place.path, variables=tuple(variables), change=change)

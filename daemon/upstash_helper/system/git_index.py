@@ -48,7 +48,7 @@ def repositories(folder: Path) -> Iterator[tuple[Path, Path]]:
     A linked working tree and a submodule have a file ``.git``, which names that folder.
 
     Raises:
-        Unreadable: If a ``.git`` is neither a repository nor empty of meaning.
+        Unreadable: If a ``.git`` cannot be read, or is a file that does not name an existing folder.
     """
     for root in (folder, *folder.parents):
         marker = root / ".git"

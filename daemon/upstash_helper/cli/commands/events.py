@@ -56,9 +56,9 @@ def _line(event: Event) -> str:
     return f"{datetime.now().astimezone():%H:%M:%S}  {printable(event.event):<10}  {printable(_summary(event))}"
 
 
-def _summary(event: Event) -> str:
+def _summary(event: Event) -> str:  # noqa: PLR0911 - one line for each event
     from upstash_helper.protocol.wire import Attempt, Connection, DatabaseChange
-    from upstash_helper.protocol.wire_apps import Pairing, RevokedApp
+    from upstash_helper.protocol.wire_apps import Confirmation, Pairing, RevokedApp
 
     match event.data:
         case Connection():
@@ -69,6 +69,8 @@ def _summary(event: Event) -> str:
             return f"{event.data.change}  {event.data.id}  {event.data.name or ''}".rstrip()
         case Pairing(identity=identity, claimed_name=name, user_code=code, state=state):
             return f"{state}  {identity.shown}  calls itself {quoted(name)}  code {code}"
+        case Confirmation(identity=identity, title=title, state=state):
+            return f"{state}  {identity.shown_without_process or identity.shown}  {title}"
         case RevokedApp(name=name, app_id=app_id, reason=reason):
             return f"{_REVOCATIONS[reason]}  {app_id}  {quoted(name)}"
         case _:

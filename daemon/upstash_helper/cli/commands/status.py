@@ -15,7 +15,7 @@ from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.messages import AUTO_APPROVE, CONNECTION, METHODS, how_to_connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from upstash_helper.protocol.literals import AccountAccess
     from upstash_helper.protocol.wire import Account, Connection, DaemonStatus, Listener, TrayStatus
@@ -177,11 +177,13 @@ def _show_hints(session: Session, found: DaemonStatus) -> None:
 
         for lost in lost_by_daemon(found):
             note(describe(session, lost), color="yellow")
-    pending = _pending_requests(session)
-    if pending:
-        see = session.command("approvals", "list")
+    see = session.command("approvals", "list")
+    if pending := _count(session.client.pairings):
         requests = "1 app requests" if pending == 1 else f"{pending} apps request"
         note(f"{requests} access. See: {see}", color="yellow")
+    if pending := _count(session.client.confirmations):
+        questions = "An app needs" if pending == 1 else f"{pending} questions of apps need"
+        note(f"{questions} your confirmation. See: {see}", color="yellow")
     if found.version != __version__:
         note(f"This command is version {__version__}. To update the running daemon: {session.command('restart')}")
 
@@ -196,11 +198,11 @@ def _show_steps(session: Session, connection: Connection) -> None:
         note(f"{step.text}: {session.command(*step.command.split()[1:])}" if step.command else f"{step.text}.")
 
 
-def _pending_requests(session: Session) -> int:
-    """Return the number of pending requests; 0 on an error, so that the rest of the status is shown."""
+def _count(read: Callable[[], Sequence[object]]) -> int:
+    """Return how many items wait for the user; 0 on an error, so that the rest of the status is shown."""
     from upstash_helper.protocol.errors import ClientError
 
     try:
-        return len(session.client.pairings())
+        return len(read())
     except ClientError:
         return 0

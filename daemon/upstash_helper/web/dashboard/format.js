@@ -68,6 +68,7 @@ export const IDENTITIES = {
 
 /** @type {Record<string, string>} */
 const ACTIONS = {
+  "app.agree_folder": "May write .env files in",
   "app.let_in": "Received its token",
   "app.rename": "Renamed an app",
   "app.revoke": "Revoked an app",
