@@ -35,13 +35,22 @@ def header_value(text: str) -> str:
 # --- what the server says about itself --------------------------------------------------------------------------------
 
 SERVER: Final = {"name": "upstash-helper", "title": "Upstash (upstash-helper)", "version": __version__}
-CAPABILITIES: Final = {"tools": {"listChanged": True}}
+CAPABILITIES: Final = {
+    "tools": {"listChanged": True},
+    "prompts": {"listChanged": False},
+    "resources": {"listChanged": False},
+}
 INSTRUCTIONS: Final = (
     "Tools for the user's Upstash account, through upstash-helper on this computer. Which tools there are depends on "
     "what the user has granted. No result has a password or token unless the user has granted that: to connect a "
     "project to a database, have its variables written to the project's .env file. The user is asked before "
     "something is deleted; a refusal is final."
 )
+
+
+def can_change(kind: str) -> bool:
+    """Return whether clients are notified when a list changes: ``tools``, ``prompts``, or ``resources``."""
+    return CAPABILITIES[kind]["listChanged"]
 
 
 def negotiated(requested: str) -> str:
