@@ -97,3 +97,23 @@ async def test_withdrawn_request_disappears(world: World) -> None:
     assert [(410, "pairing_expired")] * 2 == [(late.status, late.code), (fetched.status, fetched.code)]
     assert 202 == asked_again.status
     assert 1 == len((await world.get("/v1/pairings")).json["pairings"])
+
+
+async def test_page_has_no_starter(world: World) -> None:
+    """Only a program can request access for the program that started it."""
+    wanted = {"name": "a page", "scopes": ["connection:read"], "for_starter": True}
+
+    refused = await world.call("POST", "/v1/pairings", wanted, token=None, headers=as_page(PAGE))
+
+    assert (422, "/for_starter") == (refused.status, refused.json["errors"][0]["pointer"])
+
+
+async def test_program_that_is_no_launcher_is_not_taken_for_its_starter(world: World) -> None:
+    """A program that requests access for its starter, and is not a bridge, is shown as itself."""
+    wanted = {"name": "a program", "scopes": ["connection:read"], "for_starter": True}
+
+    await world.call("POST", "/v1/pairings", wanted, token=None)
+
+    [shown] = (await world.get("/v1/pairings")).json["pairings"]
+    assert os.getpid() == shown["identity"]["pid"]
+    assert "sent_by" not in shown["identity"] or not shown["identity"]["sent_by"]

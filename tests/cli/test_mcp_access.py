@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.daemon import DaemonProcess, free_port
+from tests.support.daemon import DaemonProcess, clean_environment, free_port
+from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from tests.support.mcp_bridge import SECONDS, BridgeProcess, environment, stateless, tokens
 from tests.support.until import until
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES, READ_ONLY_SCOPES
@@ -347,6 +348,23 @@ def test_token_is_in_no_argument_and_no_output(tmp_path: Path, daemon: DaemonPro
     assert token not in json.dumps(received) + "".join(bridge.stderr) + daemon.log
 
 
+def test_token_is_in_the_keyring(tmp_path: Path, daemon: DaemonProcess) -> None:
+    """By default, the token is in the keyring and in no file, and the next bridge reads it there."""
+    skip_unless_there_is_one()
+    with PrivateKeyring() as keyring:
+        environ = clean_environment() | keyring.env | {"UPSTASH_HELPER_HOME": str(tmp_path)}
+        with BridgeProcess.running(tmp_path, environ=environ) as bridge:
+            bridge.initialize()
+            daemon.client.approve(asked(daemon).id)
+            until(lambda: bridge.request("probe", "tools/list", stateless())["result"]["tools"])
+        with BridgeProcess.running(tmp_path, environ=environ) as bridge:
+            listed = bridge.request(1, "tools/list", stateless())
+
+    assert listed["result"]["tools"]
+    assert 1 == len(daemon.client.apps())
+    assert not (tmp_path / "state" / "mcp").exists()
+
+
 # --- headers ----------------------------------------------------------------------------------------------------------
 
 
@@ -378,3 +396,25 @@ def test_denied_headers_fail(tmp_path: Path, daemon: DaemonProcess) -> None:
 
     assert (1, b"") == (process.returncode, output)
     assert b"denied" in diagnostics
+
+
+def test_headers_are_not_shown_on_a_terminal(tmp_path: Path) -> None:
+    """On a terminal, ``mcp headers`` prints no token, and says how to print it anyway. Nobody is asked."""
+    reading, writing = os.openpty() if sys.platform != "win32" else pytest.skip("platform: Windows has no openpty")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "upstash_helper", "mcp", "headers"],
+            env=environment(tmp_path),
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS,
+            check=False,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+    assert 1 == done.returncode
+    assert b"--show" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -47,6 +47,7 @@ LONGEST: Final = (
     "tests/browser/test_result_pages.py",
     "tests/browser/test_bridge.py",
     "tests/unit/runtime/test_socket_activated.py",
+    "tests/cli/test_mcp_access.py",
     "tests/cli/test_main_job.py",
     "tests/browser/test_connect_button.py",
     "tests/cli/test_without_daemon.py",

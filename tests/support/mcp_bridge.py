@@ -20,7 +20,7 @@ from upstash_helper.client.token_store import FileTokens
 from upstash_helper.system.starters import starter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from upstash_helper.protocol.literals import Scope
@@ -32,12 +32,12 @@ META = "io.modelcontextprotocol/"
 class BridgeProcess:
     """A bridge, and the client's ends of its streams."""
 
-    def __init__(self, home: Path, *arguments: str, **options: Any) -> None:
+    def __init__(self, home: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
         """
         Args:
             home: The parent of all folders (``UPSTASH_HELPER_HOME``).
             arguments: Those of ``mcp``, and before it ``--profile`` if ``mcp`` is among them.
-            options: As for ``Popen``.
+            environ: Its environment. By default, its token is kept in a file.
         """
         command = arguments if "mcp" in arguments else ("mcp", *arguments)
         self.process = subprocess.Popen(
@@ -45,8 +45,7 @@ class BridgeProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(home),
-            **options,
+            env=environment(home) if environ is None else dict(environ),
         )
         self.stderr: list[str] = []
         self._stopping = False

@@ -48,6 +48,11 @@ INSTRUCTIONS: Final = (
 )
 
 
+def can_change(kind: str) -> bool:
+    """Return whether clients are notified when a list changes: ``tools``, ``prompts``, or ``resources``."""
+    return CAPABILITIES[kind]["listChanged"]
+
+
 def negotiated(requested: str) -> str:
     """Return the version for a session: the requested one, or else the newest, which the client may decline."""
     return requested if requested in SESSION_VERSIONS else SESSION_VERSIONS[0]

@@ -127,6 +127,7 @@ def test_system_reports_the_chain() -> None:
     assert (os.getpid(), found.executable, "/bin/sh") == (program.pid, program.executable, program.sender)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: a virtual environment's python.exe starts another one")
 def test_program_that_is_no_launcher_is_itself() -> None:
     """A program that asks for its starter, and is no launcher, is not taken for the one that started it."""
     this = Program(pid=os.getpid(), executable=sys.executable)

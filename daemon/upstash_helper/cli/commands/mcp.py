@@ -9,7 +9,15 @@ import click
 
 from upstash_helper.cli.command import Command, CommandGroup
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.mcp.arguments import READ_ONLY, SCOPE, SHOW, McpRequest, McpUsageError, requested_scopes
+from upstash_helper.cli.mcp.arguments import (
+    DEFAULT_SCOPES,
+    READ_ONLY,
+    SCOPE,
+    SHOW,
+    McpRequest,
+    McpUsageError,
+    requested_scopes,
+)
 from upstash_helper.cli.session import Session, pass_session
 from upstash_helper.protocol.literals import Scope
 
@@ -32,8 +40,7 @@ def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(get_args(Scope)),
         metavar="SCOPE",
         multiple=True,
-        help="Request this scope. Can be given more than once. Default: connection:read, databases:read, "
-        "databases:write, and databases:commands.",
+        help=f"Request this scope. Can be given more than once. Default: {', '.join(DEFAULT_SCOPES)}.",
     )
     read_only = click.option(
         READ_ONLY,

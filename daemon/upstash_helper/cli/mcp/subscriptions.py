@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from upstash_helper.protocol.mcp import CAPABILITIES, META_PREFIX
+from upstash_helper.protocol.mcp import META_PREFIX, can_change
 
 if TYPE_CHECKING:
     from upstash_helper.cli.mcp.lines import Message, Output
@@ -41,21 +41,15 @@ class Subscription:
 
     def acknowledge(self) -> None:
         """Acknowledge it as the daemon will."""
-        honored = {
-            name: True
-            for name, kind in _LISTS.items()
-            if self._wanted.get(name) is True and CAPABILITIES.get(kind, {}).get("listChanged")
-        }
         self._is_acknowledged = True
-        self._notify(_ACKNOWLEDGED, notifications=honored)
+        self._notify(_ACKNOWLEDGED, notifications=dict.fromkeys(self._honored(), True))
 
     def receive(self, message: Message) -> None:
         """Pass on a message of the daemon."""
         if message.method == _ACKNOWLEDGED and self._is_acknowledged:
             # It was held, or interrupted: what has changed meanwhile was not reported.
-            for name, kind in _LISTS.items():
-                if isinstance(self._wanted, dict) and self._wanted.get(name) is True and kind in CAPABILITIES:
-                    self._notify(f"notifications/{kind}/list_changed")
+            for name in self._honored():
+                self._notify(f"notifications/{_LISTS[name]}/list_changed")
             return
         if message.kind == "response" and message.id == self._id:
             if message.result:
@@ -63,6 +57,11 @@ class Subscription:
             self.is_over = True
         self._is_acknowledged = self._is_acknowledged or message.method == _ACKNOWLEDGED
         self._output.send(message.body)
+
+    def _honored(self) -> list[str]:
+        """Return the lists whose changes the client wants to hear of, and that can change."""
+        wanted = self._wanted if isinstance(self._wanted, dict) else {}
+        return [name for name, kind in _LISTS.items() if wanted.get(name) is True and can_change(kind)]
 
     def _notify(self, method: str, **params: object) -> None:
         self._output.notify(method, {"_meta": {f"{META_PREFIX}subscriptionId": self._id}, **params})

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from upstash_helper.protocol.mcp import STATELESS_VERSIONS, completed, discover_result, initialize_result
+from upstash_helper.protocol.mcp import (
+    CAPABILITIES,
+    STATELESS_VERSIONS,
+    can_change,
+    completed,
+    discover_result,
+    initialize_result,
+)
 
 if TYPE_CHECKING:
     from upstash_helper.cli.mcp.lines import Message
@@ -23,9 +30,9 @@ LISTS: Final = {
 }
 """The methods that return lists, with the lists' names."""
 CHANGES: Final = {
-    "tools/list": "notifications/tools/list_changed",
-    "prompts/list": "notifications/prompts/list_changed",
-    "resources/list": "notifications/resources/list_changed",
+    method: f"notifications/{kind}/list_changed"
+    for method, kind in LISTS.items()
+    if kind in CAPABILITIES and can_change(kind)
 }
 """The notifications after which a client asks for a list again."""
 
