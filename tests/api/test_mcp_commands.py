@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.agents import Agent
 from upstash_helper.api.mcp.tool import ToolError
+from upstash_helper.api.mcp.tools.commands import CommandResults
 from upstash_helper.broker.databases.commands import REMOVED
-from upstash_helper.broker.errors import DatabaseNotFound, HelperError, NotTheCreator
+from upstash_helper.broker.errors import AccessEnded, DatabaseNotFound, HelperError, NotTheCreator
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -174,6 +176,17 @@ async def test_a_command_that_destroys_much_runs_only_with_the_users_yes(agent: 
     assert ("database.commands", database_id) == (question.action, question.target)
 
 
+async def test_keys_that_a_call_deletes_are_counted_together(agent: Agent) -> None:
+    """Many small commands need the same confirmation as a large one."""
+    database_id = await new_database(agent)
+    commands = [["DEL", *(f"k{number}-{key}" for key in range(10))] for number in range(6)]
+
+    denied = await agent.call("redis_run_command", database_id=database_id, commands=commands)
+
+    assert not denied["done"]
+    assert "DEL deletes keys, 60 in all" in agent.asked[0].detail
+
+
 async def test_with_the_users_yes_it_runs(agent: Agent) -> None:
     """Each call asks again."""
     database_id = await new_database(agent)
@@ -302,3 +315,35 @@ async def test_commands_are_recorded_without_their_keys_and_values(agent: Agent)
 
     entry = (await agent.call("audit_list"))["entries"][0]
     assert ("database.commands", f"{database_id} SET, GET", "ok") == (entry["action"], entry["target"], entry["result"])
+
+
+async def test_a_running_command_ends_with_the_agents_access(agent: Agent) -> None:
+    """The agent gets no reply after a revocation."""
+    database_id = await new_database(agent)
+    await agent.world.sandbox.forget_requests()
+    await agent.world.sandbox.fault(listener="rest", latency=60)
+    running = asyncio.create_task(run(agent, database_id, "GET", "k"))
+    async with asyncio.timeout(30):
+        while True:
+            if any(request["listener"] == "rest" for request in await agent.world.sandbox.requests()):
+                break
+            await asyncio.sleep(0.02)
+
+    assert 204 == (await agent.world.call("DELETE", f"/v1/apps/{agent.caller.id}")).status
+    with pytest.raises(AccessEnded):
+        async with asyncio.timeout(30):
+            await running
+
+
+@pytest.mark.parametrize("depth", [400, 900])
+async def test_a_deeply_nested_reply_is_returned_or_cut(agent: Agent, depth: int) -> None:
+    """It is not parsed, so its depth does not matter."""
+    database_id = await new_database(agent)
+    text = "[" * depth + "]" * depth
+    await agent.world.sandbox.fault(listener="rest", path="/pipeline", status=200, body=f'[{{"result":{text}}}]')
+
+    tool = (await agent.tools())["redis_run_command"]
+    done = await tool.handler(agent, tool.arguments(database_id=database_id, command=("GET", "k")))
+
+    assert isinstance(done, CommandResults)
+    assert text == bytes(done.results[0].result).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -313,7 +314,7 @@ async def test_program_with_its_own_scheme_is_started_from_a_page(world: World) 
     page = await client.begin()
     await decide(world, "approve")
 
-    reply = await client.open(f"{page}/decision")
+    reply = await client.decided(page)
 
     assert 200 == reply.status
     assert f'<meta http-equiv="refresh" content="0;url={scheme}?code=uhc_' in reply.text
@@ -344,21 +345,22 @@ async def test_request_that_nobody_decides_ends(tmp_path: Path, sandbox: Sandbox
     assert "access_denied" == answer["error"]
 
 
-async def test_newer_view_of_the_page_gets_the_answer(world: World) -> None:
-    """A browser that reloads the page no longer reads what the earlier view waits for."""
+async def test_page_in_several_tabs_continues_in_one(world: World) -> None:
+    """All of them learn of the decision, and the first one to continue gets the code."""
     client = await registered(world)
     page = await client.begin()
-    earlier = asyncio.create_task(client.open(f"{page}/decision"))
-    while not world.daemon.events.stream_count:  # noqa: ASYNC110 - the daemon changes it
+    tabs = [asyncio.create_task(client.wait(page)) for _ in range(4)]
+    while world.daemon.events.stream_count < 4:  # noqa: ASYNC110 - the daemon changes it
         await asyncio.sleep(0.01)
 
-    later = asyncio.create_task(client.open(f"{page}/decision"))
-    returned = await earlier
+    surplus = await client.wait(page)
     await decide(world, "approve")
-    reply = await later
+    answers = await asyncio.gather(*tabs)
+    first, second = await client.open(page), await client.open(page)
 
-    assert (303, page) == (returned.status, returned.headers["Location"])
-    assert "code" in client.answer_in(reply)
+    assert ("waiting", ["decided"] * 4) == (surplus, answers)
+    assert "code" in client.answer_in(first)
+    assert 404 == second.status
 
 
 async def test_page_can_have_the_dashboard_opened(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
@@ -393,3 +395,17 @@ async def test_sandbox_approves_automatically(tmp_path: Path, sandbox: Sandbox, 
         tokens = (await client.exchange(answer["code"])).json
 
         assert await works(world, tokens["access_token"])
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+async def test_challenge_of_the_endpoint_leads_to_its_own_metadata(world: World, host: str) -> None:
+    """A client compares the address that it uses with the one in the document (RFC 9728, section 3.3)."""
+    origin = f"http://{host}:{world.port}"
+    headers = {"Host": origin.removeprefix("http://")}
+
+    refused = await world.call("POST", "/mcp", {}, headers=headers, token=None)
+    [address] = re.findall(r'resource_metadata="([^"]+)"', refused.headers["WWW-Authenticate"])
+    metadata = (await world.get(address.removeprefix(origin), headers=headers, token=None)).json
+
+    assert 401 == refused.status
+    assert f"{origin}/mcp" == metadata["resource"]

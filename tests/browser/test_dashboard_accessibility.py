@@ -10,6 +10,8 @@ from playwright.async_api import expect
 from tests.browser.connection_states import STATUSES, connection, show_connection
 from tests.browser.dashboard import connection_card, dashboard_link, dialog, go_to, open_dashboard, press
 from tests.support.browser import overflowing_elements, violations
+from tests.support.questions import asking
+from upstash_helper.broker.confirmations import Question
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -119,6 +121,24 @@ async def test_access_request(world: World, page: Page) -> None:
 
     assert [] == waiting + asking + over
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
+
+
+async def test_question_of_an_app(world: World, page: Page) -> None:
+    """Its card, and the place that it leaves, with a long path and a long name."""
+    app = await world.pair("databases:delete", audience="mcp", name="Agent " * 10)
+    path = "/home/someone/" + "a-long-folder/" * 12 + ".env"
+    question = Question(action="env.write", title=f'Write "{"o" * 80}" to {path}?', detail=f"It sets {path}. " * 5)
+    async with asking(world, app.id, question) as task:
+        await page.goto(await dashboard_link(world))
+        deny = page.get_by_role("article").get_by_role("button", name="Deny")
+        await expect(deny).to_be_visible()
+        waiting = await problems_of(page)
+        await press(deny)
+        await task
+        await expect(deny).to_have_count(0)
+        over = await problems_of(page)
+
+    assert [] == waiting + over
 
 
 @pytest.mark.parametrize("name", STATUSES)

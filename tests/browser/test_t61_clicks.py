@@ -466,7 +466,13 @@ async def test_t61_window_that_gets_the_focus(world: World, page: Page) -> None:
 
 def test_t61_scopes_that_take_a_second_step() -> None:
     """They are those that delete data, read passwords, or reach everything in the account."""
-    assert {"databases:delete", "databases:credentials", "upstash:read", "upstash:write"} == STRONG
+    assert {
+        "databases:commands",
+        "databases:credentials",
+        "databases:delete",
+        "upstash:read",
+        "upstash:write",
+    } == STRONG
 
 
 async def test_t61_strong_scope_takes_a_second_step_elsewhere(world: World, page: Page) -> None:

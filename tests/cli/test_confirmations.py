@@ -161,6 +161,23 @@ async def test_question_that_is_over_is_not_found(world: World, environment: Map
     assert exit_codes.NOT_FOUND == ran.code
 
 
+async def test_app_is_shown_with_the_folders_that_the_user_agreed_to(
+    world: World, environment: Mapping[str, str]
+) -> None:
+    """One on each line. They end with the app's access."""
+    app = await agent(world)
+    for folder in ("/home/me/one", "/home/me/two\x1b[2J"):
+        await world.daemon.apps.agree(app.id, folder)
+
+    shown = await run_cli("apps", "show", "Agent", environment=environment)
+
+    lines = [line.strip() for line in shown.out.splitlines()]
+    first = next(number for number, line in enumerate(lines) if line.endswith("/home/me/one"))
+    assert lines[first].startswith("Writes .env files in")
+    assert lines[first + 1].startswith("/home/me/two")
+    assert "\x1b" not in shown.out
+
+
 async def test_watch_asks_as_questions_arrive(world: World, environment: Mapping[str, str]) -> None:
     """One after another. Names that an app chose cannot control the terminal."""
     app = await agent(world)

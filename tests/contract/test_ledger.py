@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.support.clock import FakeClock
+from upstash_helper.broker.authorization_records import Client, RefreshToken
 from upstash_helper.broker.identity import Identity
 from upstash_helper.broker.ledger import (
     App,
@@ -67,6 +68,22 @@ PAIRING = Pairing(
     expires_at=NOW + 600,
 )
 BLOCK = Block(id="block-1", identity=NATIVE, blocked_at=NOW)
+CLIENT = Client(
+    id="client-1",
+    name="Claude Code",
+    identity=msgspec.structs.replace(NATIVE, pid=None, others=()),
+    redirect_uris=("http://localhost/callback", "cursor://anysphere.cursor-mcp/oauth/callback"),
+    created_at=NOW,
+    used_at=NOW + 1,
+)
+REFRESH_TOKEN = RefreshToken(
+    family="family-1",
+    digest=bytes(range(32)),
+    client_id="client-1",
+    app_id="app-1",
+    resource="http://localhost:3000/mcp",
+    created_at=NOW,
+)
 KEY = CreateKey("app:app-1", "key-1")
 RECORD = CreateRecord(fingerprint=bytes(range(32)), name="cache", sent_at=NOW)
 DATABASE = Database(
@@ -129,9 +146,10 @@ async def test_new_ledger_is_empty(ledger: Ledger) -> None:
         await ledger.creates.claimed((DATABASE.id,)),
         await ledger.creates.creator(DATABASE.id),
         await ledger.audit.page(AuditQuery()),
+        await ledger.authorization.load(),
     )
 
-    assert ((), ((), ()), None, frozenset(), None, ()) == found
+    assert ((), ((), ()), None, frozenset(), None, (), ((), ())) == found
 
 
 @pytest.mark.parametrize(
@@ -139,7 +157,7 @@ async def test_new_ledger_is_empty(ledger: Ledger) -> None:
     [
         pytest.param(APP, id="whole"),
         pytest.param(msgspec.structs.replace(APP, expires_at=None, scopes=(), all_databases=False), id="least"),
-        pytest.param(msgspec.structs.replace(APP, audience="mcp"), id="agent"),
+        pytest.param(msgspec.structs.replace(APP, audience="mcp", folders=("/home/é", "C:\\x")), id="agent"),
         pytest.param(msgspec.structs.replace(APP, identity=NATIVE, name="\u202e\x00👩‍👩‍👧"), id="native"),
     ],
 )
@@ -735,3 +753,43 @@ async def test_records_survive_sigkill(path: Path) -> None:
     await ledger.close()
 
     assert ("written\n", FILLED) == (line, found)
+
+
+# --- the authorization server -----------------------------------------------------------------------------------------
+
+
+async def test_clients_and_refresh_tokens_are_returned_as_stored(ledger: Ledger) -> None:
+    """A second save replaces the first, and what is to be forgotten goes in the same transaction."""
+    await ledger.apps.save(APP)
+    await ledger.authorization.save_client(msgspec.structs.replace(CLIENT, id="old"))
+    await ledger.authorization.save_client(msgspec.structs.replace(CLIENT, name="before"), forget=["old", "unknown"])
+    await ledger.authorization.save_client(CLIENT)
+    await ledger.authorization.save_token(msgspec.structs.replace(REFRESH_TOKEN, family="old"))
+    await ledger.authorization.save_token(msgspec.structs.replace(REFRESH_TOKEN, digest=b"before"), forget=["old"])
+    await ledger.authorization.save_token(REFRESH_TOKEN)
+
+    assert ((CLIENT,), (REFRESH_TOKEN,)) == await ledger.authorization.load()
+
+
+async def test_refresh_tokens_go_with_their_app(ledger: Ledger) -> None:
+    """Saving the app again keeps them; the client stays registered."""
+    await ledger.apps.save(APP)
+    await ledger.authorization.save_client(CLIENT)
+    await ledger.authorization.save_token(REFRESH_TOKEN)
+    await ledger.apps.save(msgspec.structs.replace(APP, name="renamed"))
+    kept = await ledger.authorization.load()
+
+    await ledger.apps.remove(APP.id)
+
+    assert ((CLIENT,), (REFRESH_TOKEN,)) == kept
+    assert ((CLIENT,), ()) == await ledger.authorization.load()
+
+
+async def test_refresh_token_can_be_forgotten(ledger: Ledger) -> None:
+    """An unknown one is no error."""
+    await ledger.apps.save(APP)
+    await ledger.authorization.save_token(REFRESH_TOKEN)
+
+    await ledger.authorization.forget_tokens(["unknown", REFRESH_TOKEN.family])
+
+    assert ((), ()) == await ledger.authorization.load()

@@ -50,7 +50,7 @@ async def test_commands_are_sent_as_one_pipeline_with_the_token(http: HttpClient
     assert "Bearer rest-s3cret" == request.headers["authorization"]
     assert [["SET", "k", 1], ["INCRBYFLOAT", "k", 1.5], ["GET", "ä"]] == json.loads(request.body)
     assert (
-        CommandReply(result="OK"),
+        CommandReply(result=b'"OK"'),
         CommandReply(error="ERR no"),
         CommandReply(),
     ) == replies

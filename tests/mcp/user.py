@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from tests.support.world import continued
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
@@ -71,9 +69,18 @@ class User:
         for _ in range(MAX_PAGES):
             here = {"Host": str(address.authority), **NAVIGATION}
             page = await self._world.get(address.raw_path_qs, headers=here, token=None)
-            found = page.headers["Location"] if 303 == page.status else continued(page)
-            address = daemon.join(URL(found, encoded=True))
+            if 303 != page.status:
+                await self._wait(address)
+                continue
+            address = daemon.join(URL(page.headers["Location"], encoded=True))
             if address.origin() != daemon:
                 break
         async with aiohttp.ClientSession() as browser, browser.get(address, headers=NAVIGATION) as response:
             assert 200 == response.status, await response.text()
+
+    async def _wait(self, page: URL) -> None:
+        """Wait for the decision, as the script of the page does, which is then loaded again."""
+        fetch = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+        here = {"Host": str(page.authority), "Origin": str(page.origin()), **fetch}
+        answer = await self._world.call("POST", f"{page.raw_path}/decision", headers=here, token=None)
+        assert 200 == answer.status, answer.text

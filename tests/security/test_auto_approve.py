@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.support.daemon import DaemonFailed, DaemonProcess
+from tests.support.questions import asking
 from tests.support.world import World, as_page
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import Helper, MemoryTokens
@@ -60,6 +61,24 @@ async def test_every_surface_can_be_approved_at_once(tmp_path: Path, sandbox: Sa
 
         assert [] == world.desktop.shown
         assert (await world.get("/v1/daemon")).json["auto_approve"]
+
+
+async def test_what_apps_ask_is_allowed_at_once(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
+    """After the same check, and visibly. Tests of the questions themselves can turn that off."""
+    answers = []
+    for auto_confirm in (True, False):
+        settings = {**AUTO, "auto_confirm": auto_confirm}
+        async with World.running(tmp_path / str(auto_confirm), sandbox, daemon_port, **settings) as world:
+            asked = (await world.ask("databases:delete", audience="mcp", name="Agent")).json
+            at, secret = f"/v1/pairings/{asked['id']}/token", asked["poll_secret"]
+            app_id = (await world.call("POST", at, token=secret)).json["app_id"]
+            async with asking(world, app_id) as task:
+                waiting = world.daemon.confirmations().waiting
+                answers.append((await task if task.done() else "asks", len(waiting)))
+            entries = (await world.get("/v1/audit")).json["entries"]
+            answers.append(sum(it["action"] == "confirmation.allow_automatically" for it in entries))
+
+    assert [("allowed", 0), 1, ("asks", 1), 0] == answers
 
 
 async def test_many_apps_can_be_approved_at_once(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.security.test_t65_full_disk import locked
 from tests.support.clock import FakeClock
 from tests.support.oauth_client import (
     FORM,
@@ -82,7 +83,7 @@ async def misuses(world: World) -> list[str]:
 # --- floods -----------------------------------------------------------------------------------------------------------
 
 
-async def test_thousand_registrations_keep_the_clients_with_access(
+async def test_t91_thousand_registrations_keep_the_clients_with_access(
     world: World, clock: FakeClock, peers: OnePeer
 ) -> None:
     """
@@ -108,7 +109,7 @@ async def test_thousand_registrations_keep_the_clients_with_access(
     assert (await unused.begin()).startswith("/oauth/requests/")
 
 
-async def test_registrations_of_many_programs_are_bounded(world: World, clock: FakeClock, peers: OnePeer) -> None:
+async def test_t91_registrations_of_many_programs_are_bounded(world: World, clock: FakeClock, peers: OnePeer) -> None:
     """Copies of a program are other programs. Together, they have a limit as well."""
     for number in range(150):
         clock.advance(1.1)
@@ -119,7 +120,7 @@ async def test_registrations_of_many_programs_are_bounded(world: World, clock: F
     assert 100 == len(clients)
 
 
-async def test_registrations_are_limited_in_time(world: World) -> None:
+async def test_t91_registrations_are_limited_in_time(world: World) -> None:
     """A program that registers all the time is told to wait, as one that requests access all the time."""
     replies = [await register(world) for _ in range(30)]
 
@@ -129,7 +130,7 @@ async def test_registrations_are_limited_in_time(world: World) -> None:
     assert all(int(reply.headers["Retry-After"]) > 0 for reply in refused)
 
 
-async def test_unused_registration_expires(world: World, clock: FakeClock) -> None:
+async def test_t91_unused_registration_expires(world: World, clock: FakeClock) -> None:
     """After 30 days, the user is told to sign in again."""
     client = await registered(world)
     clock.advance(30 * 86_400)
@@ -140,7 +141,7 @@ async def test_unused_registration_expires(world: World, clock: FakeClock) -> No
     assert "Unknown program" in reply.text
 
 
-async def test_prompts_of_an_agent_are_limited(world: World) -> None:
+async def test_t91_prompts_of_an_agent_are_limited(world: World) -> None:
     """A program that opens the browser again and again causes no more prompts than any other app."""
     client = await registered(world)
     for _ in range(5):
@@ -155,7 +156,7 @@ async def test_prompts_of_an_agent_are_limited(world: World) -> None:
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
 
-async def test_waiting_requests_of_one_prompt_are_bounded(world: World) -> None:
+async def test_t91_waiting_requests_of_one_prompt_are_bounded(world: World) -> None:
     """Each of them could hold a connection."""
     client = await registered(world)
 
@@ -180,7 +181,7 @@ async def test_waiting_requests_of_one_prompt_are_bounded(world: World) -> None:
         ("POST", "/oauth/revoke"),
     ],
 )
-async def test_page_gets_nothing_from_the_endpoints(world: World, origin: str, method: str, path: str) -> None:
+async def test_t96_page_gets_nothing_from_the_endpoints(world: World, origin: str, method: str, path: str) -> None:
     """Not even the page of an app with access: no CORS headers, no preflight, and no request that takes effect."""
     await world.pair("connection:read", origin=origin)
     body = b'{"redirect_uris": ["http://localhost/"]}' if path.endswith("register") else None
@@ -198,7 +199,7 @@ async def test_page_gets_nothing_from_the_endpoints(world: World, origin: str, m
     assert ((), ()) == await world.ledger.authorization.load()
 
 
-async def test_rebound_name_gets_nothing(world: World) -> None:
+async def test_t96_rebound_name_gets_nothing(world: World) -> None:
     """DNS rebinding: the page's own name is not one of ours, so it is not in the metadata either."""
     reply = await world.get(
         "/.well-known/oauth-authorization-server", headers={"Host": f"evil.example:{world.port}"}, token=None
@@ -207,7 +208,7 @@ async def test_rebound_name_gets_nothing(world: World) -> None:
     assert (421, "host_not_allowed") == (reply.status, reply.code)
 
 
-async def test_page_that_opens_a_request_gets_no_code(world: World) -> None:
+async def test_t96_page_that_opens_a_request_gets_no_code(world: World) -> None:
     """
     A page that knows a client's ID can navigate the browser to a request with a challenge of its own. The user is
     asked, also for a client with access, and the code goes to this computer only.
@@ -230,7 +231,7 @@ async def test_page_that_opens_a_request_gets_no_code(world: World) -> None:
     assert "frame-ancestors 'none'" in shown.headers["Content-Security-Policy"]
 
 
-async def test_page_of_a_request_discloses_nothing_of_the_owner(world: World) -> None:
+async def test_t96_page_of_a_request_discloses_nothing_of_the_owner(world: World) -> None:
     """It is at an address that other programs have used: no path of a program, and no account."""
     client = await registered(world, name="<b>Claude</b>")
 
@@ -238,12 +239,13 @@ async def test_page_of_a_request_discloses_nothing_of_the_owner(world: World) ->
 
     assert AGENT not in shown.text
     assert "&lt;b&gt;Claude&lt;/b&gt;" in shown.text
-    assert not re.search(r"<script|<img|<link|style=|\son\w+=", shown.text)
-    assert "script-src" not in shown.headers["Content-Security-Policy"]
+    assert ['<script type="module" src="/oauth/waiting.js">'] == re.findall(r"<script.*?>", shown.text)
+    assert not re.search(r"<img|<link|style=|\son\w+=", shown.text)
+    assert "script-src 'self';" in shown.headers["Content-Security-Policy"]
     assert "default-src 'none'" in shown.headers["Content-Security-Policy"]
 
 
-async def test_foreign_form_cannot_press_the_button(world: World) -> None:
+async def test_t96_foreign_form_cannot_press_the_button(world: World) -> None:
     """Only a form at the same address can, with the key of the request; and then only a window opens."""
     client = await registered(world)
     page = await client.begin()
@@ -301,7 +303,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("uri", REFUSED)
-def test_redirect_uri_that_leaves_this_computer_is_refused(uri: str) -> None:
+def test_t94_redirect_uri_that_leaves_this_computer_is_refused(uri: str) -> None:
     """User information, other hosts, other spellings of an address, fragments, and schemes of browsers and systems."""
     assert not is_supported(uri)
     assert not matches(uri, uri, own_port=3000)
@@ -328,13 +330,13 @@ def test_redirect_uri_that_leaves_this_computer_is_refused(uri: str) -> None:
         ("com.example.app:/callback", "com.example.other:/callback", False),
     ],
 )
-def test_only_the_port_of_a_loopback_address_may_differ(registered_uri: str, requested: str, fits: bool) -> None:  # noqa: FBT001
+def test_t94_only_the_port_of_a_loopback_address_may_differ(registered_uri: str, requested: str, fits: bool) -> None:  # noqa: FBT001
     """RFC 8252, section 7.3; and no code is sent to the daemon itself."""
     assert is_supported(registered_uri)
     assert fits == matches(registered_uri, requested, own_port=3000)
 
 
-async def test_error_of_a_bad_redirect_uri_is_not_redirected(world: World) -> None:
+async def test_t94_error_of_a_bad_redirect_uri_is_not_redirected(world: World) -> None:
     """RFC 6749, section 4.1.2.1: it is shown on a page."""
     client = await registered(world)
 
@@ -366,7 +368,7 @@ async def test_error_of_a_bad_redirect_uri_is_not_redirected(world: World) -> No
         ({"state": "x" * 2049}, "invalid_request"),
     ],
 )
-async def test_invalid_request_is_refused_without_a_prompt(
+async def test_t95_invalid_request_is_refused_without_a_prompt(
     world: World, changes: dict[str, str | None], error: str
 ) -> None:
     """No PKCE downgrade, no other resource, no unknown scope. The program learns why."""
@@ -380,7 +382,7 @@ async def test_invalid_request_is_refused_without_a_prompt(
     assert [] == (await world.get("/v1/pairings")).json["pairings"]
 
 
-async def test_repeated_parameter_is_refused(world: World) -> None:
+async def test_t95_repeated_parameter_is_refused(world: World) -> None:
     """Two parsers could choose different ones."""
     client = await registered(world)
     address = (
@@ -396,7 +398,7 @@ async def test_repeated_parameter_is_refused(world: World) -> None:
 # --- codes ------------------------------------------------------------------------------------------------------------
 
 
-async def test_code_works_once_and_a_second_use_revokes_what_it_gave(world: World) -> None:
+async def test_t93_code_works_once_and_a_second_use_revokes_what_it_gave(world: World) -> None:
     """RFC 6749, section 4.1.2."""
     client = await registered(world)
     code = await client.code()
@@ -411,7 +413,7 @@ async def test_code_works_once_and_a_second_use_revokes_what_it_gave(world: Worl
     assert ["code_reused"] == await misuses(world)
 
 
-async def test_code_expires_after_a_minute(world: World, clock: FakeClock) -> None:
+async def test_t93_code_expires_after_a_minute(world: World, clock: FakeClock) -> None:
     """Also if the user's approval is still open."""
     client = await registered(world)
     code = await client.code()
@@ -433,7 +435,9 @@ async def test_code_expires_after_a_minute(world: World, clock: FakeClock) -> No
         ({"resource": "https://mcp.upstash.com/mcp"}, "invalid_target"),
     ],
 )
-async def test_injected_code_is_worthless_and_used_up(world: World, changes: dict[str, str | None], error: str) -> None:
+async def test_t93_injected_code_is_worthless_and_used_up(
+    world: World, changes: dict[str, str | None], error: str
+) -> None:
     """A code that was stolen, or put into another sign-in, fits neither the verifier nor the redirect URI there."""
     client = await registered(world)
     code = await client.code()
@@ -446,7 +450,7 @@ async def test_injected_code_is_worthless_and_used_up(world: World, changes: dic
     assert [] == await apps(world)
 
 
-async def test_code_of_another_client_is_unknown(world: World) -> None:
+async def test_t93_code_of_another_client_is_unknown(world: World) -> None:
     """Mix-up: it stays valid for its own client, since anybody could use it up otherwise."""
     client, other = await registered(world), await registered(world, name="Codex")
     code = await client.code()
@@ -457,7 +461,7 @@ async def test_code_of_another_client_is_unknown(world: World) -> None:
     assert ("invalid_grant", 200) == (mixed_up.json["error"], own.status)
 
 
-async def test_code_is_worthless_for_another_program(world: World, peers: OnePeer) -> None:
+async def test_t93_code_is_worthless_for_another_program(world: World, peers: OnePeer) -> None:
     """Also with the verifier: the program that registered is the one that the user has seen."""
     client = await registered(world)
     code = await client.code()
@@ -487,7 +491,7 @@ async def test_approval_can_be_withdrawn_until_the_code_is_used(world: World) ->
 # --- refresh tokens ---------------------------------------------------------------------------------------------------
 
 
-async def test_stolen_refresh_token_used_twice_revokes_the_access(world: World, clock: FakeClock) -> None:
+async def test_t92_stolen_refresh_token_used_twice_revokes_the_access(world: World, clock: FakeClock) -> None:
     """The second one to use it shows that there are two. It is audited, and the app is gone."""
     client = await registered(world)
     first = await client.sign_in()
@@ -503,7 +507,7 @@ async def test_stolen_refresh_token_used_twice_revokes_the_access(world: World, 
     assert ["refresh_token_reused"] == await misuses(world)
 
 
-async def test_repeated_refresh_gets_the_same_response_for_some_seconds(world: World, clock: FakeClock) -> None:
+async def test_t92_repeated_refresh_gets_the_same_response_for_some_seconds(world: World, clock: FakeClock) -> None:
     """A lost response, or two processes of an agent that share a token and refresh at the same moment."""
     client = await registered(world)
     first = await client.sign_in()
@@ -517,7 +521,7 @@ async def test_repeated_refresh_gets_the_same_response_for_some_seconds(world: W
     assert 200 == later.status
 
 
-async def test_repeated_refresh_is_a_theft_once_the_new_token_was_used(world: World) -> None:
+async def test_t92_repeated_refresh_is_a_theft_once_the_new_token_was_used(world: World) -> None:
     """Then the response was not lost."""
     client = await registered(world)
     first = await client.sign_in()
@@ -530,7 +534,7 @@ async def test_repeated_refresh_is_a_theft_once_the_new_token_was_used(world: Wo
     assert [] == await apps(world)
 
 
-async def test_repeated_refresh_that_differs_is_a_theft(world: World) -> None:
+async def test_t92_repeated_refresh_that_differs_is_a_theft(world: World) -> None:
     """A retry is the same request."""
     client = await registered(world)
     first = await client.sign_in()
@@ -542,7 +546,7 @@ async def test_repeated_refresh_that_differs_is_a_theft(world: World) -> None:
     assert [] == await apps(world)
 
 
-async def test_used_refresh_token_revokes_the_access_after_a_restart(
+async def test_t92_used_refresh_token_revokes_the_access_after_a_restart(
     tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
     """Only the newest token is stored, and each names its family."""
@@ -562,7 +566,7 @@ async def test_used_refresh_token_revokes_the_access_after_a_restart(
         assert "invalid_grant" == (await client.refresh(second["refresh_token"])).json["error"]
 
 
-async def test_refresh_token_is_worthless_for_another_client(world: World) -> None:
+async def test_t92_refresh_token_is_worthless_for_another_client(world: World) -> None:
     """It is not used up. Five attempts revoke the access, as with every token in the wrong hands."""
     client, other = await registered(world), await registered(world, name="Codex")
     tokens = await client.sign_in()
@@ -577,7 +581,7 @@ async def test_refresh_token_is_worthless_for_another_client(world: World) -> No
     assert "origin_mismatch" in await misuses(world)
 
 
-async def test_refresh_token_is_worthless_for_another_program(world: World, peers: OnePeer) -> None:
+async def test_t92_refresh_token_is_worthless_for_another_program(world: World, peers: OnePeer) -> None:
     """Also with the ID of the client. An agent that has updated itself is the same program."""
     client = await registered(world)
     tokens = await client.sign_in()
@@ -589,7 +593,7 @@ async def test_refresh_token_is_worthless_for_another_program(world: World, peer
     assert ("invalid_grant", 200) == (stolen.json["error"], own.status)
 
 
-async def test_refresh_grants_nothing_more(world: World) -> None:
+async def test_t92_refresh_grants_nothing_more(world: World) -> None:
     """Neither another scope nor another resource."""
     client = await registered(world)
     tokens = await client.sign_in(scopes=["databases:read"])
@@ -631,6 +635,51 @@ async def test_secrets_are_neither_stored_nor_returned_again(world: World, tmp_p
     assert client.id.encode() in stored
     secrets = (code, tokens["access_token"], tokens["refresh_token"])
     assert not [secret for secret in secrets if secret.encode() in stored]
+
+
+# --- a disk that cannot be written ------------------------------------------------------------------------------------
+
+
+async def test_t93_code_is_not_used_up_while_the_ledger_cannot_be_written(world: World, tmp_path: Path) -> None:
+    """What gives access is written first. The client can try again."""
+    client = await registered(world)
+    code = await client.code()
+
+    with locked(tmp_path / "state/ledger.db"):
+        refused = await client.exchange(code)
+    tokens = await client.exchange(code)
+
+    assert (503, "server_error") == (refused.status, refused.json["error"])
+    assert 200 == tokens.status
+    assert await works(world, tokens.json["access_token"])
+
+
+async def test_t92_refresh_token_stays_valid_while_the_ledger_cannot_be_written(world: World, tmp_path: Path) -> None:
+    """It is replaced once the new one is written."""
+    client = await registered(world)
+    tokens = await client.sign_in()
+
+    with locked(tmp_path / "state/ledger.db"):
+        refused = await client.refresh(tokens["refresh_token"])
+    refreshed = await client.refresh(tokens["refresh_token"])
+
+    assert (503, 200) == (refused.status, refreshed.status)
+
+
+async def test_t92_misuse_takes_effect_while_the_ledger_cannot_be_written(
+    world: World, clock: FakeClock, tmp_path: Path
+) -> None:
+    """What takes access away takes effect at once."""
+    client = await registered(world)
+    first = await client.sign_in()
+    second = (await client.refresh(first["refresh_token"])).json
+    clock.advance(31)
+
+    with locked(tmp_path / "state/ledger.db"):
+        reused = await client.refresh(first["refresh_token"])
+        known = await works(world, second["access_token"])
+
+    assert ("invalid_grant", False) == (reused.json["error"], known)
 
 
 # --- malformed requests -----------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ async def store(credentials: dict[str, Any], *command: str) -> None:
         assert response.status == 200, await response.text()
 
 
-async def arguments_of_every_tool(agent: Agent) -> dict[str, dict[str, Any]]:
+async def arguments_of_every_tool(agent: Agent, folder: Path) -> dict[str, dict[str, Any]]:
     """Create one object of each kind, and return arguments with which each tool does its work."""
     database = await agent.call("redis_create_database", name="orders", primary_region="us-east-1")
     database_id = database["database_id"]
@@ -134,6 +134,7 @@ async def arguments_of_every_tool(agent: Agent) -> dict[str, dict[str, Any]]:
         "redis_delete_backup": one_backup,
         "redis_set_daily_backup": {**of, "enabled": True},
         "redis_run_command": {**of, **stored},
+        "env_write": {"database": database_id, "path": str(folder.resolve() / ".env"), "redis_url": True},
         "index_list": {"product": "vector"},
         "index_get": index,
         "index_get_stats": index,
@@ -174,14 +175,14 @@ async def said(agent: Agent, name: str, arguments: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("allows", [True, False], ids=["allowed", "denied"])
-async def test_no_result_of_any_tool_contains_a_secret(world: World, *, allows: bool) -> None:
+async def test_no_result_of_any_tool_contains_a_secret(world: World, tmp_path: Path, *, allows: bool) -> None:
     """
     Not the API key, a password, or a token of a database, an index, or QStash, and nothing in fields that nobody knows:
     with every scope but databases:credentials, in results, errors, questions, and the audit log.
     """
     agent = await Agent.approved(world, *SCOPES, all_databases=True)
     agent.allows = allows
-    wanted = await arguments_of_every_tool(agent)
+    wanted = await arguments_of_every_tool(agent, tmp_path)
     assert wanted.keys() == (await agent.tools()).keys(), "each tool is called"
 
     texts, secrets = {}, await secrets_of(world)
@@ -194,14 +195,16 @@ async def test_no_result_of_any_tool_contains_a_secret(world: World, *, allows: 
     assert len(secrets) > 10
     assert [] == [(name, secret) for name, text in texts.items() for secret in secrets if secret in text]
     if allows:
+        written = (tmp_path / ".env").read_text()
+        assert [secret for secret in secrets if secret in written], "the file has the values"
         worked = [name for name, text in texts.items() if "Error(" not in text]
         assert len(worked) > len(wanted) - 6, "most tools did their work"
 
 
-async def test_the_search_finds_a_secret_that_a_result_contains(world: World) -> None:
+async def test_the_search_finds_a_secret_that_a_result_contains(world: World, tmp_path: Path) -> None:
     """The same search finds what an agent with databases:credentials requests, so it would find a leak."""
     agent = await Agent.approved(world, *SCOPES, "databases:credentials")
-    wanted = await arguments_of_every_tool(agent)
+    wanted = await arguments_of_every_tool(agent, tmp_path)
 
     secrets = await secrets_of(world)
     for name in ("redis_get_database", "index_get", "qstash_list_users"):

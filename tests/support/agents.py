@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import jsonschema  # type: ignore[import-untyped]
 import msgspec
 
+from upstash_helper.api.mcp.schemas import schema
 from upstash_helper.api.mcp.tools import visible
 
 if TYPE_CHECKING:
@@ -63,10 +65,18 @@ class Agent:
         return {tool.name: tool for tool in found}
 
     async def call(self, name: str, /, **arguments: Any) -> Any:
-        """Call a tool as the endpoint does, and return its result as JSON has it."""
+        """
+        Call a tool as the endpoint does, and return its result as JSON has it. What the tool takes and returns fits the
+        schemas that clients check.
+        """
         tool = (await self.tools())[name]
-        result = await tool.handler(self, msgspec.convert(arguments, tool.arguments))
+        sent = msgspec.json.decode(msgspec.json.encode(arguments))
+        wanted = msgspec.convert(sent, tool.arguments)
+        jsonschema.validate(sent, schema(tool.arguments))
+        result = await tool.handler(self, wanted)
         if tool.result is None:
             return result
         assert isinstance(result, tool.result)
-        return msgspec.json.decode(msgspec.json.encode(result))
+        returned = msgspec.json.decode(msgspec.json.encode(result))
+        jsonschema.validate(returned, schema(tool.result))
+        return returned

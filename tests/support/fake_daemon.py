@@ -24,6 +24,7 @@ OWNER_TOKEN = "t"
 HEALTHY: dict[str, tuple[int, bytes]] = {
     "/v1/daemon": (200, msgspec.json.encode(status(connected()))),
     "/v1/pairings": (200, b'{"pairings":[]}'),
+    "/v1/confirmations": (200, b'{"confirmations":[]}'),
     "/v1/apps": (200, b'{"apps":[]}'),
     "/v1/databases": (200, b'{"databases":[]}'),
     "/v1/events": (200, b": upstash-helper\n\n"),

@@ -60,6 +60,8 @@ LONGEST: Final = (
     "tests/testing/test_node_module.py",
     "tests/browser/test_local_network.py",
     "tests/browser/test_oauth_pages.py",
+    "tests/browser/test_oauth_waiting_page.py",
+    "tests/security/test_oauth_attacks.py",
     "tests/security/test_t66_floods.py",
     "tests/unit/storage/test_oversized_ledger.py",
     "tests/security/test_t80_meeting_place.py",

@@ -71,12 +71,25 @@ class OAuthClient:
 
     async def answer(self, page: str) -> dict[str, str]:
         """Return what the program gets at its redirect URI, once the user has decided."""
-        reply = await self.open(f"{page}/decision")
-        assert reply.status == 303, reply.text
-        return self.answer_in(reply)
+        return self.answer_in(await self.decided(page))
+
+    async def decided(self, page: str) -> Reply:
+        """Return the page of a request after the user's decision."""
+        while await self.wait(page) != "decided":
+            pass
+        return await self.open(page)
+
+    async def wait(self, page: str) -> str:
+        """Wait for the decision, as the page does, and return the answer."""
+        fetch = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+        own = {"Host": self.issuer.removeprefix("http://"), "Origin": self.issuer}
+        reply = await self.world.call("POST", f"{page}/decision", headers={**own, **fetch}, token=None)
+        assert reply.status == 200, reply.text
+        return reply.text
 
     def answer_in(self, reply: Reply) -> dict[str, str]:
         """Return what the program gets at its redirect URI."""
+        assert reply.status == 303, reply.text
         address = reply.headers["Location"]
         assert address.startswith(f"{self.redirect_uri}?"), address
         return {name: values[0] for name, values in parse_qs(urlsplit(address).query, strict_parsing=True).items()}

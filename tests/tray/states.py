@@ -6,7 +6,7 @@ from typing import Any
 
 from upstash_helper.protocol.literals import ConnectionState
 from upstash_helper.protocol.wire import Account, Attempt, Connection, Database, Replacement
-from upstash_helper.protocol.wire_apps import App, Identity, Pairing, RequestedScope
+from upstash_helper.protocol.wire_apps import App, Confirmation, Identity, Pairing, RequestedScope
 from upstash_helper_tray.sync.state import TrayState
 
 NOON = "2026-10-03T12:00:00Z"
@@ -120,3 +120,23 @@ def app(name: str = "Example", **more: Any) -> App:
         "mismatches": 0,
     }
     return App(**(fields | more))
+
+
+AGENT = page("/usr/bin/agent (process 7)", kind="native", shown_without_process="/usr/bin/agent")
+
+
+def question(**more: Any) -> Confirmation:
+    fields: dict[str, Any] = {
+        "id": "question-1",
+        "app_id": "app-1",
+        "identity": AGENT,
+        "claimed_name": "Agent",
+        "action": "database.delete",
+        "title": 'Delete the database "orders"?',
+        "detail": 'All data of "orders" (db-1, us-east-1) will be deleted. This cannot be undone.',
+        "target": "db-1",
+        "state": "pending",
+        "created_at": NOON,
+        "expires_at": NOON,
+    }
+    return Confirmation(**(fields | more))

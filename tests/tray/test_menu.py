@@ -18,6 +18,7 @@ from tests.tray.states import (
     attempt,
     database,
     pairing,
+    question,
     running,
     undecided,
 )
@@ -342,6 +343,7 @@ EVERYTHING = (
         databases=(database(),),
         apps=(app(),),
         pairings=(pairing(),),
+        confirmations=(question(),),
         console_url="https://console.example",
     ),
 )
@@ -355,8 +357,9 @@ def test_every_action_is_in_a_menu() -> None:
 
 
 def test_drastic_actions_need_a_confirmation() -> None:
-    """Disconnect, Revoke, Block, Stop, and replacing an account are in submenus that begin with the consequence."""
-    drastic = actions.Disconnect | actions.Revoke | actions.Block | actions.StopDaemon | actions.ReplaceAccount
+    """Each of them is in a submenu that begins with the consequence."""
+    ending = actions.Disconnect | actions.Revoke | actions.Block | actions.StopDaemon
+    drastic = ending | actions.ReplaceAccount | actions.AllowQuestion
     found = [
         (path, state)
         for state in EVERYTHING
@@ -364,7 +367,7 @@ def test_drastic_actions_need_a_confirmation() -> None:
         if isinstance(entry.action, drastic)
     ]
 
-    assert {"Disconnect", "Revoke", "Block", "Stop helper", "Replace it…"} == {path[-2] for path, _ in found}
+    assert {"Disconnect", "Revoke", "Block", "Stop helper", "Replace it…", "Allow…"} == {path[-2] for path, _ in found}
     for path, state in found:
         first = sub(state, *path[:-1])[0]
         assert not isinstance(first, Separator)

@@ -21,11 +21,13 @@ from upstash_helper_tray.dispatch.account import decide
 from upstash_helper_tray.menu import actions
 from upstash_helper_tray.menu.actions import (
     Action,
+    AllowQuestion,
     Approve,
     Block,
     CancelConnect,
     CopyCredentials,
     Deny,
+    DenyQuestion,
     Disconnect,
     KeepAccount,
     ReplaceAccount,
@@ -45,7 +47,8 @@ TOO_EARLY = "Your choice was ignored"
 @pytest.mark.parametrize(
     "action",
     [
-        Approve("p"), Deny("p"), Block("p"), Revoke("a", "A"), ReplaceAccount("s"), KeepAccount("s"),
+        Approve("p"), Deny("p"), Block("p"), AllowQuestion("q"), DenyQuestion("q"), Revoke("a", "A"),
+        ReplaceAccount("s"), KeepAccount("s"),
         CancelConnect("s"), Disconnect(), StopDaemon(),
     ],
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -215,8 +215,8 @@ class DatabaseSecrets(msgspec.Struct, frozen=True, kw_only=True):
 class CommandReply(msgspec.Struct, frozen=True, kw_only=True):
     """The reply to one Redis command: a value, or an error of the database."""
 
-    result: Any = None
-    """Texts, whole numbers, null, and lists of these, as JSON has them."""
+    result: bytes = b"null"
+    """The value as JSON, which is not parsed: it can be large, and nested to any depth."""
     error: str | None = None
 
     def __repr__(self) -> str:

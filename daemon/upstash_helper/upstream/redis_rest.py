@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -30,7 +30,7 @@ MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
 
 
 class _Reply(msgspec.Struct):
-    result: Any = None
+    result: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
 
     def __repr__(self) -> str:
@@ -104,6 +104,6 @@ def _replies(response: Response, count: int) -> tuple[CommandReply, ...]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         replies = []
     if len(replies) == count:
-        return tuple(CommandReply(result=reply.result, error=reply.error) for reply in replies)
+        return tuple(CommandReply(result=bytes(reply.result), error=reply.error) for reply in replies)
     # Raised outside the handler, since the decoder's error may quote the document.
     raise UpstreamUnavailable("The database sent an unreadable response. The commands may have run.")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, Meta, UnsetType
 
-from upstash_helper.api.mcp.schemas import input_schema, output_schema, schema
+from upstash_helper.api.mcp.schemas import schema
 from upstash_helper.api.mcp.tools import all_tools
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_arguments_are_an_object_that_allows_nothing_unknown(tool: Any) -> None:
     """
     Clients validate arguments against it, and a misspelled name is an error.
     """
-    found = json.loads(json.dumps(input_schema(tool)))
+    found = json.loads(json.dumps(schema(tool.arguments)))
 
     assert ("object", False) == (found["type"], found["additionalProperties"])
     assert not [it for it in objects(found) if "$ref" in it or "$defs" in it]
@@ -93,7 +93,7 @@ def test_results_are_an_object(tool: Any) -> None:
     """
     The protocol requires that of structured results.
     """
-    found = json.loads(json.dumps(output_schema(tool)))
+    found = json.loads(json.dumps(schema(tool.result)))
 
     assert "object" == found["type"]
     assert not [it for it in objects(found) if "$ref" in it or "$defs" in it]
@@ -125,7 +125,11 @@ def test_the_list_of_all_tools_is_short() -> None:
     """
     Models read it in every conversation.
     """
-    listed = [(tool.name, tool.description, input_schema(tool), output_schema(tool)) for tool in TOOLS if tool.listed]
+    listed = [
+        (tool.name, tool.description, schema(tool.arguments), tool.result and schema(tool.result))
+        for tool in TOOLS
+        if tool.listed
+    ]
 
     assert len(json.dumps(listed)) < 36_000
 

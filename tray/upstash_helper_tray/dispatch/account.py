@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from upstash_helper.client.dotenv import env_lines
 from upstash_helper.client.errors import ApiProblem
 from upstash_helper.protocol.wire import Connection
-from upstash_helper_tray.menu.actions import Approve, Block, Deny, KeepAccount, ReplaceAccount
+from upstash_helper_tray.menu.actions import (
+    AllowQuestion,
+    Approve,
+    Block,
+    Deny,
+    DenyQuestion,
+    KeepAccount,
+    ReplaceAccount,
+)
 from upstash_helper_tray.presentation.notifications import Notification
 from upstash_helper_tray.presentation.text import shorten
 
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from upstash_helper_tray.menu.actions import CopyCredentials, CredentialsFormat
 
 Decision = Approve | Deny | Block
+QuestionDecision = AllowQuestion | DenyQuestion
 AccountDecision = ReplaceAccount | KeepAccount
 
 # Not found, already decided, and expired or withdrawn.
@@ -50,6 +59,20 @@ def decide(client: DaemonClient, decision: Decision) -> Decided:
     except ApiProblem as error:
         if error.status in _NOT_PENDING:
             return Decided(Notification("The request is no longer pending", error.detail), was_pending=False)
+        raise
+    return Decided(not_recorded(result))
+
+
+def answer(client: DaemonClient, decision: QuestionDecision) -> Decided:
+    """Answer an app's question."""
+    try:
+        if isinstance(decision, AllowQuestion):
+            result = client.allow_confirmation(decision.confirmation_id)
+        else:
+            result = client.deny_confirmation(decision.confirmation_id)
+    except ApiProblem as error:
+        if error.status in _NOT_PENDING:
+            return Decided(Notification("The question is no longer pending", error.detail), was_pending=False)
         raise
     return Decided(not_recorded(result))
 

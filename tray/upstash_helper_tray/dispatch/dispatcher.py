@@ -19,7 +19,7 @@ from upstash_helper_tray.dispatch.worker_queues import WorkerQueues
 from upstash_helper_tray.menu import actions
 from upstash_helper_tray.presentation.notifications import Notification
 from upstash_helper_tray.sync.start_daemon import StartFailed, start_daemon
-from upstash_helper_tray.sync.state import without_pairing
+from upstash_helper_tray.sync.state import without_confirmation, without_pairing
 
 if TYPE_CHECKING:
     from upstash_helper.service.autostart import Autostart
@@ -43,6 +43,8 @@ _QUEUES: Final[dict[type, str]] = {
     actions.Approve: "decisions",
     actions.Deny: "decisions",
     actions.Block: "decisions",
+    actions.AllowQuestion: "decisions",
+    actions.DenyQuestion: "decisions",
     actions.Revoke: "decisions",
     actions.CancelConnect: "decisions",
     actions.ReplaceAccount: "decisions",
@@ -59,6 +61,8 @@ _FAILURE_TITLES: Final[dict[type, str]] = {
     actions.Approve: "The request was not approved",
     actions.Deny: "The request was not denied",
     actions.Block: "The app was not blocked",
+    actions.AllowQuestion: "The question was not answered",
+    actions.DenyQuestion: "The question was not answered",
     actions.Revoke: "The app's access was not revoked",
     actions.Connect: "The sign-in did not start",
     actions.CancelConnect: "The sign-in was not canceled",
@@ -146,6 +150,8 @@ class Dispatcher:
                 actions.Approve() | actions.Deny() | actions.Block() | actions.ReplaceAccount() | actions.KeepAccount()
             ):
                 return self._decide(action)
+            case actions.AllowQuestion() | actions.DenyQuestion():
+                return self._answer(action)
             case actions.Revoke(app_id=app_id):
                 return account.revoke(self._client(), app_id)
             case actions.Connect(force=force):
@@ -201,6 +207,12 @@ class Dispatcher:
         decided = account.decide(self._client(), decision)
         if not decided.was_pending:
             self._store.update(lambda state: without_pairing(state, decision.pairing_id))
+        return decided.notification
+
+    def _answer(self, decision: account.QuestionDecision) -> Notification | None:
+        decided = account.answer(self._client(), decision)
+        if not decided.was_pending:
+            self._store.update(lambda state: without_confirmation(state, decision.confirmation_id))
         return decided.notification
 
     def _copy(self, action: actions.CopyCredentials) -> Notification:

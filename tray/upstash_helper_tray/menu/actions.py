@@ -114,6 +114,20 @@ class Block:
 
 
 @dataclass(frozen=True)
+class AllowQuestion:
+    """Let an app do what it asks, this once."""
+
+    confirmation_id: str
+
+
+@dataclass(frozen=True)
+class DenyQuestion:
+    """Deny what an app asks."""
+
+    confirmation_id: str
+
+
+@dataclass(frozen=True)
 class Revoke:
     """Revoke an app's access."""
 
@@ -154,6 +168,8 @@ Action = (
     | Approve
     | Deny
     | Block
+    | AllowQuestion
+    | DenyQuestion
     | Revoke
     | StartAtLogin
     | ShowLog

@@ -17,6 +17,7 @@ from upstash_helper_tray.menu.approvals import approvals
 from upstash_helper_tray.menu.connection import connection_items, heading
 from upstash_helper_tray.menu.entries import confirmed, grouped, item, label
 from upstash_helper_tray.menu.lists import apps_menu, databases_menu
+from upstash_helper_tray.menu.questions import questions
 from upstash_helper_tray.menu.replacement import replacement
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def menu_for(state: TrayState) -> Menu:
         return grouped(status, _tray_items(state), _quit())
     if state.daemon == "starting" or state.connection is None:
         # Access requests are known first; reading the connection may have to wait for the keyring.
-        return grouped(label("Starting…"), approvals(state.pairings), _tray_items(state), _quit())
+        waiting = (questions(state.confirmations), approvals(state.pairings))
+        return grouped(label("Starting…"), *waiting, _tray_items(state), _quit())
     return _running(state, state.connection)
 
 
@@ -44,6 +46,7 @@ def _running(state: TrayState, connection: Connection) -> Menu:
     return grouped(
         (*(label("Sandbox: a local Upstash") if state.is_sandbox else ()), *heading(connection)),
         replacement(connection),
+        questions(state.confirmations),
         approvals(state.pairings),
         connection_items(connection),
         (

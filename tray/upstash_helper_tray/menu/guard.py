@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper_tray.menu.actions import (
+    AllowQuestion,
     Approve,
     Block,
     CancelConnect,
     Deny,
+    DenyQuestion,
     Disconnect,
     KeepAccount,
     ReplaceAccount,
@@ -34,6 +36,8 @@ GUARDED: Final = (
     Approve,
     Deny,
     Block,
+    AllowQuestion,
+    DenyQuestion,
     Revoke,
     ReplaceAccount,
     KeepAccount,

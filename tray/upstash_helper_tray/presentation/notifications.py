@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from upstash_helper.protocol.messages import CONNECTION, VIA_BRIDGE, of_attempt, request_title
+from upstash_helper.protocol.messages import CONNECTION, VIA_BRIDGE, confirmation_title, of_attempt, request_title
 from upstash_helper.protocol.shorten import MAX_SHOWN
 from upstash_helper.protocol.wire_apps import RevokedApp
 from upstash_helper_tray.presentation.status import connection_facts, undecided_attempt
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from upstash_helper.client.events import Event
     from upstash_helper.protocol.wire import Attempt, Connection
-    from upstash_helper.protocol.wire_apps import Pairing
+    from upstash_helper.protocol.wire_apps import Confirmation, Pairing
     from upstash_helper_tray.sync.state import TrayState
 
 _MAX_REMEMBERED: Final = 1000
+_MAX_QUESTION: Final = 240
 
 _ACTION_NEEDED: Final = frozenset(
     {"reconnect_required", "needs_email", "keyring_locked", "keyring_unavailable", "port_conflict"}
@@ -54,6 +55,8 @@ class NotificationTracker:
         self._last = state.connection or self._last
         for pairing in state.pairings:
             self._notified[pairing.id] = None
+        for confirmation in state.confirmations:
+            self._notified[confirmation.id] = None
         undecided, _ = undecided_attempt(state.connection)
         if undecided:
             self._notified[undecided.attempt_id] = None
@@ -72,9 +75,10 @@ def notifications_for(
         last: The last known connection. None if this is the first one, which is not news.
         state: The current state.
         event: The event that led to it, if one did.
-        notified: Ids of the pairings and sign-ins that the user was already notified of.
+        notified: Ids of the pairings, questions, and sign-ins that the user was already notified of.
     """
     new = [_access_request(pairing) for pairing in state.pairings if not _is_known(pairing, notified)]
+    new += [_question(it) for it in state.confirmations if it.id not in notified]
     undecided, question = undecided_attempt(state.connection)
     if undecided and question and undecided.attempt_id not in notified:
         new.append(Notification(question.title, f"{question.detail} To decide, open the menu of the icon."))
@@ -99,6 +103,18 @@ def _access_request(pairing: Pairing) -> Notification:
         title,
         f"{who}Code: {pairing.user_code}. {bridge}To decide, open the menu of the icon. "
         f"The app calls itself {quoted(pairing.claimed_name)}.",
+    )
+
+
+def _question(it: Confirmation) -> Notification:
+    identity = it.identity
+    shown = identity.shown_without_process or identity.shown
+    title = confirmation_title(shown, identity.warnings if identity.kind == "native" else ())
+    who = "" if title.startswith(shown) else f"{shorten(shown, MAX_SHOWN)}. "
+    return Notification(
+        title,
+        f"{who}{shorten(it.title, _MAX_QUESTION)} To decide, open the menu of the icon. "
+        f"The app calls itself {quoted(it.claimed_name)}.",
     )
 
 

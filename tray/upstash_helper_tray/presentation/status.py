@@ -71,7 +71,7 @@ def icon_status(state: TrayState) -> IconStatus:
         return IconStatus.ATTENTION
     if state.daemon == "starting" or state.connection is None:
         return IconStatus.CONNECTING
-    if state.pairings or undecided_attempt(state.connection)[0]:
+    if state.pairings or state.confirmations or undecided_attempt(state.connection)[0]:
         return IconStatus.ATTENTION
     return _connection_status(state.connection)
 
@@ -92,6 +92,11 @@ def access_requests(count: int) -> str:
     return "An app requests access" if count == 1 else f"{count} apps request access"
 
 
+def questions_title(count: int) -> str:
+    """Return how many questions of apps wait, as a sentence without its period."""
+    return "An app needs your confirmation" if count == 1 else f"{count} questions need your confirmation"
+
+
 def tooltip_for(state: TrayState) -> str:
     """Return the state and the account in at most ``MAX_TOOLTIP_UNITS`` UTF-16 code units."""
     parts = [_summary(state)]
@@ -99,6 +104,8 @@ def tooltip_for(state: TrayState) -> str:
         parts.insert(0, ATTEMPTS["confirmation_required"].title)
     if state.daemon == "running" and state.pairings:
         parts.insert(0, access_requests(len(state.pairings)))
+    if state.daemon == "running" and state.confirmations:
+        parts.insert(0, questions_title(len(state.confirmations)))
     name = "Upstash helper (sandbox)" if state.is_sandbox else "Upstash helper"
     text = f"{name}: {'. '.join(parts)}"
     # A character takes at most two units.

@@ -18,6 +18,7 @@ from upstash_helper_tray.sync.start_daemon import StartFailed
 from upstash_helper_tray.sync.state import (
     reduce_event,
     with_apps,
+    with_confirmations,
     with_pairings,
     with_version_mismatch,
     without_daemon,
@@ -244,6 +245,7 @@ class Follower:
         if "state" in needs:
             self._reader.request("status")
             self._read_pairings(client)
+            self._read_confirmations(client)
         if needs & {"state", "apps"}:
             self._read_apps(client)
         if "databases" in needs:
@@ -254,6 +256,11 @@ class Follower:
         with _ignoring_unavailable("pairings"):
             pairings = client.pairings()
             self._store.update(lambda state: with_pairings(state, pairings))
+
+    def _read_confirmations(self, client: DaemonClient) -> None:
+        with _ignoring_unavailable("confirmations"):
+            confirmations = client.confirmations()
+            self._store.update(lambda state: with_confirmations(state, confirmations))
 
     def _read_apps(self, client: DaemonClient) -> None:
         with _ignoring_unavailable("apps"):
@@ -314,6 +321,7 @@ def _ignoring_unavailable(what: str) -> Generator[None]:
     try:
         yield
     except ApiProblem as error:
-        if error.status != 503:
+        # 404: a daemon of an earlier version, which apps cannot have ask anything.
+        if error.status not in {404, 503}:
             raise
         logger.warning("tray_read_refused", extra={"what": what, "code": error.code})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from upstash_helper.protocol.wire import Attempt, Connection, DaemonStatus, Database
-from upstash_helper.protocol.wire_apps import App, Pairing, RevokedApp
+from upstash_helper.protocol.wire_apps import App, Confirmation, Pairing, RevokedApp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,8 @@ class TrayState:
     """Why the databases could not be read."""
     pairings: tuple[Pairing, ...] = ()
     """Pending access requests, oldest first."""
+    confirmations: tuple[Confirmation, ...] = ()
+    """Questions of apps that wait for the user, oldest first."""
     apps: tuple[App, ...] = ()
     console_url: str | None = None
     """Base address of the Upstash console. None if there is none, as with the sandbox."""
@@ -58,7 +60,7 @@ class IconStatus(Enum):
     CONNECTING = auto()
     CONNECTED = auto()
     ATTENTION = auto()
-    """Something needs the user: an access request, or a problem with the connection."""
+    """Something needs the user: an access request, a question of an app, or a problem with the connection."""
 
 
 Need = Literal["state", "apps", "databases"]
@@ -87,6 +89,8 @@ def reduce_event(state: TrayState, event: Event) -> Transition:
             return Transition(_with_attempt(state, attempt))
         case Pairing() as pairing:
             return _with_pairing(state, pairing)
+        case Confirmation() as confirmation:
+            return _with_confirmation(state, confirmation)
         case RevokedApp(app_id=app_id):
             return Transition(replace(state, apps=tuple(app for app in state.apps if app.id != app_id)))
         case _:
@@ -135,6 +139,17 @@ def with_pairings(state: TrayState, pairings: Iterable[Pairing]) -> TrayState:
 def without_pairing(state: TrayState, pairing_id: str) -> TrayState:
     """Remove a request that is no longer pending."""
     return with_pairings(state, (pairing for pairing in state.pairings if pairing.id != pairing_id))
+
+
+def with_confirmations(state: TrayState, confirmations: Iterable[Confirmation]) -> TrayState:
+    """Replace the questions that wait, like ``with_pairings``."""
+    waiting = tuple(confirmations)
+    return replace(state, confirmations=waiting, daemon="running" if waiting else state.daemon)
+
+
+def without_confirmation(state: TrayState, confirmation_id: str) -> TrayState:
+    """Remove a question that no longer waits."""
+    return with_confirmations(state, (it for it in state.confirmations if it.id != confirmation_id))
 
 
 def with_apps(state: TrayState, apps: Iterable[App]) -> TrayState:
@@ -197,6 +212,12 @@ def _with_pairing(state: TrayState, pairing: Pairing) -> Transition:
     # "approved" is sent twice: on approval, and when the app has fetched its token. Only then does it have access.
     needs: frozenset[Need] = frozenset({"apps"}) if pairing.state == "approved" else frozenset()
     return Transition(with_pairings(state, others), needs)
+
+
+def _with_confirmation(state: TrayState, confirmation: Confirmation) -> Transition:
+    others = without_confirmation(state, confirmation.id).confirmations
+    new = (confirmation,) if confirmation.state == "pending" else ()
+    return Transition(with_confirmations(state, (*others, *new)))
 
 
 # --- the store --------------------------------------------------------------------------------------------------------

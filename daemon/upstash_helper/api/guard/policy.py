@@ -468,7 +468,7 @@ def _authorize_token(facts: RequestFacts, policy: Policy, address: ServerAddress
     token = token_of(facts.authorizations, basic=policy.basic)
     caller = None if token is None else callers.find(token)
     if caller is None and policy.audience == "mcp":
-        return deny_agent(facts, address, sent=token is not None)
+        return deny_agent(address, facts.host, sent=token is not None)
     if caller is None:
         origin = facts.origin
         if origin is not None and not address.is_here(origin) and not may_read(facts, address, callers):
@@ -481,7 +481,7 @@ def _check_rights(caller: Caller, facts: RequestFacts, policy: Policy, address: 
     if not _token_matches_sender(caller, facts):
         return deny_mismatch(facts.origin, caller)
     if caller.audience != policy.audience:
-        return deny_audience(facts, policy, address)
+        return deny_audience(policy, address, facts.host)
     if policy.access == "owner" and not caller.is_owner:
         return OWNER_ONLY
     if policy.scope is not None and not caller.has(policy.scope):
@@ -555,10 +555,10 @@ def deny_token(*, sent: bool) -> Denied:
     )
 
 
-def deny_audience(facts: RequestFacts, policy: Policy, address: ServerAddress) -> Denied:
+def deny_audience(policy: Policy, address: ServerAddress, host: str) -> Denied:
     """Deny a token that was issued for something else (RFC 6750, section 3.1; RFC 8707)."""
     if policy.audience == "mcp":
-        return deny_agent(facts, address, sent=True, detail="This token is only accepted at the API.")
+        return deny_agent(address, host, sent=True, detail="This token is only accepted at the API.")
     return Denied(
         status=401,
         code="invalid_token",
@@ -567,7 +567,7 @@ def deny_audience(facts: RequestFacts, policy: Policy, address: ServerAddress) -
     )
 
 
-def deny_agent(facts: RequestFacts, address: ServerAddress, *, sent: bool, detail: str = "") -> Denied:
+def deny_agent(address: ServerAddress, host: str, *, sent: bool, detail: str = "") -> Denied:
     """Require a valid token for ``/mcp``, and show the client where to get one (RFC 9728, section 5.1)."""
     if not detail:
         detail = (
@@ -580,20 +580,20 @@ def deny_agent(facts: RequestFacts, address: ServerAddress, *, sent: bool, detai
         status=401,
         code="invalid_token" if sent else "token_required",
         detail=detail,
-        headers=(("WWW-Authenticate", agent_challenge(address, facts.host, error="invalid_token" if sent else "")),),
+        headers=(("WWW-Authenticate", agent_challenge(address, host, error="invalid_token" if sent else "")),),
     )
 
 
-def agent_challenge(address: ServerAddress, host: str, *, error: str = "", scope: Scope | None = None) -> str:
-    """Return ``WWW-Authenticate`` for a client of ``/mcp`` that has sent its request to ``host``."""
+def agent_challenge(address: ServerAddress, host: str = "", *, error: str = "", scope: Scope | None = None) -> str:
+    """Return ``WWW-Authenticate`` for a client of ``/mcp``."""
     parts = [REALM]
     if error:
         parts.append(f'error="{error}"')
     if scope is not None:
         parts.append(f'scope="{scope}"')
-    # By the name that the client uses, which its resource must have (RFC 9728, section 3.3).
-    host = host if host in address.shared_hosts else address.shared_hosts[0]
-    parts.append(f'resource_metadata="http://{host}/.well-known/oauth-protected-resource/mcp"')
+    # By the name that the client uses: it compares that with the address in the document (RFC 9728, section 3.3).
+    name = host if host in address.shared_hosts else address.shared_hosts[0]
+    parts.append(f'resource_metadata="http://{name}/.well-known/oauth-protected-resource/mcp"')
     return ", ".join(parts)
 
 

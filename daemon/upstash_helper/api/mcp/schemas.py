@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
-
-if TYPE_CHECKING:
-    from upstash_helper.api.mcp.tool import Tool
 
 _REFERENCE: Final = "#/$defs/"
 _NAMES: Final = frozenset({"title", "description"})
 """Of a class: its name and its docstring."""
-
-
-def input_schema(tool: Tool) -> dict[str, Any]:
-    """Return the schema of a tool's arguments."""
-    return schema(tool.arguments)
-
-
-def output_schema(tool: Tool) -> dict[str, Any] | None:
-    """Return the schema of a tool's results, or None if they are text."""
-    return None if tool.result is None else schema(tool.result)
 
 
 def schema(kind: type[msgspec.Struct]) -> dict[str, Any]:

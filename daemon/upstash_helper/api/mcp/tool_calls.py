@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, REFUSED, RpcError, convert
+from upstash_helper.api.mcp.schemas import schema
 from upstash_helper.api.mcp.tool import ToolError
 from upstash_helper.broker.errors import AccessEnded, HelperError, ReadOnlyAccess
 from upstash_helper.system import validation
@@ -161,22 +162,12 @@ def describe(tool: Tool) -> dict[str, object]:
         "name": tool.name,
         "title": tool.annotations.title,
         "description": tool.description,
-        "inputSchema": schema_of(tool.arguments),
+        "inputSchema": schema(tool.arguments),
         "annotations": tool.annotations,
     }
     if tool.result is not None:
-        described["outputSchema"] = schema_of(tool.result)
+        described["outputSchema"] = schema(tool.result)
     return described
-
-
-def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the JSON Schema of a type. The protocol requires an object at its root, not a reference to one."""
-    [root], components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    name = str(root.get("$ref", "")).rpartition("/")[2]
-    schema = dict(components.pop(name, root))
-    if components:
-        schema["$defs"] = components
-    return schema
 
 
 def failure(text: str) -> ToolResult:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from upstash_helper.broker.authorization.server import McpAuthorization
 
-_WAIT_SECONDS: Final = 100.0
-"""How long the next page is loading. Browsers give up after 300 seconds."""
+_WAIT_SECONDS: Final = 25.0
+"""How long the page waits for one response. Then it asks again."""
 
 
 async def authorize(
@@ -51,14 +51,10 @@ async def show(key: str, server: McpAuthorization, *, can_open: bool) -> web.Res
 
 
 async def decision(key: str, server: McpAuthorization) -> web.Response:
-    """Wait for the user's decision, then continue at the program. Without one, return to the page of the request."""
+    """Wait for the user's decision. The response is a word: whether the page has to be loaded again."""
     waiting = server.requests.find(key)
-    if waiting is None:
-        return page.over()
-    redirection = await server.requests.decision(waiting, wait_seconds=_WAIT_SECONDS)
-    if redirection is not None:
-        return _to_client(redirection)
-    return web.Response(status=303, headers={hdrs.LOCATION: f"/oauth/requests/{waiting.key}"})
+    is_decided = waiting is None or await server.requests.is_decided(waiting, wait_seconds=_WAIT_SECONDS)
+    return web.Response(text="decided" if is_decided else "waiting")
 
 
 async def open_dashboard(

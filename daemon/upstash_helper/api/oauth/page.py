@@ -1,11 +1,11 @@
 """
 The pages that a browser shows during an authorization request.
 
-They are at an address that other programs have used and may use again. So they load nothing, have no script, and have
-nothing that belongs to the owner: not even the path of the program, which the approval shows.
+They are at an address that other programs have used and may use again. So they have nothing that belongs to the owner:
+not even the path of the program, which the approval shows.
 
-The page of a request that waits follows it without a script: it begins to load the next page at once, which the daemon
-sends when the user has decided. Until then the browser shows this one.
+The page of a request that waits is loaded again when the user has decided, and continues at the program then. Without
+scripts, the browser loads it every two seconds.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _PAGE: Final = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-{refresh}
+{head}
 <title>{title} · upstash-helper</title>
 <style>{style}</style>
 </head>
 <body>
-<main>
+<main{data}>
 <div class="sign {tone}">{sign}</div>
 <h1>{title}</h1>
 <p class="lead">{lead}</p>
@@ -98,8 +98,15 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
         tone="busy",
         body=body,
         closing="This page continues when you have decided. If you did not start this sign-in, deny it.",
-        refresh=f"{address}/decision",
+        head=f'<noscript><meta http-equiv="refresh" content="2;url={address}"></noscript>\n'
+        '<script type="module" src="/oauth/waiting.js"></script>',
+        data=f' data-request="{html.escape(request.key)}"',
     )
+
+
+def script() -> web.Response:
+    """Return the script of the page of a request that waits."""
+    return web.Response(body=read("pages/oauth_waiting.js"), content_type="text/javascript", charset="utf-8")
 
 
 def over() -> web.Response:
@@ -118,11 +125,12 @@ def continuing(name: str, address: str, *, is_allowed: bool) -> web.Response:
     link = html.escape(address)
     return _response(
         title=title,
-        lead=f"“{html.escape(name)}” continues now. You can close this window.",
+        # Without a click, browsers start a program only once in a while.
+        lead=f"“{html.escape(name)}” continues now. If it does not, press the button.",
         icon="check" if is_allowed else "cross",
         tone="good" if is_allowed else "plain",
         body=f'<div class="buttons"><a class="continue" href="{link}">Go back to the program</a></div>',
-        refresh=address,
+        head=f'<meta http-equiv="refresh" content="0;url={link}">',
     )
 
 
@@ -139,7 +147,8 @@ def _response(
     tone: str = "plain",
     body: str = "",
     closing: str = "",
-    refresh: str = "",
+    head: str = "",
+    data: str = "",
     status: int = 200,
 ) -> web.Response:
     style, digest = _style()
@@ -150,12 +159,14 @@ def _response(
         tone=tone,
         body=body,
         closing=f'<div class="closing">{closing}</div>' if closing else "",
-        refresh=f'<meta http-equiv="refresh" content="0;url={html.escape(refresh)}">' if refresh else "",
+        head=head,
+        data=data,
         style=style,
     )
     response = web.Response(status=status, text=text, content_type="text/html")
     response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'sha256-{digest}'; worker-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
     # With "no-referrer", a browser sends the form with the origin "null".
     response.headers["Referrer-Policy"] = "same-origin"

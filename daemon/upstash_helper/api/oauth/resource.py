@@ -105,9 +105,13 @@ class OAuthResource:
                 answers={200: _HTML, 303: None, 404: _HTML},
             ),
             Route(
-                method="GET", path=f"{item}/decision", handler=self.decision, policy=Policy("landing"),
-                operation_id="awaitDecision", summary="Wait for the decision, then continue at the program",
-                answers={200: _HTML, 303: None, 404: _HTML},
+                method="POST", path=f"{item}/decision", handler=self.decision, policy=Policy("form"),
+                operation_id="awaitDecision", summary="Wait for the decision, for the page of the request",
+                answers={200: "text/plain"},
+            ),
+            Route(
+                method="GET", path="/oauth/waiting.js", handler=self.script, policy=Policy("open", embeddable=True),
+                operation_id="getWaitingScript", summary="The script of that page", answers={200: "text/javascript"},
             ),
             Route(
                 method="POST", path=f"{item}/dashboard", handler=self.dashboard, policy=Policy("form", body="form"),
@@ -166,6 +170,12 @@ class OAuthResource:
         from upstash_helper.api.oauth import authorize
 
         return await authorize.decision(request.match_info["key"], self._server())
+
+    async def script(self, _request: web.Request) -> web.Response:
+        """Return the script. It is constant."""
+        from upstash_helper.api.oauth import page
+
+        return page.script()
 
     async def dashboard(self, request: web.Request) -> web.Response:
         """Open the dashboard."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.authorization.codes import Codes
     from upstash_helper.broker.authorization.store import AuthorizationStore
     from upstash_helper.broker.authorization_records import Client
-    from upstash_helper.broker.events import EventBus, Subscription
+    from upstash_helper.broker.events import EventBus
     from upstash_helper.broker.ports import Clock
 
 Parameters = Mapping[str, Sequence[str]]
@@ -51,6 +51,8 @@ MAX_STATE: Final = 2048
 """Characters of the ``state`` parameter. All current clients send fewer than 200."""
 MAX_JOINED: Final = 16
 """Authorization requests that wait for one decision."""
+MAX_WAITS: Final = 4
+"""Pages that wait for the decision of one request."""
 _MAX: Final = 128
 _REMEMBERED_SECONDS: Final = 600.0
 
@@ -77,8 +79,8 @@ class AuthorizationRequest:
     at: float
     is_over: bool = False
     """Whether the client has got its answer."""
-    follower: Subscription | None = None
-    """What the newest view of its page waits for. Only that one continues at the redirect URI."""
+    waits: int = 0
+    """How many pages wait for the decision: the same one may be open in several tabs."""
 
 
 class Redirection(NamedTuple):
@@ -163,40 +165,32 @@ class AuthorizationRequests:
 
     async def settled(self, request: AuthorizationRequest) -> Redirection | None:
         """Return where the browser continues, once; None if the user has not decided, or this has been returned."""
-        self._supersede(request)
         pairing = await self._pairing(request)
         return None if request.is_over or self._is_undecided(pairing) else self._continued(request, pairing)
 
-    async def decision(self, request: AuthorizationRequest, *, wait_seconds: float) -> Redirection | None:
+    async def is_decided(self, request: AuthorizationRequest, *, wait_seconds: float) -> bool:
         """
-        Wait for the user's decision, and return the same as ``settled``. Also None if another view of the page waits
-        now, or the daemon is stopping.
+        Return whether the user has decided, as soon as that is so. False after ``wait_seconds``, if too many wait for
+        the same request, or if the daemon is stopping.
         """
-        self._supersede(request)
-        subscription = request.follower = self._events.subscribe(_FOLLOWER)
+        if request.waits >= MAX_WAITS:
+            return False
+        request.waits += 1
+        subscription = self._events.subscribe(_FOLLOWER)
         try:
             async with asyncio.timeout(wait_seconds):
-                pairing = await self._pairing(request)
-                if self._is_undecided(pairing):
-                    async for event in subscription:
-                        changed = isinstance(event.data, Pairing) and event.data.id == request.pairing_id
-                        if changed and not self._is_undecided(await self._pairing(request)):
-                            break
-                    else:
-                        return None
+                if not self._is_undecided(await self._pairing(request)):
+                    return True
+                async for event in subscription:
+                    is_about = isinstance(event.data, Pairing) and event.data.id == request.pairing_id
+                    if is_about and not self._is_undecided(await self._pairing(request)):
+                        return True
         except TimeoutError:
-            return None
+            pass
         finally:
             self._events.unsubscribe(subscription)
-        if request.follower is not subscription or request.is_over:
-            return None
-        return self._continued(request, await self._pairing(request))
-
-    def _supersede(self, request: AuthorizationRequest) -> None:
-        """End the wait of an earlier view of the page: the browser no longer reads what it gets."""
-        if request.follower is not None:
-            request.follower.offer(None)
-            request.follower = None
+            request.waits -= 1
+        return False
 
     # --- the parameters -----------------------------------------------------------------------------------------------
 

@@ -174,9 +174,13 @@ class TokenService:
                 raise OAuthError("invalid_grant", "The code was used before, so the access that it gave was revoked.")
             code.is_used = True  # also if it is refused: no second attempt
             self._check_code(form, code, client, program)
-            app = await self._app_of(code)
+            try:
+                app = await self._app_of(code)
+                tokens = await self._begin_family(app, client, code.resource)
+            except errors.HelperError:
+                code.is_used = False  # it gave nothing: the disk is full, and the client may try again
+                raise
             code.app_id = app.id
-            tokens = await self._begin_family(app, client, code.resource)
             self._end_former(client, app)
             self._store.used(client)
         return tokens
@@ -286,8 +290,12 @@ class TokenService:
 
     def _remember(self, known: RefreshToken, form: Mapping[str, str], tokens: Tokens) -> None:
         now = self._clock.monotonic()
-        self._rotations = {family: one for family, one in self._rotations.items() if now - one.at < RETRY_SECONDS}
         self._rotations[known.family] = _Rotation(known.digest, now, _request(form), tokens)
+        self._clock.call_at(now + RETRY_SECONDS, self._forget_responses)
+
+    def _forget_responses(self) -> None:
+        now = self._clock.monotonic()
+        self._rotations = {family: one for family, one in self._rotations.items() if now - one.at < RETRY_SECONDS}
 
     async def _revoke_misused(self, app_id: str, where: str, result: str) -> None:
         self._end(self._store.of_app(app_id))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from upstash_helper.broker.errors import UpstreamForbidden
+from upstash_helper.broker.models import CommandReply
 
 if TYPE_CHECKING:
     from upstash_helper.broker.account.connection import Connection
     from upstash_helper.broker.apps.exchanges import Exchanges
     from upstash_helper.broker.databases.operations import ReadCredentials
     from upstash_helper.broker.identity import Caller
-    from upstash_helper.broker.models import CommandReply, DatabaseSecrets
+    from upstash_helper.broker.models import DatabaseSecrets
     from upstash_helper.broker.ports import Command, CommandsApi
 
 REMOVED: Final = "[removed by upstash-helper: a credential of this database]"
@@ -80,22 +81,11 @@ class RunCommands:
 
 
 def _without(reply: CommandReply, secrets: DatabaseSecrets) -> CommandReply:
-    """Return a reply without the secrets: a command such as ``ACL RESTTOKEN`` can return one."""
-    known = [
-        secret.reveal() for secret in (secrets.password, secrets.rest_token, secrets.read_only_rest_token) if secret
-    ]
-
-    def cleaned(value: Any) -> Any:
-        match value:
-            case str():
-                for secret in known:
-                    value = value.replace(secret, REMOVED)
-                return value
-            case list():
-                return [cleaned(item) for item in value]
-            case dict():
-                return {cleaned(key): cleaned(item) for key, item in value.items()}
-            case _:
-                return value
-
-    return msgspec.structs.replace(reply, result=cleaned(reply.result), error=cleaned(reply.error))
+    """Return a reply without the secrets: a command such as ``ACL RESTTOKEN`` can return one, and so can any key."""
+    result, error = reply.result, reply.error
+    for secret in (secrets.password, secrets.rest_token, secrets.read_only_rest_token):
+        if secret:
+            # As it is in JSON, in case it has characters that are escaped there.
+            result = result.replace(msgspec.json.encode(secret.reveal())[1:-1], REMOVED.encode())
+            error = None if error is None else error.replace(secret.reveal(), REMOVED)
+    return CommandReply(result=result, error=error)

@@ -1,11 +1,10 @@
 /** Access requests, above every section: first the verified identity of an app, then what it claims about itself. */
 
-import { call, messageOf } from "./api.js";
-import { ClickGuard } from "./click_guard.js";
 import { confirm } from "./dialogs.js";
-import { fill, find, h, icon, uniqueId } from "./dom.js";
+import { h, icon, uniqueId } from "./dom.js";
 import { capitalized, IDENTITIES, timeLeft } from "./format.js";
-import { announce, busy, button, inLines, notice, untrusted } from "./ui.js";
+import { busy, button, inLines, untrusted } from "./ui.js";
+import { WaitingCards } from "./waiting_cards.js";
 
 /** @import { Approve, Block, Pairing } from "./openapi.js" */
 /** @import { ConfirmOptions } from "./dialogs.js" */
@@ -26,191 +25,50 @@ const NO_LONGER_WAITING = "no longer requests access: the request was decided el
 const PER_DATABASE = new Set(["databases:credentials", "databases:commands"]);
 
 /**
- * The place of a request in the list.
+ * The requests.
  *
- * @typedef {object} Place
- * @property {HTMLElement} element
- * @property {Pairing} pairing
- * @property {string} version
- * @property {AbortController} over Aborts when the request is no longer pending.
+ * @extends {WaitingCards<Pairing>}
  */
-
-/**
- * The requests, each in its place. Nothing moves as long as the user may be about to click: a new request comes last,
- * and the place of one that is over stays empty until the pointer and the focus have left.
- */
-export class Approvals {
-  /** The requests that are shown. @type {Pairing[]} */
-  pending = [];
-  /** What is being decided on this page, by the id of the request. @type {Map<string, { state: string, done: string }>} */
-  #own = new Map();
-  /** What happened to requests that are no longer pending, by id. @type {Map<string, string>} */
-  #outcomes = new Map();
-  /** @type {Map<string, Place>} */
-  #places = new Map();
-  /** The empty places. @type {Set<HTMLElement>} */
-  #gone = new Set();
-  #isFirst = true;
-  #store;
-  #heading = h("h2", { id: "waiting-title", tabindex: "-1" });
-  #list = h("div", { class: "approval-list" });
-  #section = h(
-    "section",
-    { class: "waiting", "aria-labelledby": "waiting-title", hidden: true },
-    this.#heading,
-    this.#list,
-  );
-  #guard = new ClickGuard(this.#list);
-  #clock = setInterval(() => this.#tick(), 1000);
-  #stopped = new AbortController();
-
+export class Approvals extends WaitingCards {
   /**
    * @param {HTMLElement} place
    * @param {Store} store
    */
   constructor(place, store) {
-    this.#store = store;
-    place.append(this.#section);
-    store.addEventListener("pairings", () => this.#show());
-    const { signal } = this.#stopped;
-    const tidy = () => this.#removeEmptyPlaces();
-    document.addEventListener("pointerover", tidy, { signal });
-    document.addEventListener("pointerout", tidy, { signal });
-    this.#list.addEventListener("focusout", () => setTimeout(tidy), { signal });
+    super(place, store, "pairings");
   }
 
-  stop() {
-    clearInterval(this.#clock);
-    this.#guard.stop();
-    this.#stopped.abort();
+  /** @override @param {number} count */
+  headingFor(count) {
+    if (count === 0) return "No app is waiting for access";
+    const apps = count === 1 ? "An app wants" : `${count} apps want`;
+    return `${apps} access to your Upstash account`;
   }
 
-  /** Handle a `pairing` event. @param {Pairing} pairing */
-  handle(pairing) {
-    const { data, loading } = this.#store.get("pairings");
-    if (pairing.state !== "pending") this.#outcomes.set(pairing.id, this.#outcomeOf(pairing));
-    if (data === null || loading) {
-      void this.#store.load("pairings"); // the list that is being loaded may be older than this event
-      return;
-    }
-    const rest = data.filter((it) => it.id !== pairing.id);
-    this.#store.set("pairings", pairing.state === "pending" ? [...rest, pairing] : rest);
-    if (pairing.state === "approved") void this.#store.load("apps");
-    if (pairing.state === "denied") void this.#store.load("blocks");
+  /** @override @param {Pairing} it */
+  announcement(it) {
+    return `${it.identity.shown} wants access to your Upstash account. Its code is ${it.user_code}.`;
   }
 
-  /** @param {Pairing} pairing */
-  #outcomeOf({ id, state, replaced_by: next }) {
+  /** @override @param {Pairing} it */
+  ended({ id, state, replaced_by: next }) {
     if (next) return REPLACED;
-    const own = this.#own.get(id);
-    return own?.state === state ? own.done : DECIDED_ELSEWHERE[state];
+    const own = this.own.get(id);
+    return own?.state === state ? own.done : DECIDED_ELSEWHERE[state] || NO_LONGER_WAITING;
   }
 
-  #show() {
-    const pairings = this.#store.get("pairings").data;
-    if (pairings === null) return;
-    const wasEmpty = this.pending.length === 0;
-    this.pending = pairings;
-    const pending = new Set(pairings.map((it) => it.id));
-    const over = [...this.#places.values()].filter((it) => !pending.has(it.pairing.id));
-    for (const place of over) this.#empty(place);
-    const fresh = pairings.filter((it) => this.#put(it));
-    fill(this.#heading, headingFor(pairings.length));
-    this.#removeEmptyPlaces();
-    for (const { pairing } of over) this.#tell(pairing);
-    // A user who has just opened the dashboard came to decide. Later, nothing takes the focus away from the user.
-    const isIdle = document.activeElement === document.body;
-    if (this.#isFirst && wasEmpty && pairings.length > 0 && isIdle) this.#focus();
-    else for (const it of fresh) this.#announce(it);
-    this.#isFirst = false;
-  }
-
-  /** Show a request, and return whether it is new. @param {Pairing} pairing */
-  #put(pairing) {
-    const version = JSON.stringify(pairing);
-    const place = this.#places.get(pairing.id);
-    if (place?.version === version) return false;
-    const over = place?.over ?? new AbortController();
-    const element = this.#card(pairing, over.signal);
-    element.dataset.key = pairing.id;
-    this.#places.set(pairing.id, { element, pairing, version, over });
-    if (!place) {
-      this.#list.append(element);
-      return true;
-    }
-    const hadFocus = place.element.contains(document.activeElement);
-    place.element.replaceWith(element);
-    if (hadFocus) /** @type {HTMLElement | null} */ (element.querySelector('[data-action="deny"]'))?.focus();
-    return false;
-  }
-
-  /** Show what has happened to a request in its place, which keeps its size. @param {Place} place */
-  #empty({ element, pairing, over }) {
-    const { height } = element.getBoundingClientRect();
-    const text = h("p", { class: "wrap", tabindex: "-1" }, this.#outcome(pairing));
-    const gone = h("div", { class: "card approval gone" }, text);
-    gone.style.minHeight = `${height}px`;
-    const hadFocus = element.contains(document.activeElement);
-    element.replaceWith(gone);
-    if (hadFocus) text.focus({ preventScroll: true });
-    this.#places.delete(pairing.id);
-    this.#gone.add(gone);
-    if (!this.#own.has(pairing.id)) over.abort();
-  }
-
-  /** @param {Pairing} pairing */
-  #outcome({ id, identity }) {
-    return `${identity.shown} ${this.#outcomes.get(id) ?? NO_LONGER_WAITING}.`;
-  }
-
-  /** Report what has happened to a request: to everyone, unless it can be read in its place. @param {Pairing} pairing */
-  #tell(pairing) {
-    const outcome = this.#outcome(pairing);
-    const isShown = [...this.#gone].some((it) => it.textContent === outcome);
-    if (isShown && isInSight(this.#section)) announce(outcome);
-    else notice(outcome, this.#own.has(pairing.id) ? "ok" : "info");
-  }
-
-  /** Close the gaps, unless the user may be about to click or to press a key here. */
-  #removeEmptyPlaces() {
-    const isUsed = this.#list.matches(":hover") || this.#list.querySelector(".gone :focus-visible") !== null;
-    if (isUsed) return;
-    const hadFocus = [...this.#gone].some((it) => it.contains(document.activeElement));
-    for (const gone of this.#gone) gone.remove();
-    this.#gone.clear();
-    this.#section.hidden = this.#list.childElementCount === 0;
-    if (hadFocus) (this.#section.hidden ? find("#main") : this.#heading).focus({ preventScroll: true });
+  /** @override @param {Pairing} pairing */
+  changed({ state }) {
+    if (state === "approved") void this.store.load("apps");
+    if (state === "denied") void this.store.load("blocks");
   }
 
   /**
-   * Announce an access request: always to screen readers, and to everyone if the request is out of sight.
-   *
-   * @param {Pairing} it
-   */
-  #announce(it) {
-    const text = `${it.identity.shown} wants access to your Upstash account. Its code is ${it.user_code}.`;
-    if (isInSight(this.#section)) announce(text);
-    else notice(text, "info");
-  }
-
-  #focus() {
-    const deny = /** @type {HTMLElement | null} */ (this.#list.querySelector('[data-action="deny"]'));
-    (deny ?? find("#main")).focus({ preventScroll: true });
-  }
-
-  #tick() {
-    /** @type {NodeListOf<HTMLElement>} */
-    const clocks = this.#list.querySelectorAll("[data-expires]");
-    for (const place of clocks) place.textContent = timeLeft(place.dataset.expires ?? "");
-    const expired = this.pending.filter((it) => new Date(it.expires_at).getTime() + 1500 < Date.now());
-    for (const it of expired) this.handle({ ...it, state: "expired" });
-  }
-
-  /**
+   * @override
    * @param {Pairing} it
    * @param {AbortSignal} over Aborts when the request is no longer pending.
    */
-  #card(it, over) {
+  card(it, over) {
     const { kind, shown } = it.identity;
     const name = uniqueId("who");
     const choices = new Choices(it);
@@ -283,7 +141,7 @@ export class Approvals {
     const { strong } = choices;
     const done = "now has access";
     if (strong.length === 0) {
-      await busy(place, () => this.#decide(it, "approve", done, decision));
+      await busy(place, () => this.decide(it, pathOf(it, "approve"), { state: "approved", done }, decision));
       return;
     }
     const name = h("strong", { class: "wrap" }, inLines(it.identity.shown));
@@ -296,7 +154,7 @@ export class Approvals {
         h("p", {}, "Allow this only if you trust the app, and it shows the code ", code, "."),
       ],
       label: "Allow",
-      action: () => this.#send(it, "approve", done, decision),
+      action: () => this.send(it, pathOf(it, "approve"), { state: "approved", done }, decision),
     });
   }
 
@@ -305,7 +163,7 @@ export class Approvals {
    * @param {HTMLElement} place
    */
   async #deny(it, place) {
-    await busy(place, () => this.#decide(it, "deny", "was denied"));
+    await busy(place, () => this.decide(it, pathOf(it, "deny"), { state: "denied", done: "was denied" }));
   }
 
   /**
@@ -322,7 +180,7 @@ export class Approvals {
         ...scopes.elements,
       ],
       label: "Block",
-      action: () => this.#send(it, "block", "was blocked", scopes.chosen()),
+      action: () => this.send(it, pathOf(it, "block"), { state: "denied", done: "was blocked" }, scopes.chosen()),
     });
   }
 
@@ -335,66 +193,18 @@ export class Approvals {
    * @param {ConfirmOptions} question
    */
   async #confirm(it, done, over, question) {
-    if (await confirm({ ...question, signal: over })) this.#decided(it, done);
+    if (await confirm({ ...question, signal: over })) this.decided(it, done);
   }
 
   /**
-   * @param {Pairing} it
-   * @param {Decision} decision
-   * @param {string} done What is shown after a success.
-   * @param {Approve} [body]
-   */
-  async #decide(it, decision, done, body) {
-    try {
-      await this.#send(it, decision, done, body);
-      this.#decided(it, done);
-    } catch (error) {
-      notice(messageOf(error), "bad");
-      void this.#store.load("pairings");
-    }
-  }
-
-  /**
-   * @param {Pairing} it
-   * @param {Decision} decision
-   * @param {string} done
-   * @param {Approve | Block} [body]
-   */
-  async #send(it, decision, done, body) {
-    this.#own.set(it.id, { state: decision === "approve" ? "approved" : "denied", done });
-    try {
-      await call("POST", pathOf(it, decision), body);
-    } catch (error) {
-      this.#own.delete(it.id);
-      throw error;
-    }
-  }
-
-  /**
+   * @override
    * @param {Pairing} it
    * @param {string} done
    */
-  #decided(it, done) {
-    this.#outcomes.set(it.id, done);
-    this.#store.set(
-      "pairings",
-      this.pending.filter((other) => other.id !== it.id),
-    );
-    void this.#store.load("apps", "blocks");
+  decided(it, done) {
+    super.decided(it, done);
+    void this.store.load("apps", "blocks");
   }
-}
-
-/** Return whether an element can be seen, and no dialog is in front of it. @param {HTMLElement} element */
-function isInSight(element) {
-  const { top, bottom } = element.getBoundingClientRect();
-  return !document.querySelector("dialog[open]") && bottom > 0 && top < innerHeight;
-}
-
-/** @param {number} count */
-function headingFor(count) {
-  if (count === 0) return "No app is waiting for access";
-  const apps = count === 1 ? "An app wants" : `${count} apps want`;
-  return `${apps} access to your Upstash account`;
 }
 
 /**

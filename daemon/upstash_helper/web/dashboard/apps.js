@@ -97,6 +97,18 @@ function card(it, store) {
       h("p", { class: "label" }, "Allowed to"),
       h("ul", { class: "granted" }, ...granted(it).map((text) => h("li", {}, icon("check"), h("span", {}, text)))),
     ),
+    it.folders?.length
+      ? h(
+          "div",
+          {},
+          h("p", { class: "label" }, "Writes .env files in"),
+          h(
+            "ul",
+            { class: "granted" },
+            ...it.folders.map((text) => h("li", { class: "wrap" }, icon("check"), h("span", {}, inLines(text)))),
+          ),
+        )
+      : null,
     h(
       "div",
       { class: "app-foot" },

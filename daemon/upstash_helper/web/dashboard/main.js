@@ -16,6 +16,7 @@ import { apps } from "./apps.js";
 import { databases } from "./databases.js";
 import { fill, find, h } from "./dom.js";
 import { overview } from "./overview.js";
+import { Questions } from "./questions.js";
 import { ReplacementQuestion } from "./replacement.js";
 import { settings } from "./settings.js";
 import { SharedStream } from "./shared_stream.js";
@@ -50,6 +51,7 @@ class Dashboard {
   #store = new Store();
   #parts = frame(root, VIEWS);
   #approvals = new Approvals(this.#parts.approvals, this.#store);
+  #questions = new Questions(this.#parts.approvals, this.#store);
   #question = new ReplacementQuestion(this.#parts.approvals, this.#store);
   #stream = new SharedStream({
     event: (event) => this.#handle(event),
@@ -68,7 +70,7 @@ class Dashboard {
     const { signal } = this.#stopped;
     window.addEventListener("hashchange", () => this.#route(true), { signal });
     this.#route(false);
-    this.#store.watch(["pairings"], () => this.#showCount(), signal);
+    this.#store.watch(["pairings", "confirmations"], () => this.#showCount(), signal);
     this.#store.watch(["daemon"], () => this.#showUpstream(), signal);
     const showMode = () => modeBanner(this.#parts.mode, this.#store.get("daemon").data?.auto_approve === true);
     this.#store.watch(["daemon"], showMode, signal);
@@ -80,13 +82,14 @@ class Dashboard {
     this.#shown.abort();
     this.#stream.stop();
     this.#approvals.stop();
+    this.#questions.stop();
     this.#question.stop();
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   }
 
   /** Load everything that is shown. */
   #reload() {
-    const loaded = this.#store.load("pairings", "connection", "apps", "blocks", "daemon");
+    const loaded = this.#store.load("pairings", "confirmations", "connection", "apps", "blocks", "daemon");
     void loaded.then(() => this.#loadDatabases());
   }
 
@@ -113,6 +116,9 @@ class Dashboard {
       case "pairing":
         this.#approvals.handle(data);
         break;
+      case "confirmation":
+        this.#questions.handle(data);
+        break;
       case "revoked":
         void this.#store.load("apps");
         if (data.reason !== "owner") notice(`${data.name} no longer has access: ${REVOKED[data.reason]}.`, "info");
@@ -134,6 +140,9 @@ class Dashboard {
         break;
       case "pairing":
         void this.#store.load("pairings", "apps", "blocks");
+        break;
+      case "confirmation":
+        void this.#store.load("confirmations");
         break;
       case "revoked":
         void this.#store.load("apps");
@@ -180,9 +189,14 @@ class Dashboard {
     this.#parts.section.querySelector("h1")?.focus({ preventScroll: true });
   }
 
+  /** The number of requests and questions that wait for the user. */
+  get #pending() {
+    return this.#approvals.pending.length + this.#questions.pending.length;
+  }
+
   /** Show the number of pending requests in the navigation and in the title. */
   #showCount() {
-    const count = this.#approvals.pending.length;
+    const count = this.#pending;
     const place = find(`[data-view="${overview.id}"] .count`, root);
     const spoken = h("span", { class: "unseen" }, count === 1 ? " request" : " requests");
     place.hidden = count === 0;
@@ -201,7 +215,7 @@ class Dashboard {
 
   /** The number is in the tab's title, too. In a hidden tab, it is the one from when the tab was shown last. */
   #showTitle() {
-    const count = this.#approvals.pending.length;
+    const count = this.#pending;
     document.title = `${count ? `(${count}) ` : ""}${this.#title}${this.#isSandbox ? " · Sandbox" : ""}`;
   }
 }

@@ -105,6 +105,8 @@ export interface ClientMetadata {
   client_name?: string | null;
   grant_types?: Array<string> | null;
   response_types?: Array<string> | null;
+}
+
 export interface Confirmation {
   recorded?: boolean;
   notice?: string;
@@ -285,7 +287,7 @@ export interface Identity {
 }
 
 export interface IdentityWarning {
-  code: "deleted" | "replaced" | "sandboxed" | "shared" | "unprintable" | "unsearched";
+  code: "deleted" | "replaced" | "sandboxed" | "shared" | "unknown_starter" | "unprintable" | "unsearched";
   text: string;
 }
 
@@ -356,6 +358,7 @@ export interface PairingRequest {
   reason?: string;
   connect_if_needed?: boolean;
   audience?: "api" | "mcp";
+  for_starter?: boolean;
 }
 
 export interface PairingStatus {

@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 
 /**
- * @import { App, AppList, Blocked, BlockList, Connection, DaemonStatus, Database, DatabaseList, Pairing, PairingList,
+ * @import { App, AppList, Blocked, BlockList, Confirmation, ConfirmationList, Connection, DaemonStatus, Database, DatabaseList, Pairing, PairingList,
  *   Region, RegionList } from "./openapi.js"
  */
 
@@ -18,6 +18,7 @@ import { call } from "./api.js";
  * @property {App[]} apps
  * @property {Blocked[]} blocks
  * @property {Pairing[]} pairings
+ * @property {Confirmation[]} confirmations
  */
 
 /** @typedef {keyof Entries} Name */
@@ -35,6 +36,7 @@ const LOADERS = {
   regions: async () => /** @type {RegionList} */ (await call("GET", "/v1/regions")).regions,
   apps: async () => /** @type {AppList} */ (await call("GET", "/v1/apps")).apps,
   blocks: async () => /** @type {BlockList} */ (await call("GET", "/v1/blocks")).blocks,
+  confirmations: async () => /** @type {ConfirmationList} */ (await call("GET", "/v1/confirmations")).confirmations,
   pairings: async () => /** @type {PairingList} */ (await call("GET", "/v1/pairings")).pairings,
 };
 
@@ -49,6 +51,7 @@ export class Store extends EventTarget {
     apps: { data: null, error: null, loading: false },
     blocks: { data: null, error: null, loading: false },
     pairings: { data: null, error: null, loading: false },
+    confirmations: { data: null, error: null, loading: false },
   };
   /** How often each entry was loaded or set: an answer to an earlier request is dropped. @type {Map<Name, number>} */
   #versions = new Map();

@@ -2,7 +2,7 @@
 
 import { ApiError, send } from "./api.js";
 
-/** @import { Attempt, Connection, Pairing } from "./openapi.js" */
+/** @import { Attempt, Confirmation, Connection, Pairing } from "./openapi.js" */
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
@@ -13,6 +13,7 @@ const LONGEST_WAIT_MS = 15_000;
  *   | { kind: "attempt", data: Attempt }
  *   | { kind: "database", data: object }
  *   | { kind: "pairing", data: Pairing }
+ *   | { kind: "confirmation", data: Confirmation }
  *   | { kind: "revoked", data: { app_id: string, name: string, reason: "owner" | "app" | "misused" | "expired" } }
  * } StreamEvent
  */

@@ -88,10 +88,10 @@ class _Document(msgspec.Struct):
     """A backup in Upstash's format."""
 
     backup_id: str
-    name: documents.Text = ""
-    state: documents.Text = ""
-    creation_time: float = 0
-    backup_size: float = 0
+    name: documents.Text = None
+    state: documents.Text = None
+    creation_time: documents.Text = None
+    backup_size: documents.Text = None
 
 
 _LAST: Final = 10**15
@@ -148,7 +148,7 @@ class BackupTools:
         """List backups."""
         entries, cursor = page(
             await self._backups(call, wanted.database_id),
-            lambda it: (f"{_LAST - int(it.creation_time):020d}", it.backup_id),
+            lambda it: (f"{_LAST - int(documents.number(it.creation_time)):020d}", it.backup_id),
             cursor=wanted.cursor,
             limit=wanted.limit,
         )
@@ -157,10 +157,10 @@ class BackupTools:
             backups=tuple(
                 Backup(
                     backup_id=it.backup_id,
-                    name=str(it.name),
-                    state=str(it.state),
-                    size_bytes=int(it.backup_size),
-                    created_at=moment(it.creation_time),
+                    name=documents.text(it.name),
+                    state=documents.text(it.state),
+                    size_bytes=int(documents.number(it.backup_size)),
+                    created_at=moment(documents.number(it.creation_time)),
                 )
                 for it in entries
             ),
@@ -249,4 +249,5 @@ class BackupTools:
 
 
 def _named(backup: _Document) -> str:
-    return f'the backup "{shown(str(backup.name))}" of {moment(backup.creation_time)} ({backup.backup_id})'
+    made = moment(documents.number(backup.creation_time))
+    return f'the backup "{shown(documents.text(backup.name))}" of {made} ({backup.backup_id})'

@@ -2,9 +2,10 @@
 Which Redis commands need the user's confirmation, and which cannot run through the daemon.
 
 The confirmation protects from mistakes, not from an agent that wants to destroy data: an agent with databases:commands
-may delete every key one at a time. It is asked for where a single command
+may delete every key one at a time. It is asked for where a call deletes more than ``MANY_KEYS`` keys (DEL, UNLINK), and
+where a single command
 
-- deletes all keys (FLUSHALL, FLUSHDB), or more than ``MANY_KEYS`` keys (DEL, UNLINK);
+- deletes all keys (FLUSHALL, FLUSHDB);
 - deletes or replaces functions (FUNCTION FLUSH, DELETE, RESTORE), or an index (SEARCH.DROP, FT.DROPINDEX);
 - runs a script or a function that may write (EVAL, EVALSHA, FCALL). A script can do all of the above, and its text does
   not show it: it can put together the name of a command, and EVALSHA and FCALL have no text. Redis itself keeps
@@ -36,6 +37,7 @@ _DESTROYS: Final = {
     "ACL DELUSER": "changes who can connect to the database",
     "ACL RESTTOKEN": "creates a token for the database",
 }
+_DELETING: Final = frozenset({"DEL", "UNLINK"})
 _CREDENTIALS: Final = frozenset({"ACL GETUSER", "ACL LIST", "ACL RESTTOKEN", "ACL SETUSER"})
 """They show, create, or replace passwords and tokens."""
 
@@ -60,13 +62,18 @@ def name_of(command: Command) -> str:
     return first
 
 
-def destroys(command: Command) -> str | None:
-    """Return what a command does that the user has to confirm, as in "FLUSHALL deletes all keys", or None."""
-    name = name_of(command)
-    if name in {"DEL", "UNLINK"} and len(command) - 1 > MANY_KEYS:
-        return f"{name} deletes {len(command) - 1} keys"
-    effect = _DESTROYS.get(name)
-    return None if effect is None else f"{name} {effect}"
+def to_confirm(commands: tuple[Command, ...]) -> list[tuple[Command, str]]:
+    """Return the commands that the user has to confirm, with what they do, as in "FLUSHALL deletes all keys"."""
+    keys = sum(len(command) - 1 for command in commands if name_of(command) in _DELETING)
+    found = []
+    for command in commands:
+        name = name_of(command)
+        effect = _DESTROYS.get(name)
+        if name in _DELETING and keys > MANY_KEYS:
+            effect = f"deletes keys, {keys} in all"
+        if effect is not None:
+            found.append((command, f"{name} {effect}"))
+    return found
 
 
 def is_about_credentials(command: Command) -> bool:

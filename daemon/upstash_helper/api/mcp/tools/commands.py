@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -57,7 +57,9 @@ class CommandResult(Result, frozen=True, kw_only=True):
     """The reply to one command."""
 
     command: Annotated[str, Meta(description="The command, shortened.")]
-    result: Annotated[Any, Meta(description="The reply. If truncated is true, the beginning of its JSON, as text.")]
+    result: Annotated[
+        msgspec.Raw, Meta(description="The reply. If truncated is true, the beginning of its JSON, as text.")
+    ]
     error: Annotated[str | None, Meta(description="Why the database did not run the command.")] = None
     truncated: bool = False
 
@@ -112,17 +114,17 @@ class CommandTool:
         return shortened(commands, replies, read_only=read_only)
 
     async def _confirmed(self, call: ToolCall, database_id: str, commands: tuple[Command, ...]) -> bool:
-        asked = [(command, effect) for command in commands if (effect := rules.destroys(command)) is not None]
+        asked = rules.to_confirm(commands)
         if not asked:
             return True
         database = await self._databases.get(database_id)
         names = ", ".join(dict.fromkeys(rules.name_of(command) for command, _ in asked))
         effects = "; ".join(dict.fromkeys(effect for _, effect in asked))
-        text = " ".join(str(argument) for argument in asked[0][0])
+        text = "; ".join(" ".join(map(str, command)) for command, _ in asked)
         question = Question(
             action="database.commands",
             title=f'Run {shown(names)} in the database "{shown(database.name)}"?',
-            detail=f"In {described(database)}, {shown(effects, 300)}. The command: {shown(text, 300)}",
+            detail=f"In {described(database)}, {shown(effects, 300)}. What runs: {shown(text, 300)}",
             target=database.id,
         )
         return await call.confirm(question)
@@ -160,22 +162,26 @@ def shortened(
     for command, reply in zip(commands, replies, strict=True):
         name = _named(command)
         if reply.error is not None:
-            found.append(CommandResult(command=name, result=None, error=shown(reply.error, 500)))
+            found.append(CommandResult(command=name, result=_NULL, error=shown(reply.error, 500)))
             if read_only and "NOPERM" in reply.error:
                 notes[_READ_ONLY] = None
             continue
-        text = msgspec.json.encode(reply.result).decode()
         room = max(left, _MIN_SHOWN)
-        left -= min(len(text), room)
-        if len(text) <= room:
-            found.append(CommandResult(command=name, result=reply.result))
+        # Measured in bytes first: text that is not longer than that needs no decoding.
+        text = None if len(reply.result) <= room else reply.result.decode("utf-8", "replace")
+        length = len(reply.result) if text is None else len(text)
+        left -= min(length, room)
+        if text is None or length <= room:
+            found.append(CommandResult(command=name, result=msgspec.Raw(reply.result)))
             continue
-        found.append(CommandResult(command=name, result=text[:room], truncated=True))
+        cut = msgspec.Raw(msgspec.json.encode(text[:room]))
+        found.append(CommandResult(command=name, result=cut, truncated=True))
         rest = rules.how_to_get_the_rest(command)
-        notes[f"The reply to {name} has {len(text)} characters; the first {room} are shown. {rest}"] = None
+        notes[f"The reply to {name} has {length} characters; the first {room} are shown. {rest}"] = None
     return CommandResults(done=True, results=tuple(found), note=" ".join(notes))
 
 
+_NULL: Final = msgspec.Raw(b"null")
 _READ_ONLY: Final = (
     "The connected account allows only reading, so the database refuses commands that write, and KEYS and SCAN."
 )

@@ -7,6 +7,7 @@ secret that Upstash adds to a document some day does not reach an agent.
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,23 @@ from upstash_helper.broker.errors import UpstreamUnavailable
 T = TypeVar("T")
 
 Text = str | int | float | bool | None
-"""What a field can have that is shown as text, whatever Upstash sends."""
+"""What a field can have that is shown as text or as a number, whatever Upstash sends."""
+
+
+def text(value: Text) -> str:
+    """Return a field as text. It is empty if Upstash does not send it."""
+    return "" if value is None else str(value)
+
+
+def number(value: Text) -> float:
+    """Return a field as a number; 0 if it is none."""
+    if isinstance(value, int):
+        return value
+    try:
+        found = float(value or 0)
+    except ValueError:
+        return 0
+    return found if math.isfinite(found) else 0
 
 
 def read(document: bytes, kind: type[T]) -> T:

@@ -67,7 +67,8 @@ class EnvTools:
                 description=(
                     "Write UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of a Redis database to a project's .env"
                     " file, or update them there. All other lines are kept. You never see the values. The user is asked"
-                    " for each new folder. Files that Git tracks are refused."
+                    " for each new folder, before a variable gets another value, and for a database that you did not"
+                    " create. Files that Git tracks are refused."
                 ),
                 arguments=EnvWriteArguments, result=EnvWriteResult, scope="databases:write",
                 annotations=Annotations(

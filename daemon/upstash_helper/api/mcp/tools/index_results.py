@@ -66,14 +66,14 @@ class Document(msgspec.Struct):
     """An index in Upstash's format."""
 
     id: str
-    name: documents.Text = ""
-    region: documents.Text = ""
-    type: documents.Text = ""
-    endpoint: documents.Text = ""
-    creation_time: float = 0
-    max_vector_count: float = 0
-    max_daily_updates: float = 0
-    max_daily_queries: float = 0
+    name: documents.Text = None
+    region: documents.Text = None
+    type: documents.Text = None
+    endpoint: documents.Text = None
+    creation_time: documents.Text = None
+    max_vector_count: documents.Text = None
+    max_daily_updates: documents.Text = None
+    max_daily_queries: documents.Text = None
     similarity_function: str | None = None
     dimension_count: float | None = None
     index_type: str | None = None
@@ -89,34 +89,36 @@ class Document(msgspec.Struct):
 class StatsDocument(msgspec.Struct):
     """What is shown of an index's statistics, in Upstash's format."""
 
-    current_vector_count: float = 0
-    pending_index_count: float = 0
-    storage_usage: float = 0
-    daily_query_count: float = 0
-    daily_update_count: float = 0
-    monthly_query_count: float = 0
-    monthly_update_count: float = 0
-    monthly_bandwidth_usage: float = 0
-    monthly_cost: float = 0
+    current_vector_count: documents.Text = None
+    pending_index_count: documents.Text = None
+    storage_usage: documents.Text = None
+    daily_query_count: documents.Text = None
+    daily_update_count: documents.Text = None
+    monthly_query_count: documents.Text = None
+    monthly_update_count: documents.Text = None
+    monthly_bandwidth_usage: documents.Text = None
+    monthly_cost: documents.Text = None
 
 
 def summary(it: Document) -> IndexSummary:
     """Return what a list shows of an index."""
-    return IndexSummary(id=it.id, name=str(it.name), region=str(it.region), type=str(it.type))
+    return IndexSummary(
+        id=it.id, name=documents.text(it.name), region=documents.text(it.region), type=documents.text(it.type)
+    )
 
 
 def details(it: Document, *, hidden: bool, note: str = "") -> Index:
     """Return an index, without its tokens if they are ``hidden``."""
     return Index(
         id=it.id,
-        name=str(it.name),
-        region=str(it.region),
-        type=str(it.type),
-        endpoint=str(it.endpoint),
-        created_at=moment(it.creation_time),
-        max_vector_count=it.max_vector_count,
-        max_daily_updates=it.max_daily_updates,
-        max_daily_queries=it.max_daily_queries,
+        name=documents.text(it.name),
+        region=documents.text(it.region),
+        type=documents.text(it.type),
+        endpoint=documents.text(it.endpoint),
+        created_at=moment(documents.number(it.creation_time)),
+        max_vector_count=documents.number(it.max_vector_count),
+        max_daily_updates=documents.number(it.max_daily_updates),
+        max_daily_queries=documents.number(it.max_daily_queries),
         similarity_function=it.similarity_function,
         dimension_count=it.dimension_count,
         index_type=it.index_type,
@@ -131,13 +133,13 @@ def details(it: Document, *, hidden: bool, note: str = "") -> Index:
 def stats(it: StatsDocument) -> IndexStats:
     """Return the usage of an index."""
     return IndexStats(
-        vector_count=it.current_vector_count,
-        pending_count=it.pending_index_count,
-        storage_bytes=it.storage_usage,
-        queries_today=it.daily_query_count,
-        updates_today=it.daily_update_count,
-        monthly_queries=it.monthly_query_count,
-        monthly_updates=it.monthly_update_count,
-        monthly_bandwidth_bytes=it.monthly_bandwidth_usage,
-        monthly_cost_usd=it.monthly_cost,
+        vector_count=documents.number(it.current_vector_count),
+        pending_count=documents.number(it.pending_index_count),
+        storage_bytes=documents.number(it.storage_usage),
+        queries_today=documents.number(it.daily_query_count),
+        updates_today=documents.number(it.daily_update_count),
+        monthly_queries=documents.number(it.monthly_query_count),
+        monthly_updates=documents.number(it.monthly_update_count),
+        monthly_bandwidth_bytes=documents.number(it.monthly_bandwidth_usage),
+        monthly_cost_usd=documents.number(it.monthly_cost),
     )

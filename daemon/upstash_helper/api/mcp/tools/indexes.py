@@ -26,6 +26,7 @@ from upstash_helper.api.mcp.tools.fields import (
 )
 from upstash_helper.api.mcp.tools.paging import page
 from upstash_helper.broker.confirmations import Question
+from upstash_helper.broker.errors import HelperError
 from upstash_helper.broker.ports import ResourceRequest
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class IndexTools:
         request = ResourceRequest(method="GET", path=_PATHS[wanted.product])
         found = documents.read_list(await self._resources(request, call.caller), results.Document)
         entries, cursor = page(
-            found, lambda it: (str(it.name).casefold(), it.id), cursor=wanted.cursor, limit=wanted.limit
+            found, lambda it: (documents.text(it.name).casefold(), it.id), cursor=wanted.cursor, limit=wanted.limit
         )
 
         return results.IndexPage(indexes=tuple(results.summary(it) for it in entries), next_cursor=cursor)
@@ -213,7 +214,12 @@ class IndexTools:
         if wanted.plan is not UNSET:
             await self._send(call, "index.change", wanted, "setplan", body={"target_plan": wanted.plan})
         if wanted.name is not UNSET:
-            await self._send(call, "index.change", wanted, "rename", body={"name": wanted.name})
+            try:
+                await self._send(call, "index.change", wanted, "rename", body={"name": wanted.name})
+            except HelperError as error:
+                if wanted.plan is UNSET:
+                    raise
+                raise ToolError(f"The plan was changed, but not the name. {error.detail}") from error
         return Outcome(done=True, message="Changed.")
 
     async def reset_password(self, call: ToolCall, wanted: OneIndex) -> Outcome:
@@ -221,7 +227,7 @@ class IndexTools:
         index = await self._index(call, wanted)
         question = Question(
             action="index.reset_password",
-            title=f'Reset the tokens of the {_TITLES[wanted.product]} index "{shown(str(index.name))}"?',
+            title=f'Reset the tokens of the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
             detail=(
                 f"The tokens of {_described(index)} will be replaced. Every app that uses them loses its access until"
                 " it has the new ones. The old ones cannot be brought back."
@@ -240,7 +246,7 @@ class IndexTools:
         index = await self._index(call, wanted)
         question = Question(
             action="index.delete",
-            title=f'Delete the {_TITLES[wanted.product]} index "{shown(str(index.name))}"?',
+            title=f'Delete the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
             detail=f"All data of {_described(index)} will be deleted. This cannot be undone.",
             target=index.id,
         )
@@ -250,7 +256,7 @@ class IndexTools:
         await self._recorder.change(
             call.caller, "index.delete", index.id, lambda _: self._resources(request, call.caller)
         )
-        return Outcome(done=True, message=f"The index {str(index.name)!r} ({index.id}) was deleted.")
+        return Outcome(done=True, message=f"The index {documents.text(index.name)!r} ({index.id}) was deleted.")
 
     async def _index(self, call: ToolCall, wanted: OneIndex) -> results.Document:
         request = ResourceRequest(method="GET", path=(*_PATHS[wanted.product], wanted.index_id))
@@ -272,4 +278,4 @@ class IndexTools:
 
 
 def _described(index: results.Document) -> str:
-    return f'"{shown(str(index.name))}" ({shown(index.id)}, {shown(str(index.region))})'
+    return f'"{shown(documents.text(index.name))}" ({shown(index.id)}, {shown(documents.text(index.region))})'

@@ -84,14 +84,14 @@ class _User(msgspec.Struct):
     region: documents.Text = None
     state: documents.Text = None
     type: documents.Text = None
-    budget: float = 0
-    max_requests_per_day: float = 0
-    max_requests_per_second: float = 0
-    max_message_size: float = 0
-    max_retries: float = 0
-    max_schedules: float = 0
-    max_queues: float = 0
-    creation_time: float = 0
+    budget: documents.Text = None
+    max_requests_per_day: documents.Text = None
+    max_requests_per_second: documents.Text = None
+    max_message_size: documents.Text = None
+    max_retries: documents.Text = None
+    max_schedules: documents.Text = None
+    max_queues: documents.Text = None
+    creation_time: documents.Text = None
     token: str | None = None
     read_only_token: str | None = None
 
@@ -100,7 +100,7 @@ class _User(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    y: float | None = None
+    y: documents.Text = None
 
 
 class _Metric(msgspec.Struct):
@@ -112,8 +112,8 @@ class _Stats(msgspec.Struct):
     daily_qstash_messages: list[_Metric] | None = None
     daily_workflow_messages: list[_Metric] | None = None
     daily_bandwidth_used: list[_Point] | None = None
-    dlq_message_count: float = 0
-    total_monthly_billing: float = 0
+    dlq_message_count: documents.Text = None
+    total_monthly_billing: documents.Text = None
 
 
 class QStashTools:
@@ -152,7 +152,9 @@ class QStashTools:
         region = None if wanted.region is msgspec.UNSET else _REGIONS[wanted.region]
         found = [it for it in documents.read_list(document, _User) if region in (None, it.region)]
         if not hidden:
-            await self._recorder.disclosure(call.caller, "qstash.credentials", " ".join(str(it.id) for it in found))
+            await self._recorder.disclosure(
+                call.caller, "qstash.credentials", " ".join(documents.text(it.id) for it in found)
+            )
 
         return Users(
             users=tuple(_user(it, hidden=hidden) for it in found),
@@ -171,33 +173,33 @@ class QStashTools:
             messages=_sums(document.daily_qstash_messages),
             workflow_messages=_sums(document.daily_workflow_messages),
             bandwidth_bytes=_sum(document.daily_bandwidth_used),
-            dlq_messages=document.dlq_message_count,
-            monthly_billing_usd=document.total_monthly_billing,
+            dlq_messages=documents.number(document.dlq_message_count),
+            monthly_billing_usd=documents.number(document.total_monthly_billing),
         )
 
 
 def _user(it: _User, *, hidden: bool) -> User:
     return User(
-        id=str(it.id),
-        region=str(it.region),
-        state=str(it.state),
-        type=str(it.type),
-        budget=it.budget,
-        max_requests_per_day=it.max_requests_per_day,
-        max_requests_per_second=it.max_requests_per_second,
-        max_message_size=it.max_message_size,
-        max_retries=it.max_retries,
-        max_schedules=it.max_schedules,
-        max_queues=it.max_queues,
-        created_at=moment(it.creation_time),
+        id=documents.text(it.id),
+        region=documents.text(it.region),
+        state=documents.text(it.state),
+        type=documents.text(it.type),
+        budget=documents.number(it.budget),
+        max_requests_per_day=documents.number(it.max_requests_per_day),
+        max_requests_per_second=documents.number(it.max_requests_per_second),
+        max_message_size=documents.number(it.max_message_size),
+        max_retries=documents.number(it.max_retries),
+        max_schedules=documents.number(it.max_schedules),
+        max_queues=documents.number(it.max_queues),
+        created_at=moment(documents.number(it.creation_time)),
         token=None if hidden else it.token,
         read_only_token=None if hidden else it.read_only_token,
     )
 
 
 def _sums(metrics: list[_Metric] | None) -> dict[str, float]:
-    return {str(metric.id): _sum(metric.data_points) for metric in metrics or []}
+    return {documents.text(metric.id): _sum(metric.data_points) for metric in metrics or []}
 
 
 def _sum(points: list[_Point] | None) -> float:
-    return sum(point.y or 0 for point in points or [])
+    return sum(documents.number(point.y) for point in points or [])

@@ -102,7 +102,7 @@ class Stats(Result, frozen=True, kw_only=True):
 
 class _Point(msgspec.Struct):
     x: documents.Text = None
-    y: float | None = None
+    y: documents.Text = None
 
 
 _Points = list[_Point] | None
@@ -128,10 +128,10 @@ class _Document(msgspec.Struct):
     days: list[str] | None = None
     dailyrequests: _Points = None
     bandwidths: _Points = None
-    current_storage: float = 0
-    total_monthly_requests: float = 0
-    total_monthly_bandwidth: float = 0
-    total_monthly_billing: float = 0
+    current_storage: documents.Text = None
+    total_monthly_requests: documents.Text = None
+    total_monthly_bandwidth: documents.Text = None
+    total_monthly_billing: documents.Text = None
 
 
 class StatisticsTool:
@@ -160,7 +160,7 @@ class StatisticsTool:
             method="GET", path=("redis", "stats", wanted.database_id), query=(("period", wanted.period),)
         )
         document = documents.read(await self._resources(request, call.caller), _Document)
-        points: _Points = None if wanted.stat_type is msgspec.UNSET else getattr(document, wanted.stat_type)
+        points: list[_Point] = ([] if wanted.stat_type is msgspec.UNSET else getattr(document, wanted.stat_type)) or []
 
         return Stats(
             period=wanted.period,
@@ -168,16 +168,20 @@ class StatisticsTool:
                 found for name, unit in _UNITS.items() if (found := _series(name, unit, getattr(document, name)))
             ),
             usage_by_day=_days(document),
-            current_storage_bytes=document.current_storage,
-            monthly_commands=document.total_monthly_requests,
-            monthly_bandwidth_bytes=document.total_monthly_bandwidth,
-            monthly_billing_usd=document.total_monthly_billing,
-            points=tuple(Sample(time=str(it.x), value=it.y) for it in (points or [])[-MAX_POINTS:] if it.y is not None),
+            current_storage_bytes=documents.number(document.current_storage),
+            monthly_commands=documents.number(document.total_monthly_requests),
+            monthly_bandwidth_bytes=documents.number(document.total_monthly_bandwidth),
+            monthly_billing_usd=documents.number(document.total_monthly_billing),
+            points=tuple(
+                Sample(time=documents.text(it.x), value=documents.number(it.y))
+                for it in points[-MAX_POINTS:]
+                if it.y is not None
+            ),
         )
 
 
 def _series(name: str, unit: str, points: _Points) -> Series | None:
-    values = [point.y for point in points or () if point.y is not None]
+    values = [documents.number(point.y) for point in points or () if point.y is not None]
     if not values:
         return None
     return Series(
@@ -189,7 +193,7 @@ def _days(document: _Document) -> tuple[Day, ...]:
     commands, bandwidths = document.dailyrequests or [], document.bandwidths or []
 
     def value(points: list[_Point], index: int) -> float | None:
-        return points[index].y if index < len(points) else None
+        return documents.number(points[index].y) if index < len(points) else None
 
     return tuple(
         Day(day=day, commands=value(commands, index), bandwidth_bytes=value(bandwidths, index))
