@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.sandbox import Sandbox
 
-DEFAULT = "connection:read databases:read databases:write databases:commands"
+DEFAULT = "connection:read databases:read databases:write databases:delete databases:commands"
 
 
 # --- metadata ---------------------------------------------------------------------------------------------------------

@@ -247,6 +247,29 @@ def bench_sandbox(*, quick: bool) -> None:
     report("sandbox up, running already, median", running_already, alone, "s")
 
 
+def bench_mcp(*, quick: bool) -> None:
+    """Measure the stdio bridge of an agent next to Upstash's own server, alternating."""
+    from tests.bench import mcp
+
+    ours: list[mcp.Measured] = []
+    other: list[mcp.Measured] = []
+    command: list[str] | None = None
+    for home in homes(1):
+        command = mcp.upstash_command(home / "npm")
+        with mcp.approved_bridge(home / "home") as env:
+            for _ in range(2 if quick else 21):
+                ours.append(mcp.measure(mcp.BRIDGE, env))
+                other.append(ours[-1] if command is None else mcp.measure(command))
+    if command is None:
+        sys.stdout.write("mcp: npm or Upstash's server is missing, so the bridge is next to itself\n")
+    # The first run compiles modules and fills caches, so it does not count.
+    medians = [mcp.Measured(*map(statistics.median, zip(*runs[1:], strict=True))) for runs in (ours, other)]
+    report("mcp: start to first response, median", medians[0].first_seconds, medians[1].first_seconds, "s")
+    report("mcp: start to the list of tools, median", medians[0].list_seconds, medians[1].list_seconds, "s")
+    report("mcp: proportional memory, median", medians[0].pss / MEGABYTE, medians[1].pss / MEGABYTE, "MB")
+    report("mcp: resident memory, median", medians[0].rss / MEGABYTE, medians[1].rss / MEGABYTE, "MB")
+
+
 BENCHES: dict[str, Callable[..., None]] = {
     "start": bench_start,
     "idle": bench_idle,
@@ -257,6 +280,7 @@ BENCHES: dict[str, Callable[..., None]] = {
     "floods": bench_floods,
     "databases": bench_databases,
     "sandbox": bench_sandbox,
+    "mcp": bench_mcp,
 }
 
 

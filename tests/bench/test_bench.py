@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "which", ["start", "idle", "requests", "list", "tray", "activation", "floods", "databases", "sandbox"]
+    "which", ["start", "idle", "requests", "list", "tray", "activation", "floods", "databases", "sandbox", "mcp"]
 )
 def test_measurement_prints_its_figures(which: str) -> None:
     """A measurement can be run, and prints its figures."""

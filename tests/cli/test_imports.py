@@ -82,3 +82,20 @@ def test_command_with_a_daemon_imports_only_what_it_needs(tmp_path: Path) -> Non
     assert CLIENT | STATUS | {"protocol.proof"} == set(imported.ours)
     assert LIBRARIES == imported.libraries
     assert not SLOW & imported.names
+
+
+def test_bridge_of_an_agent_imports_only_what_it_needs(tmp_path: Path) -> None:
+    """
+    The stdio bridge, which an agent waits for when it starts, has loaded neither click nor asyncio when its client ends
+    it, and no keyring if its token is in a file.
+    """
+    home = tmp_path / "home"
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "config.toml").write_text('credential_store = "file"\n', encoding="utf-8")
+
+    imported = imported_by("mcp", home=home)
+
+    assert {"msgspec"} == imported.libraries
+    assert not {"asyncio", "ctypes", "difflib", "subprocess", "tempfile"} & imported.names
+    assert {"cli.mcp.bridge", "cli.mcp.access", "client.transport"} <= set(imported.ours)
+    assert not {"cli.app", "cli.command", "client.app_session", "system.secret_service"} & set(imported.ours)

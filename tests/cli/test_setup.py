@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import pytest
 from tests.cli.test_completion import completed
 from tests.support.command_line import Ran, run_cli
 from tests.support.daemon import clean_environment
+from tests.support.platforms import symbolic_links
 from tests.support.terminal import terminal
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.agents.catalog import AGENTS
@@ -278,6 +281,33 @@ async def test_command_runs_this_installation_with_its_profile(user: User, tmp_p
     assert ["--profile", "work", "mcp"] == entry["args"][-3:]
     assert {"UPSTASH_HELPER_HOME": str(tmp_path / "helper")} == entry["env"]
     assert "Restart Cursor" in ran.out
+    started = await asyncio.create_subprocess_exec(
+        entry["command"], *entry["args"], "--help", env=user.environment | entry["env"], stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await started.communicate()
+    assert (0, True) == (started.returncode, b"Usage: upstash-helper mcp" in output)
+
+
+@symbolic_links
+async def test_command_in_a_temporary_folder_is_refused(user: User, tmp_path: Path) -> None:
+    """
+    The agent would start whatever is there later. The address has no such problem.
+    """
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    cursor = user.file(".cursor/mcp.json", "{}")
+    codex = user.file(".codex/config.toml", "")
+    command = (str(python), "-m", "upstash_helper", "setup", "--yes")
+
+    process = await asyncio.create_subprocess_exec(
+        *command, env=user.environment | {"PYTHONPATH": os.pathsep.join(sys.path)}, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+
+    assert exit_codes.FAILURE == process.returncode
+    assert b"This upstash-helper runs from a folder for temporary files" in errors
+    assert b"{}" == cursor.read_bytes()
+    assert URL in codex.read_text(encoding="utf-8")
 
 
 async def test_options_that_exclude_each_other(user: User) -> None:
@@ -310,24 +340,3 @@ async def test_uninstall_names_the_agents_and_purge_would_undo(user: User) -> No
     assert "in the configuration of Claude Code. To remove it: upstash-helper setup --undo" in kept.err
     assert any(str(claude) == step["what"] for step in purged.json["steps"])
     assert URL in claude.read_text(encoding="utf-8")
-
-
-async def test_doctor_reports_an_agent_with_another_helper(user: User, tmp_path: Path) -> None:
-    """
-    One that was removed, or that has another port.
-    """
-    gone = tmp_path / "gone" / "upstash-helper"
-    user.file(".codex/config.toml", f"[mcp_servers.upstash]\ncommand = '{gone}'\nargs = ['mcp']\n")
-    user.file(".claude.json", '{"mcpServers": {"upstash": {"type": "http", "url": "http://localhost:3999/mcp"}}}')
-
-    ran = await user.run("doctor", "--json")
-
-    found = [one for one in ran.json["checks"] if one["name"] == "Agents"]
-    assert ["warning", "warning"] == [one["state"] for one in found]
-    assert f"Codex is configured to start another upstash-helper: {gone}, which does not exist anymore" in {
-        one["detail"] for one in found
-    }
-    assert any("http://localhost:3999/mcp" in one["detail"] for one in found)
-    assert {"Set it up again: upstash-helper setup codex", "Set it up again: upstash-helper setup claude-code"} == {
-        one["fix"] for one in found
-    }

@@ -90,7 +90,7 @@ async def test_token_of_an_agent_is_refused_everywhere_else(world: World) -> Non
         path = route.path.replace("{path:.+}", "v2/redis/databases")
         path = "/".join("x" if part.startswith("{") else part for part in path.split("/"))
         method = "GET" if route.method == "*" else route.method
-        body = {} if route.policy.body != "none" else None
+        body: dict[str, object] | None = {} if route.policy.body != "none" else None
         reply = await world.call(method, path, body, token=app.token)
         found[f"{method} {path}"] = reply.status, "invalid_token" if method == "HEAD" else reply.code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -48,6 +49,7 @@ class BridgeProcess:
             **options,
         )
         self.stderr: list[str] = []
+        self._stopping = False
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._readers = [
             threading.Thread(target=self._read_stdout, daemon=True),
@@ -64,8 +66,18 @@ class BridgeProcess:
         try:
             yield bridge
         finally:
-            bridge.process.kill()
-            bridge.process.wait()
+            bridge.kill()
+
+    def kill(self) -> None:
+        """Kill it, if it is running."""
+        self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join(SECONDS)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):  # what was not read any more
+                    stream.close()
 
     def write(self, data: bytes) -> None:
         """Write something to its standard input."""
@@ -97,8 +109,9 @@ class BridgeProcess:
         return response
 
     def nothing_arrives(self) -> bool:
-        """Return whether there is no unread message."""
-        return self._lines.empty()
+        """Return whether there is no unread message. To be called after it has ended."""
+        self._readers[0].join(SECONDS)
+        return self._lines.get() is None
 
     def close_stdin(self) -> int:
         """Close its standard input, and return its exit code."""
@@ -106,10 +119,17 @@ class BridgeProcess:
         self.process.stdin.close()
         return self.process.wait(SECONDS)
 
+    def stop_reading(self) -> None:
+        """Close the client's end of standard output, once the next line has arrived."""
+        self._stopping = True
+
     def _read_stdout(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self._lines.put(line)
+            if self._stopping:
+                self.process.stdout.close()
+                return
         self._lines.put(None)
 
     def _read_stderr(self) -> None:
@@ -129,11 +149,11 @@ def tokens(home: Path, scopes: Sequence[Scope] = DEFAULT_SCOPES) -> FileTokens:
     return FileTokens(home / "state" / STORE_FOLDER / file_name(account))
 
 
-def stateless(name: str = "an agent", *, version: str = "2026-07-28", **params: Any) -> dict[str, Any]:
+def stateless(*, client: str = "an agent", version: str = "2026-07-28", **params: Any) -> dict[str, Any]:
     """Return the parameters of a request without a session."""
     meta = {
         f"{META}protocolVersion": version,
-        f"{META}clientInfo": {"name": name, "version": "1"},
+        f"{META}clientInfo": {"name": client, "version": "1"},
         f"{META}clientCapabilities": {},
     }
     return {**params, "_meta": meta}

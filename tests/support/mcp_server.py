@@ -193,6 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Handle a message."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path != "/mcp":
+            self._send(404, {"title": "Not found", "status": 404, "code": "not_found", "detail": "Not here."})
+            return
         call = Call({name.lower(): value for name, value in self.headers.items()}, json.loads(body))
         self._owner.note(call)
         try:

@@ -9,7 +9,7 @@ from typing import Final
 from upstash_helper import __version__
 
 STATELESS_VERSIONS: Final = ("2026-07-28",)
-"""The versions in which each request stands alone, the newest first."""
+"""The versions without sessions, in which each request is complete, the newest first."""
 SESSION_VERSIONS: Final = ("2025-11-25", "2025-06-18")
 """The versions that begin with ``initialize``, the newest first."""
 

@@ -32,6 +32,8 @@ _PYTHONS: Final = ("python", "pypy")
 _SESSION_MANAGERS: Final = frozenset(
     {"catatonit", "docker-init", "dumb-init", "init", "launchd", "services", "svchost", "systemd", "tini", "wininit"}
 )
+_FIRST_PROCESS: Final = 1
+"""It adopts processes whose parent has ended, in a container whatever its program is."""
 _MAX_DEPTH: Final = 16
 
 
@@ -73,7 +75,7 @@ def starter_of(pid: int, *, look_up: Lookup | None = None) -> Process | None:
                 return None
             if not is_launcher(found.executable, found.words):
                 return None if name_of(found.executable) in _SESSION_MANAGERS else found
-            if found.parent <= 0:
+            if found.parent <= _FIRST_PROCESS:
                 return None
             child, pid = found, found.parent
     except OSError:

@@ -208,6 +208,18 @@ def test_entry_of_another_server_is_replaced_and_restored(home: Home, name: str)
     assert before == file.read_bytes()
 
 
+def test_options_that_the_user_has_added_to_the_command_are_kept(home: Home) -> None:
+    """
+    Such as the one that lets the agent only read.
+    """
+    entry_of_user = {"command": STDIO.command[0], "args": ["mcp", "--read-only"]}
+    file = home.write("cursor", json.dumps({"mcpServers": {"upstash": entry_of_user}}))
+
+    assert "set_up" == home.examined("cursor").state
+    assert not home.set_up("cursor", STDIO).is_change
+    assert entry_of_user == entry(AGENTS["cursor"], file)
+
+
 # --- others change the file -------------------------------------------------------------------------------------------
 
 
@@ -308,7 +320,7 @@ def test_change_of_a_running_agent_is_not_lost(home: Home) -> None:
     """
     file = home.write("claude-code", CONTENTS["claude-code"])
     proposal = home.proposal("claude-code")
-    file.write_text(CONTENTS["claude-code"].replace("7", "8"), encoding="utf-8")
+    home.write("claude-code", CONTENTS["claude-code"].replace("7", "8"))
 
     home.apply(proposal, lambda: home.proposal("claude-code"))
 
@@ -386,7 +398,7 @@ def test_file_with_two_names_is_not_changed(home: Home) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("claude-code", '{\n  "a": 1,\n}', "line 3, column 1"),
+        ("claude-code", '{\n  "a": 1\n  "b": 2\n}', "line 3, column 3"),
         ("codex", "a = 1\na = 2\n", "line 2, column"),
         ("gemini", '{"a": 1,} // x', "is not valid JSON: line 1"),
         ("vscode", '{"servers": []}', '"servers" is not an object'),

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from upstash_helper import __version__
 from upstash_helper.api.guard.middleware import where
 from upstash_helper.api.mcp import jsonrpc
 from upstash_helper.api.mcp.call import Call, InputRequired, Waiting
@@ -40,20 +39,18 @@ from upstash_helper.api.mcp.streams import Streams
 from upstash_helper.api.mcp.tool_calls import ToolCalls
 from upstash_helper.api.mcp.versions import (
     SERVER_KEY,
-    SESSION_HEADER,
-    STATELESS,
-    VERSION_HEADER,
-    WITH_SESSIONS,
     Envelope,
     check_notification,
     check_stateless,
     is_stateless,
     kept,
-    negotiated,
     unsupported,
 )
 from upstash_helper.api.server.routes import BODY
 from upstash_helper.broker.errors import AccessEnded, HelperError
+from upstash_helper.protocol.mcp import INSTRUCTIONS, SERVER, SESSION_HEADER, VERSION_HEADER, negotiated
+from upstash_helper.protocol.mcp import SESSION_VERSIONS as WITH_SESSIONS
+from upstash_helper.protocol.mcp import STATELESS_VERSIONS as STATELESS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -75,14 +72,6 @@ logger = logging.getLogger(__name__)
 
 LIST_TTL_MS: Final = 60_000
 """How long a client may keep a list. It learns of changes earlier if it listens."""
-
-SERVER: Final = {"name": "upstash-helper", "title": "Upstash (upstash-helper)", "version": __version__}
-INSTRUCTIONS: Final = (
-    "Tools for the user's Upstash account, through upstash-helper on this computer. Which tools there are depends on "
-    "what the user has granted. No result has a password or token unless the user has granted that: to connect a "
-    "project to a database, have its variables written to the project's .env file. The user is asked before "
-    "something is deleted; a refusal is final."
-)
 
 
 @dataclass(frozen=True)

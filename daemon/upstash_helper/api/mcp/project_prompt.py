@@ -22,10 +22,14 @@ _STEPS: Final = (
     "Add an Upstash Redis database to this project, with the tools of upstash-helper.",
     "",
     "1. {database}",
-    "2. Write its variables into the project's .env file with env_write, which asks the user. If its result says that "
-    "Git does not ignore the file, add it to .gitignore. Do not ask for the values, and do not print them.",
-    "3. Add the client that fits the project: @upstash/redis for JavaScript and TypeScript, upstash-redis for Python, "
-    "or any Redis client, with redis_url in env_write. Create it from the environment, in one place.",
+    (
+        "2. Write its variables into the project's .env file with env_write, which asks the user. If its result says "
+        "that Git does not ignore the file, add it to .gitignore. Do not ask for the values, and do not print them."
+    ),
+    (
+        "3. Add the client that fits the project: @upstash/redis for JavaScript and TypeScript, upstash-redis for "
+        "Python, or any Redis client, with redis_url in env_write. Create it from the environment, in one place."
+    ),
     "4. Use it where the user wants it; if they have not said where, suggest one place and ask.",
     "5. Check that it works: run the project's own code, or PING with redis_run_command.",
 )

@@ -22,6 +22,16 @@ from upstash_helper.api.mcp.jsonrpc import (
     Request,
     RpcError,
 )
+from upstash_helper.protocol.mcp import (
+    META_PREFIX,
+    METHOD_HEADER,
+    NAME_HEADER,
+    NAME_OF,
+    SESSION_HEADER,
+    VERSION_HEADER,
+)
+from upstash_helper.protocol.mcp import SESSION_VERSIONS as WITH_SESSIONS
+from upstash_helper.protocol.mcp import STATELESS_VERSIONS as STATELESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,25 +40,12 @@ if TYPE_CHECKING:
 
     from upstash_helper.api.mcp.jsonrpc import Message
 
-STATELESS: Final = ("2026-07-28",)
-"""The versions without sessions."""
-WITH_SESSIONS: Final = ("2025-11-25", "2025-06-18")
-"""The versions that begin with ``initialize``, the newest first."""
+VERSION_KEY: Final = f"{META_PREFIX}protocolVersion"
+CAPABILITIES_KEY: Final = f"{META_PREFIX}clientCapabilities"
+CLIENT_KEY: Final = f"{META_PREFIX}clientInfo"
+SERVER_KEY: Final = f"{META_PREFIX}serverInfo"
+SUBSCRIPTION_KEY: Final = f"{META_PREFIX}subscriptionId"
 
-VERSION_HEADER: Final = "MCP-Protocol-Version"
-METHOD_HEADER: Final = "Mcp-Method"
-NAME_HEADER: Final = "Mcp-Name"
-SESSION_HEADER: Final = "Mcp-Session-Id"
-
-_PREFIX: Final = "io.modelcontextprotocol/"
-VERSION_KEY: Final = f"{_PREFIX}protocolVersion"
-CAPABILITIES_KEY: Final = f"{_PREFIX}clientCapabilities"
-CLIENT_KEY: Final = f"{_PREFIX}clientInfo"
-SERVER_KEY: Final = f"{_PREFIX}serverInfo"
-SUBSCRIPTION_KEY: Final = f"{_PREFIX}subscriptionId"
-
-_NAME_OF: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""The parameter that ``Mcp-Name`` repeats, by method."""
 _ENCODED: Final = re.compile(r"=\?base64\?(?P<data>.*)\?=")
 
 
@@ -113,7 +110,7 @@ def check_stateless(headers: CIMultiDictProxy[str], request: Request) -> Envelop
         raise RpcError(INVALID_PARAMS, message, status=400, request_id=request.id)
     _check_header(headers, VERSION_HEADER, version, request)
     _check_header(headers, METHOD_HEADER, request.method, request)
-    name = request.params.get(_NAME_OF.get(request.method, ""))
+    name = request.params.get(NAME_OF.get(request.method, ""))
     if isinstance(name, str):
         _check_header(headers, NAME_HEADER, name, request)
     if version not in STATELESS:
@@ -142,11 +139,6 @@ def unsupported(version: str, request: Request | None) -> RpcError:
         status=400,
         request_id=None if request is None else request.id,
     )
-
-
-def negotiated(requested: str) -> str:
-    """Return the version for a session: the requested one, or else the newest, which the client may decline."""
-    return requested if requested in WITH_SESSIONS else WITH_SESSIONS[0]
 
 
 def _check_header(headers: CIMultiDictProxy[str], name: str, expected: str, request: Request) -> None:

@@ -14,7 +14,7 @@ from upstash_helper.api.server.routes import BODY
 from upstash_helper.broker import errors
 from upstash_helper.broker.authorization.clients import Wanted
 from upstash_helper.broker.authorization.errors import Code, OAuthError
-from upstash_helper.broker.authorization.requests import OFFERED_SCOPES
+from upstash_helper.broker.authorization.requests import DEFAULT_SCOPES
 from upstash_helper.broker.identity import SCOPES
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def resource_metadata(origin: str) -> web.Response:
     """Return the metadata of the MCP endpoint at ``origin`` (RFC 9728)."""
     return _json(
         wire.ResourceMetadata(
-            resource=f"{origin}/mcp", authorization_servers=(origin,), scopes_supported=OFFERED_SCOPES
+            resource=f"{origin}/mcp", authorization_servers=(origin,), scopes_supported=DEFAULT_SCOPES
         )
     )
 

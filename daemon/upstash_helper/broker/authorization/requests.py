@@ -41,11 +41,13 @@ DEFAULT_SCOPES: Final[tuple[Scope, ...]] = (
     "connection:read",
     "databases:read",
     "databases:write",
+    "databases:delete",
     "databases:commands",
 )
-"""What a client requests that names no scope."""
-OFFERED_SCOPES: Final[tuple[Scope, ...]] = (*DEFAULT_SCOPES, "databases:delete")
-"""What the resource's metadata name. All other scopes can be requested, too."""
+"""
+What a client requests that names no scope, and what the metadata name. All other scopes can be requested, too.
+That includes deleting, since the user is asked before each deletion.
+"""
 
 MAX_STATE: Final = 2048
 """Characters of the ``state`` parameter. All current clients send fewer than 200."""

@@ -2,7 +2,7 @@
 The agents that ``setup`` knows: how to recognize each on this computer, and where and how it is configured.
 
 Only the user's own configuration is written, never that of a project. Each agent's facts are in its function, with
-their source. They were looked up in November 2026.
+their source. They were looked up in November 2026, and those that get the address were run: each signed in at a daemon.
 
 An agent gets the address of the daemon if its own OAuth sign-in works with a server at localhost: then one process
 serves all agents, and nothing has to be installed where the agent can start it. Otherwise it gets the command
@@ -71,6 +71,12 @@ class Target:
     def transport(self) -> Transport:
         """How the agent connects."""
         return "http" if self.url else "stdio"
+
+    def is_used_by(self, other: Target | None) -> bool:
+        """Return whether an entry uses this target, maybe with more options, such as ``--read-only``."""
+        if other is None or self.url != other.url or self.environment != other.environment:
+            return False
+        return self.command == other.command[: len(self.command)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,8 @@ class Wanted:
     """The name of the entry."""
     targets: Mapping[Transport, Target]
     """By transport. One may be missing."""
+    equivalent: Sequence[Target] = ()
+    """Others that start the same installation."""
 
     def target(self, agent: Agent, transport: Transport | None) -> Target:
         """
@@ -90,7 +92,8 @@ def examine(agent: Agent, computer: Computer, wanted: Wanted) -> Examined:
     if entry is None:
         return Examined(agent=agent, path=path, state="not_set_up")
     target = target_of(entry)
-    state: State = "set_up" if target in wanted.targets.values() else "different"
+    is_set_up = any(one.is_used_by(target) for one in (*wanted.targets.values(), *wanted.equivalent))
+    state: State = "set_up" if is_set_up else "different"
     return Examined(agent=agent, path=path, state=state, target=target)
 
 
@@ -106,7 +109,7 @@ def propose_setup(agent: Agent, computer: Computer, wanted: Wanted, target: Targ
     text = file.text
     entry = _found(agent, file, wanted.server)
     earlier = [one for one in record.load(state) if one.agent == agent.name and one.server == wanted.server]
-    if entry is not None and target_of(entry) == target:
+    if entry is not None and target.is_used_by(target_of(entry)):
         return Proposal(agent=agent, file=file, data=file.data, changes=earlier)
     fields = agent.fields(target)
     data = file.encoded(_edited(file, lambda: entries.with_fields(agent, text, wanted.server, fields)))

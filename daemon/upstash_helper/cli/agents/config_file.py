@@ -1,8 +1,8 @@
 """
 An agent's configuration file, which belongs to the user and is written by the agent as well.
 
-It is replaced atomically, with its owner, mode, and extended attributes, and only if nobody has changed it since it was
-read. A link, which dotfile managers use, is followed: its target is replaced, and the link stays.
+It is replaced atomically, with its owner, mode, and (on Linux) extended attributes, and only if nobody has changed it
+since it was read. A link, which dotfile managers use, is followed: its target is replaced, and the link stays.
 """
 
 from __future__ import annotations

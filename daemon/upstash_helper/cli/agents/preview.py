@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _CONTEXT: Final = 3
 _HIDDEN: Final = "…"
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|' + r"'[^']*'?")
+_HEADER: Final = re.compile(r"\[{1,2} *[A-Za-z0-9_-][^\[\],]*\]{1,2}")
+"""Not a list in a list, which may have secrets."""
 _JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?(?P<key>\s*:)?')
 
 
@@ -61,12 +63,12 @@ def _hidden_json(line: str, visible: Collection[str]) -> str:
 
 def _hidden_toml(line: str, visible: Collection[str]) -> str:
     stripped = line.strip()
-    if not stripped or (stripped.startswith("[") and stripped.endswith("]")):
+    if not stripped or _HEADER.fullmatch(stripped):
         return line
     key, equals, value = line.partition("=")
-    if stripped.startswith("#"):
+    if stripped.startswith("#") and not equals:
         return _STRING.sub(f'"{_HIDDEN}"', line)
-    if not equals or '"""' in value or "'''" in value:  # such as a line of a text
+    if stripped.startswith("#") or not equals or '"""' in value or "'''" in value:  # such as a line of a text
         return f"{key}= {_HIDDEN}" if equals else _HIDDEN
     return f"{key}={_STRING.sub(lambda found: found[0] if found[0] in visible else _quoted_hidden(), value)}"
 

@@ -48,9 +48,9 @@ def wanted(profile_flag: str | None, environ: Mapping[str, str]) -> Wanted:
     """
     profile = service_profile(profile_flag, environ)
     flags = () if profile.name == DEFAULT_PROFILE else ("--profile", profile.name)
-    command = Target(
-        command=(*stable_program(environ), *flags, "mcp"),
-        environment=lasting_environment(profile, environ, this_platform()),
+    environment = lasting_environment(profile, environ, this_platform())
+    command, *others = (
+        Target(command=(*program, *flags, "mcp"), environment=environment) for program in programs(environ)
     )
     targets: dict[Transport, Target] = {}
     ports = profile.settings.api_ports
@@ -58,21 +58,28 @@ def wanted(profile_flag: str | None, environ: Mapping[str, str]) -> Wanted:
         # Not 127.0.0.1: the daemon's address as an OAuth resource and issuer has this name.
         targets["http"] = Target(url=f"http://localhost:{ports[0]}/mcp")
     targets["stdio"] = command
-    return Wanted(server=server_name(profile.name), targets=targets)
+    return Wanted(server=server_name(profile.name), targets=targets, equivalent=others)
 
 
-def stable_program(environ: Mapping[str, str]) -> tuple[str, ...]:
+def programs(environ: Mapping[str, str]) -> list[tuple[str, ...]]:
     """
-    Return the command that runs this installation, also after an upgrade.
+    Return the commands that run this installation. The first one is the most likely to work after an upgrade.
 
     The launcher on the PATH stays where it is, while package managers such as Homebrew have a folder for each version.
     It is used if it belongs to the Python that is running now.
     """
     program = executable.this_program()
-    launcher = shutil.which(_PROGRAM, path=environ.get("PATH", ""))
-    if launcher is None or program[1:] != ("-P", "-m", "upstash_helper"):
-        return program
-    own = os.path.realpath(Path(sys.executable).absolute().parent)
-    if os.path.dirname(os.path.realpath(launcher)) != own:  # noqa: PTH120 - realpath returns a string
-        return program
-    return (str(Path(launcher).absolute()),)
+    if program[1:] != ("-P", "-m", "upstash_helper"):
+        return [program]
+    scripts = Path(sys.executable).absolute().parent
+    on_path, in_scripts = (
+        _launcher(shutil.which(_PROGRAM, path=path), scripts) for path in (environ.get("PATH", ""), str(scripts))
+    )
+    return list(dict.fromkeys((*on_path, program, *in_scripts)))
+
+
+def _launcher(found: str | None, scripts: Path) -> list[tuple[str, ...]]:
+    """Return the command of a launcher, if it belongs to the Python whose programs are in ``scripts``."""
+    if found is None or str(Path(os.path.realpath(found)).parent) != os.path.realpath(scripts):
+        return []
+    return [(str(Path(found).absolute()),)]

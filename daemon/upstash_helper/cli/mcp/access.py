@@ -16,6 +16,7 @@ import msgspec
 from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.protocol.errors import ClientError
 from upstash_helper.protocol.lock import AlreadyHeld, InstanceLock
+from upstash_helper.settings.profiles import SettingsError
 from upstash_helper.system import private_files
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ State = Literal["loading", "asking", "approved", "refused"]
 LOADING_SECONDS: Final = 3.0
 """How long the keyring may take. It may be locked, and its user may be looking for the password."""
 _POLL_LOCK_SECONDS: Final = 0.3
-_WITHDRAW_SECONDS: Final = 1.0
+_WITHDRAW_SECONDS: Final = 5.0
 # A token that the user has granted for an hour ends without anybody having revoked it.
 _ASK_AGAIN_SECONDS: Final = 1800.0
 _MAX_OUTCOME_BYTES: Final = 4096
@@ -162,7 +163,7 @@ class Access:
             self._run(self._obtain)
 
     def close(self) -> None:
-        """End a request that the user has not decided on. Takes a second at most."""
+        """End a request that the user has not decided on. Takes a moment, and some seconds if the daemon is busy."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -190,6 +191,8 @@ class Access:
             # The daemon may be running again soon.
             retry = time.monotonic() + 2.0 if isinstance(error, DaemonUnreachable) else None
             self._refuse(str(error), retry_at=retry)
+        except SettingsError as error:
+            self._refuse(str(error))
         except Exception as error:  # noqa: BLE001 - the client must get an answer, whatever it is
             self._refuse(f"Internal error ({type(error).__name__}).")
 
@@ -304,14 +307,18 @@ class Access:
         self._warn(waiting)
         self._wait_for_user(f"{waiting} Then call the tool again.")
         while True:
-            with contextlib.suppress(DaemonUnreachable):  # it keeps the request when it is restarted
+            is_last = self._closing.is_set()
+            if is_last and not self._daemon.is_running:
+                return None
+            try:
                 client = self._daemon.client(started.poll_secret)
-                if self._closing.is_set():
+                if is_last:
                     client.withdraw_pairing(started.id)
-                    return None
-                if client.pairing(started.id).state != "pending":
+                elif client.pairing(started.id).state != "pending":
                     return client.fetch_token(started.id)  # raises if it was not approved
-            if self._closing.is_set():
+            except DaemonUnreachable:
+                pass  # it keeps the request when it is restarted
+            if is_last:
                 return None
             self._closing.wait(started.interval)
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 READ_ONLY_SCOPES: Final[tuple[Scope, ...]] = ("connection:read", "databases:read")
-DEFAULT_SCOPES: Final[tuple[Scope, ...]] = (*READ_ONLY_SCOPES, "databases:write", "databases:commands")
+DEFAULT_SCOPES: Final[tuple[Scope, ...]] = (
+    *READ_ONLY_SCOPES,
+    "databases:write",
+    "databases:delete",
+    "databases:commands",
+)
 
 READ_ONLY: Final = "--read-only"
 SCOPE: Final = "--scope"

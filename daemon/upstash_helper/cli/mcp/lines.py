@@ -20,8 +20,8 @@ from upstash_helper.protocol.mcp import META_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MAX_LINE_BYTES: Final = 4 << 20
-"""More than the daemon accepts, so that its own error arrives for everything but a runaway line."""
+MAX_LINE_BYTES: Final = 128 * 1024
+"""The length of a body that the daemon accepts. A longer one would end the connection before the error can be read."""
 _READ_BYTES: Final = 1 << 16
 
 PARSE_ERROR: Final = -32700
@@ -119,7 +119,8 @@ def parse(line: bytes) -> Message:
         raise Invalid(INVALID_REQUEST, "The id of a message must be a string or an integer.")
     if fields.method is msgspec.UNSET:
         if valid_id is None or not (fields.result or fields.error):
-            raise Invalid(INVALID_REQUEST, "A message must have a method, or an id with a result or an error.")
+            text = "A message must have a method, or an id with a result or an error."
+            raise Invalid(INVALID_REQUEST, text, valid_id)
         return Message("response", line, valid_id, result=fields.result)
     if not isinstance(fields.method, str):
         raise Invalid(INVALID_REQUEST, "The method must be a string.", valid_id)
@@ -140,36 +141,49 @@ def read_lines(descriptor: int, *, limit: int = MAX_LINE_BYTES) -> Iterator[byte
     Yield the lines that are not empty, until the end of the stream. A line that is too long is skipped, and an error is
     yielded for it.
     """
-    pending, skipping = bytearray(), False
-    while True:
-        try:
-            chunk = os.read(descriptor, _READ_BYTES)
-        except OSError:
-            return
-        if not chunk:
-            break
+    current = _Line(limit)
+    while chunk := _read(descriptor):
         *ended, rest = chunk.split(b"\n")
         for part in ended:
-            if not skipping:
-                pending += part
-                if len(pending) > limit:
-                    yield _too_long(limit)
-                elif line := bytes(pending).strip(b" \t\r"):
-                    yield line
-            pending.clear()
-            skipping = False
-        if not skipping:
-            pending += rest
-            if len(pending) > limit:
-                yield _too_long(limit)
-                pending.clear()
-                skipping = True
-    if line := bytes(pending).strip(b" \t\r"):
+            current.add(part)
+            if (line := current.end()) is not None:
+                yield line
+        current.add(rest)
+    if (line := current.end()) is not None:
         yield line
 
 
-def _too_long(limit: int) -> Invalid:
-    return Invalid(INVALID_REQUEST, f"The message is longer than {limit} bytes, so it was not read.")
+class _Line:
+    """A line that is being read. Beyond the limit, it occupies no more memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._content = bytearray()
+        self._is_too_long = False
+
+    def add(self, part: bytes) -> None:
+        """Add to it."""
+        self._is_too_long = self._is_too_long or len(self._content) + len(part) > self._limit
+        if self._is_too_long:
+            self._content.clear()
+        else:
+            self._content += part
+
+    def end(self) -> bytes | Invalid | None:
+        """Return it, or None if it is empty, and begin another one."""
+        line, was_too_long = bytes(self._content).strip(b" \t\r"), self._is_too_long
+        self._content.clear()
+        self._is_too_long = False
+        if was_too_long:
+            return Invalid(INVALID_REQUEST, f"The message is longer than {self._limit} bytes, so it was not read.")
+        return line or None
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, _READ_BYTES)
+    except OSError:
+        return b""
 
 
 class Output:

@@ -67,16 +67,18 @@ def result_of(message: Message, explanation: str) -> dict[str, Any] | None:
 def _result(message: Message, explanation: str) -> dict[str, Any] | None:
     if message.is_stateless and message.params.meta.version not in STATELESS_VERSIONS:
         return None
-    if message.method in LISTS:
-        return {LISTS[message.method]: []}
+    result: dict[str, Any] | None = None
     match message.method, message.is_stateless:
         case "tools/call", _:
-            return {"content": [{"type": "text", "text": explanation}], "isError": True}
+            result = {"content": [{"type": "text", "text": explanation}], "isError": True}
         case "server/discover", True:
-            return discover_result()
+            result = discover_result()
         case "initialize", False:
-            return initialize_result(message.params.version or "")
+            result = initialize_result(message.params.version or "")
         case "ping", False:
-            return {}
+            result = {}
+        case method, _ if method in LISTS:
+            result = {LISTS[method]: []}
         case _:
-            return None
+            pass
+    return result

@@ -1,0 +1,215 @@
+"""Parts of the stdio bridge: lines, events, header fields, arguments, and the account of its token."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from upstash_helper.api.mcp.resource import BODY_LIMIT
+from upstash_helper.cli.mcp.agent import Agent, agent_of, file_name, token_account
+from upstash_helper.cli.mcp.arguments import (
+    DEFAULT_SCOPES,
+    READ_ONLY_SCOPES,
+    McpRequest,
+    McpUsageError,
+    parse_command_line,
+)
+from upstash_helper.cli.mcp.lines import MAX_LINE_BYTES, Invalid, Output, read_lines
+from upstash_helper.cli.mcp.replies import TooLong, events
+from upstash_helper.protocol.mcp import header_value
+from upstash_helper.system.starters import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def lines_of(data: bytes, *, limit: int) -> list[bytes | str]:
+    """Return what is read from a pipe, with the texts of errors."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as stream:
+            stream.write(data)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with os.fdopen(reading, "rb") as stream:
+        found = [str(it) if isinstance(it, Invalid) else it for it in read_lines(stream.fileno(), limit=limit)]
+    writer.join()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", []),
+        (b"\n\r\n \n", []),
+        (b"one\ntwo\r\nthree", [b"one", b"two", b"three"]),
+        (b"x" * 100 + b"\n", [b"x" * 100]),
+        (b"x" * 101 + b"\ntwo\n", ["The message is longer than 100 bytes, so it was not read.", b"two"]),
+        (b"x" * 200_000, ["The message is longer than 100 bytes, so it was not read."]),
+    ],
+)
+def test_lines_are_read_up_to_a_limit(data: bytes, expected: Sequence[bytes | str]) -> None:
+    """Empty lines are skipped, a last line needs no end, and one that is too long is reported and skipped."""
+    assert expected == lines_of(data, limit=100)
+
+
+def test_limit_of_lines_is_that_of_the_daemon() -> None:
+    """The bridge forwards what the daemon accepts, and nothing longer."""
+    assert BODY_LIMIT == MAX_LINE_BYTES
+
+
+def test_long_line_is_written_completely() -> None:
+    """A message that does not fit into the pipe at once arrives completely, on one line."""
+    reading, writing = os.pipe()
+    received: list[bytes] = []
+
+    def read() -> None:
+        with os.fdopen(reading, "rb") as stream:
+            received.extend(stream)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    body = b"{\r\n" + b'"a": "' + b"x" * 300_000 + b'"\n}'
+
+    Output(writing).send(body)
+    os.close(writing)
+    reader.join()
+
+    assert [b'{  "a": "' + b"x" * 300_000 + b'" }\n'] == received
+
+
+def test_closed_output_is_reported_once_it_is_used() -> None:
+    """Writing to a client that has gone ends the bridge, and does not fail."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    output, closed = Output(writing), threading.Event()
+    output.on_closed = closed.set
+
+    output.send(b"{}")
+    output.send(b"{}")
+    os.close(writing)
+
+    assert closed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (b"", []),
+        (b'data: {"a":1}\n\n', [b'{"a":1}']),
+        (b'data:{"a":\r\ndata:  1}\r\n\r\n', [b'{"a":\n 1}']),
+        (b": comment\n\nid: 5\nretry: 10\ndata: 1\n\n", [b"1"]),
+        (b"event: message\ndata: 1\n\nevent: other\ndata: 2\n\ndata: 3\n\n", [b"1", b"3"]),
+        (b"data:\n\ndata: 1\n\n", [b"1"]),
+        (b"data: 1\n\ndata: 2\n", [b"1"]),
+    ],
+)
+def test_events_of_a_stream(stream: bytes, expected: list[bytes]) -> None:
+    """Data on several lines is joined; comments, other events, and one without an end are left out."""
+    assert expected == list(events(stream.splitlines(keepends=True)))
+
+
+def test_line_in_pieces_is_one_line() -> None:
+    """A line that is longer than what is read at once is put together."""
+    assert [b"123456"] == list(events([b"data: 12", b"34", b"56\n", b"\n"]))
+
+
+def test_event_that_is_too_long_is_refused() -> None:
+    """A stream cannot occupy any amount of memory, neither with one line nor with many."""
+    with pytest.raises(TooLong):
+        list(events(iter([b"data: " + b"x" * 200, b"x" * 200]), limit=100))
+    with pytest.raises(TooLong):
+        list(events(iter([b"data: " + b"x" * 60 + b"\n"] * 2), limit=100))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("redis_list", "redis_list"),
+        ("a b", "a b"),
+        (" a", "=?base64?IGE=?="),
+        ("a\r\nX: y", "=?base64?YQ0KWDogeQ==?="),
+        ("ä", "=?base64?w6Q=?="),
+        ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
+        ("", ""),
+    ],
+)
+def test_header_value_cannot_break_out_of_its_field(text: str, expected: str) -> None:
+    """A value is encoded unless it is plain ASCII that cannot be taken for an encoded one."""
+    assert expected == header_value(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["mcp"], McpRequest(None, DEFAULT_SCOPES)),
+        (["--profile", "work", "mcp", "--read-only"], McpRequest("work", READ_ONLY_SCOPES)),
+        (
+            ["--profile=work", "mcp", "--scope=databases:write", "--scope", "databases:read"],
+            McpRequest("work", ("databases:read", "databases:write")),
+        ),
+        (["mcp", "--help"], None),
+        (["mcp", "headers"], None),
+        (["apps", "rename", "mcp"], None),
+    ],
+)
+def test_arguments(arguments: list[str], expected: McpRequest | None) -> None:
+    """The arguments of ``mcp`` are parsed without click; everything else is left to it."""
+    assert expected == parse_command_line(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--scope"], ["--scope", "everything"], ["--read-only", "--scope", "databases:read"], ["--json"], ["x"]],
+)
+def test_invalid_arguments(arguments: list[str]) -> None:
+    """An invalid command line is an error with a sentence."""
+    with pytest.raises(McpUsageError, match=r"\.$"):
+        parse_command_line(["mcp", *arguments])
+
+
+def started_by(executable: str, *words: str) -> Agent:
+    """Return an agent as its process shows it."""
+    return agent_of(Process(5, 1, 0.0, is_ours=True, executable=executable, words=(executable, *words)))
+
+
+def test_update_of_an_agent_does_not_change_its_account() -> None:
+    """An agent that has its version in its path finds its token again after an update."""
+    old, new = (started_by(f"/home/ann/.local/share/claude/versions/{it}") for it in ("2.1.317", "2.2.0-beta.1"))
+
+    assert old == new
+    assert Agent("/home/ann/.local/share/claude/versions/*", "claude") == old
+
+
+def test_programs_of_an_interpreter_have_different_accounts() -> None:
+    """Two agents that run in Node.js are two agents, with the options of Node.js left out."""
+    one = started_by("/usr/bin/node", "--no-warnings", "/usr/lib/node_modules/gemini-cli/index.js")
+    other = started_by("/usr/bin/node", "/usr/lib/node_modules/claude-code/cli.js")
+    evaluated = started_by("/usr/bin/node", "-e", "secret code")
+
+    assert ("index.js", "cli.js", "node") == (one.name, other.name, evaluated.name)
+    assert 3 == len({token_account(each, DEFAULT_SCOPES) for each in (one, other, evaluated)})
+    assert "/usr/bin/node" == evaluated.program
+
+
+def test_account_depends_on_the_scopes() -> None:
+    """A token that allows more is not found by a client that is configured for less."""
+    agent = started_by("/opt/agent")
+
+    accounts = {token_account(agent, scopes) for scopes in (DEFAULT_SCOPES, READ_ONLY_SCOPES)}
+
+    assert {"/mcp for /opt/agent", "/mcp for /opt/agent with connection:read databases:read"} == accounts
+
+
+def test_unusual_path_is_a_valid_account() -> None:
+    """Whatever a path contains, its account is short and printable, and its files have plain names."""
+    account = token_account(started_by("/opt/" + "x" * 500 + "\n\udcff"), DEFAULT_SCOPES)
+
+    assert account.isprintable()
+    assert len(account) < 300
+    assert file_name(account).isascii()
