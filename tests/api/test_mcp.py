@@ -8,6 +8,7 @@ import pytest
 
 from tests.mcp.raw_client import Agent
 from tests.support import agents
+from upstash_helper.protocol import mcp as protocol
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -90,8 +91,7 @@ async def test_tools_are_those_of_the_granted_scopes(world: World) -> None:
     written = (await writer.call("tools/list")).result
 
     assert "redis_list_databases" in {tool["name"] for tool in read["tools"]}
-    # It changes a file of the user, who is asked each time, and nothing at Upstash.
-    assert {"env_write"} == {tool["name"] for tool in read["tools"] if not tool["annotations"]["readOnlyHint"]}
+    assert {True} == {tool["annotations"]["readOnlyHint"] for tool in read["tools"]}
     assert {tool["name"] for tool in read["tools"]} < {tool["name"] for tool in written["tools"]}
     assert {"object"} == {tool["inputSchema"]["type"] for tool in written["tools"]}
     assert {"object"} == {tool["outputSchema"]["type"] for tool in written["tools"] if "outputSchema" in tool}
@@ -127,6 +127,17 @@ async def test_failure_of_the_daemon_is_a_result_that_the_model_can_read(world: 
 
     assert reply.result["isError"] is True
     assert "(not_connected)" in reply.text
+
+
+async def test_bridge_and_endpoint_agree_on_what_there_is(world: World) -> None:
+    """The bridge begins a session before the daemon knows of it."""
+    agent = await agent_of(world, "databases:read")
+
+    discovered = (await agent.call("server/discover")).result
+    begun = (await agent.initialize("2025-06-18")).result
+
+    assert protocol.completed(protocol.discover_result(), ttl_ms=discovered["ttlMs"]) == discovered
+    assert protocol.initialize_result("2025-06-18") == begun
 
 
 async def test_resource_of_a_database_has_the_names_of_its_variables(world: World) -> None:

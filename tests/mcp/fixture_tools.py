@@ -328,6 +328,10 @@ class Fixture:
         """Fail as a bug does."""
         raise LookupError("a secret in a message")
 
+    async def unencodable(self, call: Call, _: Nothing) -> ToolResult:
+        """Return what is not JSON."""
+        return _content({"type": "text", "text": object()})
+
     def tools(self) -> tuple[Tool, ...]:
         """Return the tools, in a fixed order."""
         asked = "test_input_required_result"
@@ -362,6 +366,7 @@ class Fixture:
             _tool("fixture_delete_old_name", self.delete, Named, scope="databases:delete", changes=True, listed=False),
             _tool("fixture_wait", self.wait_forever),
             _tool("fixture_fault", self.fault),
+            _tool("fixture_unencodable", self.unencodable),
         )
 
     # --- prompts, resources, and methods ------------------------------------------------------------------------------

@@ -296,12 +296,13 @@ async def test_progress_precedes_the_result(agent: Agent) -> None:
     assert "Done." == reply.text
 
 
-async def test_bug_in_a_tool_is_an_error_that_quotes_nothing(agent: Agent) -> None:
+@pytest.mark.parametrize("tool", ["fixture_fault", "fixture_unencodable"])
+async def test_bug_in_a_tool_is_an_error_that_quotes_nothing(agent: Agent, legacy: Agent, tool: str) -> None:
     """The message of an exception may have a secret."""
-    reply = await agent.tool("fixture_fault")
+    replies = [await client.tool(tool) for client in (agent, legacy)]
 
-    assert (200, -32603) == (reply.status, reply.code)
-    assert "secret" not in str(reply.last)
+    assert [(200, -32603)] * 2 == [(reply.status, reply.code) for reply in replies]
+    assert "secret" not in str(replies)
 
 
 async def test_former_name_of_a_tool_is_answered_and_not_listed(server: FixtureServer, agent: Agent) -> None:

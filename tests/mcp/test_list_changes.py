@@ -9,7 +9,7 @@ import pytest
 
 from tests.mcp.fixture_server import FixtureServer
 from tests.mcp.raw_client import ACCEPT, PREFIX, Agent, Stream
-from upstash_helper.api.resources.events import MAX_STREAMS_PER_APP
+from upstash_helper.api.mcp.streams import MAX_STREAMS_PER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -126,7 +126,7 @@ async def test_stream_ends_with_its_session(server: FixtureServer, legacy: Agent
 async def test_app_has_few_streams(server: FixtureServer, agent: Agent, legacy: Agent) -> None:
     """They count among event streams. One that ends makes room."""
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(MAX_STREAMS_PER_APP - 1):
+        for _ in range(MAX_STREAMS_PER_AGENT - 1):
             await (await stack.enter_async_context(listening(agent))).next()
         async with listening(agent) as last:
             await last.next()

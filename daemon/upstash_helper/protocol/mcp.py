@@ -35,7 +35,11 @@ def header_value(text: str) -> str:
 # --- what the server says about itself --------------------------------------------------------------------------------
 
 SERVER: Final = {"name": "upstash-helper", "title": "Upstash (upstash-helper)", "version": __version__}
-CAPABILITIES: Final = {"tools": {"listChanged": True}}
+CAPABILITIES: Final = {
+    "tools": {"listChanged": True},
+    "prompts": {"listChanged": False},
+    "resources": {"listChanged": False},
+}
 INSTRUCTIONS: Final = (
     "Tools for the user's Upstash account, through upstash-helper on this computer. Which tools there are depends on "
     "what the user has granted. No result has a password or token unless the user has granted that: to connect a "

@@ -315,13 +315,9 @@ class Endpoint:
 
     async def _outcome(self, call: Call, method: Method) -> Outcome:
         try:
-            result = await method.handler(call, call.request.params)
-        except InputRequired as required:
-            result = {
-                "resultType": "input_required",
-                "inputRequests": required.requests,
-                "requestState": required.state,
-            }
+            result = self._completed(call, method, await _result(call, method))
+            # Encoded here, so that a result that cannot be encoded is an error like any other.
+            return Outcome(msgspec.Raw(jsonrpc.encode(jsonrpc.result(call.request.id, result))))
         except RpcError as error:
             # To a client with a session, 404 means that the session has ended.
             is_kept = call.session is None or error.status == 403
@@ -340,13 +336,13 @@ class Endpoint:
             logger.error("handler_failed", extra=fields)  # noqa: TRY400 - a traceback's lines may hold values
             failed = RpcError(INTERNAL_ERROR, "Internal error. See the helper's log.")
             return Outcome(jsonrpc.failure(failed, call.request.id))
-        return Outcome(jsonrpc.result(call.request.id, self._completed(call, method, result)))
 
     def _completed(self, call: Call, method: Method, result: object) -> object:
         """Return a result with what the client's version requires of all results."""
         if call.session is not None:
             return result
-        members: dict[str, object] = msgspec.to_builtins(result)
+        # Only the members of the outermost object matter. The rest may have parts that are encoded already.
+        members = msgspec.json.decode(msgspec.json.encode(result), type=dict[str, msgspec.Raw])
         hints = {"ttlMs": LIST_TTL_MS, "cacheScope": "private"} if method.is_list else {}
         return {"resultType": "complete", **hints, **members, "_meta": {SERVER_KEY: SERVER}}
 
@@ -355,6 +351,17 @@ class Endpoint:
             "supportedVersions": [*STATELESS, *WITH_SESSIONS],
             "capabilities": self._capabilities,
             "instructions": INSTRUCTIONS,
+        }
+
+
+async def _result(call: Call, method: Method) -> object:
+    try:
+        return await method.handler(call, call.request.params)
+    except InputRequired as required:
+        return {
+            "resultType": "input_required",
+            "inputRequests": required.requests,
+            "requestState": required.state,
         }
 
 

@@ -15,7 +15,7 @@ from upstash_helper.api.mcp import jsonrpc
 from upstash_helper.api.mcp.jsonrpc import REFUSED, RpcError, convert
 from upstash_helper.api.mcp.reply import Stream
 from upstash_helper.api.mcp.versions import SUBSCRIPTION_KEY
-from upstash_helper.api.resources.events import MAX_APP_STREAMS, MAX_STREAMS_PER_APP
+from upstash_helper.api.resources.events import MAX_APP_STREAMS
 from upstash_helper.api.server.connections import Connection
 from upstash_helper.broker.events import Event
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from upstash_helper.api.mcp.sessions import Session
     from upstash_helper.broker.events import EventBus, Subscription
     from upstash_helper.broker.identity import Caller
+
+MAX_STREAMS_PER_AGENT: Final = 8
+"""More than other apps have: all windows and subagents of an agent have one approval."""
 
 ListKind = Literal["tools", "prompts", "resources"]
 _FILTERS: Final[dict[str, ListKind]] = {
@@ -124,7 +127,7 @@ class Streams:
     @contextlib.contextmanager
     def _place(self, http: web.Request, caller: Caller, request_id: jsonrpc.RequestId | None) -> Iterator[Subscription]:
         own = self._events.streams_of(caller.id)
-        if own >= MAX_STREAMS_PER_APP or (
+        if own >= MAX_STREAMS_PER_AGENT or (
             self._events.app_stream_count >= MAX_APP_STREAMS and (own > 0 or not self._events.end_surplus())
         ):
             message = "Too many open streams. Close one."
