@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 PAGE = "https://app.example.com"
 DELETES = ("databases:read", "databases:write", "databases:delete")
 TEN_MEGABYTES = 10 * 1024 * 1024
+SECONDS = 60
+"""For responses that end, as those that are expected do."""
 
 
 async def connected_agent(world: World, *scopes: str, **granted: Any) -> App:
@@ -48,7 +51,7 @@ async def test_t85_an_agents_token_is_refused_at_every_other_route(world: World)
     allowed: list[tuple[str, str, int]] = []
     tried = 0
 
-    async with no_effect(world):
+    async with no_effect(world), asyncio.timeout(SECONDS):
         for route in world.daemon.routes:
             if route.policy.access not in ("token", "owner") or route.policy.audience == "mcp":
                 continue
@@ -67,7 +70,8 @@ async def test_t85_an_agents_token_reads_no_events(world: World) -> None:
     """The stream of events is a route like the others, although it is not JSON."""
     app = await connected_agent(world, *SCOPES)
 
-    reply = await world.get("/v1/events", token=app.token)
+    async with asyncio.timeout(SECONDS):
+        reply = await world.get("/v1/events", token=app.token)
 
     assert (401, "invalid_token") == (reply.status, reply.code)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LONGEST: Final = (
     "tests/unit/runtime/test_nothing_lost.py",
     "tests/browser/test_dashboard.py",
+    "tests/mcp/test_real_clients.py",
     "tests/cli/test_install.py",
     "tests/browser/test_dashboard_accessibility.py",
     "tests/browser/test_hostile_pages.py",
