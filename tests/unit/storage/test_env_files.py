@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.mounts import run_with_mounts
+from tests.support.platforms import not_under_wine
 from upstash_helper.broker.env_files import FileChange, Place
 from upstash_helper.broker.errors import FileNotWritten, FileRefused
 from upstash_helper.broker.models import Secret
@@ -247,6 +248,22 @@ async def test_link_below_the_agreed_folder_is_refused(files: Files, tmp_path: P
     for path in ("sub/.env", "back/.env", files.project / "sub" / ".env"):
         with pytest.raises(FileRefused, match="is a link"):
             await files.write(path)
+
+    assert [] == list((tmp_path / "outside").iterdir())
+
+
+@not_under_wine("has no junctions")
+@pytest.mark.skipif(sys.platform != "win32", reason="platform: only Windows has junctions")
+async def test_junction_below_the_agreed_folder_is_refused(files: Files, tmp_path: Path) -> None:
+    """It is a link that needs no privileges, and not a symbolic one."""
+    if sys.platform == "win32":
+        import _winapi
+
+        (tmp_path / "outside").mkdir()
+        _winapi.CreateJunction(str(tmp_path / "outside"), str(files.project / "sub"))
+
+    with pytest.raises(FileRefused, match="is a link"):
+        await files.write("sub/.env")
 
     assert [] == list((tmp_path / "outside").iterdir())
 
