@@ -199,6 +199,18 @@ async def test_second_question_remembers_the_first_answer(asker: Agent) -> None:
     assert "{'name': 'Ada'} {'color': 'blue'}" == done.text
 
 
+async def test_answer_to_a_question_that_was_not_asked_does_not_count(asker: Agent) -> None:
+    """A client cannot say yes to what it has not shown its user."""
+    name, answer = "test_input_required_result_multi_round", {"action": "accept", "content": {"name": "Ada"}}
+    first = await ask(asker, name, {})
+
+    second = await asker.tool(
+        name, {}, inputResponses={"step1": answer, "step2": answer}, requestState=first["requestState"]
+    )
+
+    assert ["step2"] == list(second.result["inputRequests"])
+
+
 async def test_client_is_not_asked_what_it_has_not_declared(agent: Agent) -> None:
     """The error names the capability."""
     reply = await agent.tool("test_missing_capability")
@@ -419,7 +431,8 @@ async def test_request_that_waits_leaves_room_for_others() -> None:
         waiting = asyncio.create_task(agent.tool("fixture_delete", ORDERS))
         await until_async(lambda: server.asked)
         reading = asyncio.create_task(agent.tool("fixture_wait"))
-        await server.fixture.started.wait()
+        async with asyncio.timeout(SECONDS):
+            await server.fixture.started.wait()
 
         refused = await agent.call("tools/list")
         server.end_access("fixture")
