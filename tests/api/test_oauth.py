@@ -12,7 +12,6 @@ from tests.support import oauth_client
 from tests.support.clock import FakeClock
 from tests.support.oauth_client import decide, register, registered, user_code, works
 from tests.support.world import World
-from upstash_helper.broker.identity import SCOPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +36,7 @@ async def test_metadata_lead_from_the_endpoint_to_the_server(world: World, host:
 
     assert (f"{origin}/mcp", [origin]) == (resource["resource"], resource["authorization_servers"])
     assert DEFAULT.split() == resource["scopes_supported"]
-    assert (origin, list(SCOPES)) == (server["issuer"], server["scopes_supported"])
+    assert (origin, DEFAULT.split()) == (server["issuer"], server["scopes_supported"])
     assert {"authorize", "token", "register", "revoke"} == {
         server[f"{name}_endpoint"].removeprefix(f"{origin}/oauth/")
         for name in ("authorization", "token", "registration", "revocation")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import click
 
@@ -23,8 +23,6 @@ from upstash_helper.cli.output import (
 from upstash_helper.protocol.messages import IDENTITY_KINDS
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
     from upstash_helper.cli.session import Session
     from upstash_helper.protocol.wire_apps import Confirmation, Pairing
 
@@ -41,7 +39,7 @@ def waiting(session: Session) -> tuple[Confirmation, ...]:
         raise
 
 
-def is_question(it: Pairing | Confirmation) -> TypeIs[Confirmation]:
+def is_question(it: Pairing | Confirmation) -> TypeGuard[Confirmation]:
     """Return whether ``it`` is a question of an app that has access, and not a request for access."""
     from upstash_helper.protocol.wire_apps import Confirmation
 

@@ -242,7 +242,7 @@ class _PathFolder:
         except FileExistsError:
             raise Changed from None
         except OSError:
-            draft.rename(path)  # on Windows, this fails if there is a file
+            open_files.rename(draft, path)  # on Windows, this fails if there is a file
 
     def _check_folder(self) -> None:
         if self._identity() != self._folder:

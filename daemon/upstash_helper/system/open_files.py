@@ -78,6 +78,17 @@ def replace(source: Path, target: Path, *, seconds: float = RETRY_SECONDS) -> No
     retried(lambda: source.replace(target), seconds=seconds)
 
 
+def rename(source: Path, target: Path) -> None:
+    """
+    Rename ``source`` to ``target``. On Windows, nothing is replaced.
+
+    Raises:
+        FileExistsError: On Windows, if there is a file with this name.
+        OSError: If that fails.
+    """
+    retried(lambda: source.rename(target))
+
+
 def remove(path: Path, *, missing_ok: bool = True) -> None:
     """
     Remove a file or a link.

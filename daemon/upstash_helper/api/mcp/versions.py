@@ -12,7 +12,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from upstash_helper.api.mcp.jsonrpc import (
     HEADER_MISMATCH,
@@ -35,8 +35,6 @@ from upstash_helper.protocol.mcp import STATELESS_VERSIONS as STATELESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from multidict import CIMultiDictProxy
 
     from upstash_helper.api.mcp.jsonrpc import Message
 
@@ -73,7 +71,18 @@ def kept(capabilities: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_stateless(headers: CIMultiDictProxy[str], message: Message) -> bool:
+class HeaderFields(Protocol):
+    """The header fields of a request, by names in any case."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+    def get(self, name: str, /) -> str | None:
+        """Return the first value of a field, or None."""
+
+    def getall(self, name: str, default: list[str], /) -> list[str]:
+        """Return all values of a field, or ``default``."""
+
+
+def is_stateless(headers: HeaderFields, message: Message) -> bool:
     """
     Return whether a message is of a version without sessions, or claims to be.
 
@@ -92,7 +101,7 @@ def meta_of(params: Mapping[str, Any]) -> dict[str, Any]:
     return meta if isinstance(meta, dict) else {}
 
 
-def check_stateless(headers: CIMultiDictProxy[str], request: Request) -> Envelope:
+def check_stateless(headers: HeaderFields, request: Request) -> Envelope:
     """
     Return the envelope of a request without a session.
 
@@ -118,7 +127,7 @@ def check_stateless(headers: CIMultiDictProxy[str], request: Request) -> Envelop
     return Envelope(version, capabilities)
 
 
-def check_notification(headers: CIMultiDictProxy[str]) -> None:
+def check_notification(headers: HeaderFields) -> None:
     """
     Check the version of a notification without a session. No other header fields are required of it.
 
@@ -141,7 +150,7 @@ def unsupported(version: str, request: Request | None) -> RpcError:
     )
 
 
-def _check_header(headers: CIMultiDictProxy[str], name: str, expected: str, request: Request) -> None:
+def _check_header(headers: HeaderFields, name: str, expected: str, request: Request) -> None:
     values = headers.getall(name, [])
     # Proxies that read the first of several and servers that read the last would disagree.
     if len(values) != 1:

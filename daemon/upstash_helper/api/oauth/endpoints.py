@@ -15,7 +15,6 @@ from upstash_helper.broker import errors
 from upstash_helper.broker.authorization.clients import Wanted
 from upstash_helper.broker.authorization.errors import Code, OAuthError
 from upstash_helper.broker.authorization.requests import DEFAULT_SCOPES
-from upstash_helper.broker.identity import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,7 +48,8 @@ def server_metadata(origin: str) -> web.Response:
             token_endpoint=f"{origin}/oauth/token",
             registration_endpoint=f"{origin}/oauth/register",
             revocation_endpoint=f"{origin}/oauth/revoke",
-            scopes_supported=SCOPES,
+            # Some agents request every scope that is named here.
+            scopes_supported=DEFAULT_SCOPES,
         )
     )
 
