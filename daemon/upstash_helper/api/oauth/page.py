@@ -92,8 +92,8 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
 </ul>"""
     return _response(
         title=f"“{name}” requests access",
-        lead="A program with this name asks to use your Upstash account. Allow or deny it in upstash-helper, which shows "
-        "which program it is.",
+        lead="A program with this name asks to use your Upstash account. Allow or deny it in upstash-helper, which "
+        "shows which program it is.",
         icon="question",
         tone="busy",
         body=body,
