@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,7 +24,7 @@ from upstash_helper.protocol.messages import IDENTITY_KINDS
 
 if TYPE_CHECKING:
     from upstash_helper.cli.session import Session
-    from upstash_helper.protocol.wire_apps import Confirmation, Pairing
+    from upstash_helper.protocol.wire_apps import Confirmation
 
 
 def waiting(session: Session) -> tuple[Confirmation, ...]:
@@ -37,13 +37,6 @@ def waiting(session: Session) -> tuple[Confirmation, ...]:
         if error.code == "not_found":
             return ()
         raise
-
-
-def is_question(it: Pairing | Confirmation) -> TypeGuard[Confirmation]:
-    """Return whether ``it`` is a question of an app that has access, and not a request for access."""
-    from upstash_helper.protocol.wire_apps import Confirmation
-
-    return isinstance(it, Confirmation)
 
 
 def summary(it: Confirmation) -> str:

@@ -109,6 +109,8 @@ def _find(session: Session, text: str | None) -> Pairing | Confirmation:
     Raises:
         Failure: If there is none, or more than one.
     """
+    from upstash_helper.protocol import wire_apps
+
     pairings, questions = session.client.pairings(), confirmations.waiting(session)
     found: list[Pairing | Confirmation] = (
         [*pairings, *questions] if text is None else _matching(pairings, questions, text)
@@ -119,7 +121,7 @@ def _find(session: Session, text: str | None) -> Pairing | Confirmation:
         lines = [f"{len(found)} requests match. Use the code or ID of one of them:"]
         lines += [
             f"  {one.id}  {confirmations.summary(one)}"
-            if confirmations.is_question(one)
+            if isinstance(one, wire_apps.Confirmation)
             else f"  {one.user_code}  {_summary(one)}"
             for one in found
         ]
@@ -252,9 +254,11 @@ def approve(
     An app's question is answered with yes this once, and takes no other options. Without a terminal, pass the request
     and --yes.
     """
+    from upstash_helper.protocol import wire_apps
+
     _require_request(request, yes=yes)
     pairing = _find(session, request)
-    if confirmations.is_question(pairing):
+    if isinstance(pairing, wire_apps.Confirmation):
         if scopes or all_databases or once:
             message = "--scope, --all-databases, and --once are for requests for access. This is an app's question."
             raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
@@ -284,8 +288,10 @@ def deny(session: Session, *, request: str | None) -> None:
 
     The app can request access again after a delay, which grows with each denial.
     """
+    from upstash_helper.protocol import wire_apps
+
     pairing = _find(session, request)
-    if confirmations.is_question(pairing):
+    if isinstance(pairing, wire_apps.Confirmation):
         confirmations.deny(session, pairing)
         return
 
@@ -319,9 +325,11 @@ def block(session: Session, *, request: str | None, site: bool, yes: bool) -> No
     addresses: --site covers every subdomain and port of its registered domain. For a page on localhost, it covers every
     page on this computer, and for a program, every program.
     """
+    from upstash_helper.protocol import wire_apps
+
     _require_request(request, yes=yes)
     pairing = _find(session, request)
-    if confirmations.is_question(pairing):
+    if isinstance(pairing, wire_apps.Confirmation):
         message = (
             "This is a question of an app that has access. To deny it:"
             f" {session.command('approvals', 'deny', pairing.id)}. To end the app's access:"
