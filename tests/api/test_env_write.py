@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.api.test_mcp import agent_of, created
+from tests.support.until import until_async
 from tests.support.world import World
 from upstash_helper.broker.apps.registry import MAX_FOLDERS, caller_of
 from upstash_helper.broker.confirmations import Question
@@ -281,3 +284,50 @@ async def test_what_cannot_be_recorded_is_not_written(tmp_path: Path, sandbox: S
                 await agent.write(database)
 
     assert [] == list(agent.project.iterdir())
+
+
+# --- over /mcp --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decision", ["allow", "deny"])
+async def test_agent_without_forms_waits_for_the_user_in_upstash_helper(
+    world: World, tmp_path: Path, decision: str
+) -> None:
+    """Its result has the names of the variables, and a denial is an ordinary result that it can read."""
+    await world.connect()
+    agent = await agent_of(world, "databases:read", "databases:write", forms=False)
+    database, path = await created(agent, "orders"), tmp_path.resolve() / ".env"
+
+    calling = asyncio.create_task(agent.tool("env_write", {"database": database, "path": str(path)}))
+    [question] = await until_async(lambda: world.daemon.confirmations().waiting)
+    await world.call("POST", f"/v1/confirmations/{question.id}/{decision}")
+    reply = await calling
+
+    env = (await world.get(f"/v1/databases/{database}/credentials")).json["env"]
+    assert "isError" not in reply.result, reply.text
+    assert env["UPSTASH_REDIS_REST_TOKEN"] not in repr(reply.result)
+    assert (decision == "allow") == reply.result["structuredContent"]["written"]
+    assert (decision == "allow") == path.exists()
+    assert decision == "deny" or env["UPSTASH_REDIS_REST_TOKEN"] in path.read_text()
+
+
+async def test_file_that_is_refused_is_an_error_that_the_agent_can_read(world: World, tmp_path: Path) -> None:
+    """With the reason, so that it can name another file. The user is not asked."""
+    await world.connect()
+    agent = await agent_of(world, "databases:read", "databases:write")
+    database = await created(agent, "orders")
+
+    reply = await agent.tool("env_write", {"database": database, "path": str(tmp_path / "package.json")})
+
+    assert reply.result["isError"]
+    assert "Variables are only written to files such as .env" in reply.text
+
+
+async def test_agent_that_only_reads_does_not_see_the_tool(world: World) -> None:
+    """Nor can it call it."""
+    agent = await agent_of(world, "databases:read")
+
+    listed = {it["name"] for it in (await agent.call("tools/list")).result["tools"]}
+
+    assert "redis_list_databases" in listed
+    assert "env_write" not in listed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from tests.cli.test_completion import completed
 from tests.support.announced import announced
 from tests.support.command_line import run_cli
 from tests.support.questions import DELETE, asking
@@ -184,6 +185,18 @@ async def test_question_that_is_over_is_not_found(world: World, environment: Map
 
         assert not task.done()
     assert exit_codes.NOT_FOUND == ran.code
+
+
+async def test_id_of_a_question_is_completed(world: World, environment: Mapping[str, str]) -> None:
+    """Together with the codes of requests."""
+    app = await agent(world)
+    requested = (await world.ask("databases:read", origin="https://page.example.com", name="Page")).json
+    async with asking(world, app.id):
+        [number] = ids(world)
+        every = await asyncio.to_thread(completed, dict(environment), "approvals", "deny", "")
+        one = await asyncio.to_thread(completed, dict(environment), "approvals", "approve", number[:5])
+
+    assert ([requested["user_code"], number], [number]) == (every, one)
 
 
 async def test_app_is_shown_with_the_folders_that_the_user_agreed_to(
