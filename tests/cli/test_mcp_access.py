@@ -63,7 +63,7 @@ def test_agent_asks_and_not_the_bridge(tmp_path: Path, daemon: DaemonProcess) ->
         stderr=subprocess.DEVNULL,
         env=environment(tmp_path),
     ) as process:
-        message = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": stateless(client="Some Agent")}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": stateless(client="Some Agent")}
         assert process.stdin is not None
         process.stdin.write(json.dumps(message).encode() + b"\n")
         process.stdin.flush()
@@ -102,7 +102,7 @@ def test_agent_that_has_ended_is_unknown(tmp_path: Path, daemon: DaemonProcess) 
         process.wait(SECONDS)
         assert process.stdin is not None
         assert process.stdout is not None
-        message = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": stateless()}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": stateless()}
         process.stdin.write(json.dumps(message).encode() + b"\n")
         process.stdin.flush()
 
@@ -260,7 +260,7 @@ def test_denial_counts_for_all_processes_of_an_agent(tmp_path: Path, daemon: Dae
 def test_revoked_agent_asks_again_once(daemon: DaemonProcess, bridge: BridgeProcess) -> None:
     """After a revocation, the next call requests access again. After another one, the model reads why it cannot."""
     call = stateless(name="redis_list_databases", arguments={})
-    bridge.request("d", "server/discover", stateless())
+    assert [] == bridge.request("first", "tools/list", stateless())["result"]["tools"]
     daemon.client.approve(asked(daemon).id)
     until(lambda: bridge.request("probe", "tools/list", stateless())["result"]["tools"])
 

@@ -39,15 +39,21 @@ def _bridge(tmp_path: Path, server: McpServer) -> Iterator[BridgeProcess]:
 
 
 def test_messages_of_a_session_are_forwarded_with_its_header_fields(server: McpServer, bridge: BridgeProcess) -> None:
-    """The bridge sends the version and the session of the response to ``initialize``, which the client does not see."""
-    initialized = bridge.initialize("2025-06-18")
+    """
+    The client is connected at once. The session is opened with its own request before the first message that needs it.
+    """
+    initialized = bridge.initialize("2025-06-18", name="a certain client")
     listed = bridge.request(2, "tools/list")
 
-    assert "of the server" == initialized["result"]["serverInfo"]["name"]
+    assert ("upstash-helper", "2025-06-18") == (
+        initialized["result"]["serverInfo"]["name"],
+        initialized["result"]["protocolVersion"],
+    )
     assert {"jsonrpc": "2.0", "id": 2, "result": {"tools": [{"name": "redis_list"}]}} == listed
     assert ["initialize", "notifications/initialized", "tools/list"] == [call.method for call in server.calls]
+    assert "a certain client" == server.calls[0].message["params"]["clientInfo"]["name"]
     headers = server.calls[-1].headers
-    assert ("2025-11-25", "session-1") == (headers["mcp-protocol-version"], headers["mcp-session-id"])
+    assert ("2025-06-18", "session-1") == (headers["mcp-protocol-version"], headers["mcp-session-id"])
     assert "application/json, text/event-stream" == headers["accept"]
 
 
@@ -245,14 +251,14 @@ def test_id_that_is_in_use_is_refused(server: McpServer, bridge: BridgeProcess) 
 def test_session_survives_a_restart_of_the_daemon(server: McpServer, bridge: BridgeProcess) -> None:
     """After a restart, the session is opened again with the client's own request, and the client notices nothing."""
     bridge.initialize("2025-06-18", name="a certain client")
-    server.wait_for(lambda: server.calls_of("notifications/initialized"))
+    bridge.request(1, "tools/list")
     server.stop()
     server.start()
 
     response = bridge.request(2, "tools/list")
 
     assert "result" in response
-    methods = [call.method for call in server.calls[2:]]
+    methods = [call.method for call in server.calls[3:]]
     assert ["tools/list", "initialize", "notifications/initialized", "tools/list"] == methods
     again = server.calls_of("initialize")[1].message["params"]
     assert ("2025-06-18", "a certain client") == (again["protocolVersion"], again["clientInfo"]["name"])
@@ -336,6 +342,7 @@ def test_program_in_the_place_of_the_daemon_gets_no_token(server: McpServer, bri
 def test_end_of_input_ends_it_and_the_session(server: McpServer, bridge: BridgeProcess) -> None:
     """When the client closes its end, the bridge ends the session and exits with 0, without another line."""
     bridge.initialize()
+    bridge.request(1, "tools/list")
 
     exit_code = bridge.close_stdin()
 
@@ -375,6 +382,7 @@ def test_responses_arrive_although_the_input_has_ended(tmp_path: Path, server: M
 def test_signal_ends_it(number: str, exit_code: int, server: McpServer, bridge: BridgeProcess) -> None:
     """A signal ends the bridge like the end of its input."""
     bridge.initialize()
+    bridge.request(1, "tools/list")
 
     bridge.process.send_signal(getattr(signal, number))
 

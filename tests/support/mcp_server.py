@@ -69,7 +69,7 @@ class McpServer:
         self._runtime = runtime
         self._lock = InstanceLock(runtime, timeout=5.0)
         self._server: ThreadingHTTPServer | None = None
-        self.on("initialize", lambda _: initialize_result())
+        self.on("initialize", lambda call: initialize_result(call.message["params"]["protocolVersion"]))
         self.on("tools/list", lambda _: {"tools": [{"name": "redis_list"}]})
 
     def on(self, method: str, handler: Callable[[Call], Any]) -> None:
@@ -152,7 +152,7 @@ class McpServer:
         return handler(call)
 
 
-def initialize_result(version: str = "2025-11-25") -> dict[str, Any]:
+def initialize_result(version: str) -> dict[str, Any]:
     """Return a result of ``initialize``."""
     return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "of the server"}}
 

@@ -9,7 +9,16 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli.mcp import unapproved
-from upstash_helper.cli.mcp.forward import Canceled, Cancellation, Forwarder, Lost, Refused, Session, TokenRejected
+from upstash_helper.cli.mcp.forward import (
+    INITIALIZED,
+    Canceled,
+    Cancellation,
+    Forwarder,
+    Lost,
+    Refused,
+    Session,
+    TokenRejected,
+)
 from upstash_helper.cli.mcp.lines import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -149,8 +158,9 @@ class Bridge:
             return
         if message.method == "notifications/cancelled" and not self._cancel(message.params.request_id):
             return
-        # In order, and before the requests that follow, such as notifications/initialized. Without access there is
-        # nothing that they could be about.
+        if message.method == INITIALIZED:
+            return  # it is sent when the session is opened
+        # In order. Without access there is nothing that it could be about.
         if (token := self._access.token) is not None:
             self._send_aside(message, token)
 
@@ -168,9 +178,11 @@ class Bridge:
                 raise Invalid(REFUSED, f"At most {MAX_REQUESTS} requests can be in progress.", message.id)
             self._pending[message.id] = pending
         if message.method == "initialize" and not message.is_stateless:
-            with self._session.lock:
-                self._session.initialize, self._session.is_open = message, False
-            self._handle(pending)  # what follows depends on it
+            self._session.begin(message)
+        if (answer := unapproved.answer_at_once(message)) is not None:
+            with self._lock:
+                del self._pending[message.id]
+            self._output.succeed(message.id, answer)
         else:
             threading.Thread(target=self._handle, args=(pending,), name="request", daemon=True).start()
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from upstash_helper.client.transport import Exchange
 
 PATH: Final = "/mcp"
+INITIALIZED: Final = "notifications/initialized"
 _ACCEPT: Final = {"Accept": "application/json, text/event-stream"}
 _METHOD_NOT_FOUND: Final = -32601
 # A daemon that restarts is back within this time.
@@ -108,7 +109,8 @@ class Session:
     """
     What ``initialize`` has agreed on, for the versions before 2026-07-28.
 
-    The daemon forgets it when it restarts. The client does not notice: its request is remembered, and sent again.
+    The client's request is answered at once, and remembered. It is sent to the daemon before the first message that
+    needs the session, and again when the daemon has forgotten it, because it was restarted.
     """
 
     def __init__(self) -> None:
@@ -118,6 +120,11 @@ class Session:
         self.version = ""
         self.id = ""
         self.is_open = False
+
+    def begin(self, initialize: Message) -> None:
+        """Remember the client's request, which replaces an earlier one."""
+        with self.lock:
+            self.initialize, self.is_open = initialize, False
 
     def headers(self) -> dict[str, str]:
         """Return the header fields of a request."""
@@ -239,7 +246,7 @@ class Forwarder:
                     return
                 for each in _parsed(messages_of(exchange)):
                     session.opened(exchange, each)
-            ready = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+            ready = msgspec.json.encode({"jsonrpc": "2.0", "method": INITIALIZED})
             with self._post(ready, session.headers(), token, cancellation) as exchange:
                 exchange.read()
 

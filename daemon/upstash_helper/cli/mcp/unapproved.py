@@ -1,9 +1,10 @@
 """
-What a client gets as long as the user has not allowed its agent anything.
+What a client gets without the daemon: at its start, and as long as the user has not allowed its agent anything.
 
-Clients give a server some seconds to start, and the user needs longer than that. So the client can connect at once:
-``initialize`` and ``server/discover`` are answered as the daemon answers them, and the lists are empty, as for an agent
-that may not do anything. A call of a tool waits for the user, and then returns what the model can read and act on.
+Clients give a server some seconds to start. The keyring and the daemon may take them, and the user needs longer than
+that. So the client can connect at once: ``initialize`` and ``server/discover`` are answered as the daemon answers them.
+Without access, the lists are empty, as for an agent that may not do anything. A call of a tool waits for the user, and
+then returns what the model can read and act on.
 """
 
 from __future__ import annotations
@@ -49,9 +50,16 @@ _TTL_MS: Final = 60_000
 
 def seconds_for(method: str) -> float:
     """Return how long a request waits for the user before it is answered without a token."""
-    if method in {"initialize", "server/discover", "ping"}:
-        return 0.0
     return LIST_SECONDS if method in LISTS else CALL_SECONDS
+
+
+def answer_at_once(message: Message) -> dict[str, Any] | None:
+    """Return the result of a request that needs no daemon and is valid; None for every other request."""
+    if message.is_stateless:
+        at_once = message.method == "server/discover"
+    else:
+        at_once = message.method == "ping" or (message.method == "initialize" and message.params.version is not None)
+    return result_of(message, "") if at_once else None
 
 
 def result_of(message: Message, explanation: str) -> dict[str, Any] | None:
