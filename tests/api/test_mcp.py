@@ -28,7 +28,11 @@ async def agent_of(world: World, *scopes: str, forms: bool = True) -> Agent:
 async def audited(world: World) -> list[tuple[str, str, str]]:
     """Return what agents did: the action, its target, and its result, the oldest first."""
     entries = (await world.get("/v1/audit")).json["entries"]
-    return [(it["action"], it["target"], it["result"]) for it in reversed(entries) if it["action"].startswith("data")]
+    return [
+        (it["action"], it["target"], it["result"])
+        for it in reversed(entries)
+        if it["action"].startswith(("confirmation", "data"))
+    ]
 
 
 async def created(agent: Agent, name: str) -> str:
@@ -79,6 +83,8 @@ async def test_agent_with_a_session_is_asked_during_its_call(world: World) -> No
 
     assert "orders" in question["params"]["message"]
     assert "isError" not in last["result"]
+    yes = ("confirmation.allow_in_client", f"database.delete {database['database_id']}", "ok")
+    assert [yes] == [it for it in await audited(world) if it[0] == yes[0]]
     assert [] == (await world.get("/v1/databases?refresh=true")).json["databases"]
 
 

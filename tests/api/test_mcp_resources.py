@@ -48,13 +48,16 @@ async def test_an_index_is_created_shown_and_renamed(agent: Agent, wanted: dict[
     """Its tokens are in no result, since they were not requested."""
     made = await agent.call("index_create", **wanted)
     of = {"product": wanted["product"], "index_id": made["id"]}
+    refused = await agent.call("index_update", **of, name="refused")
+    agent.allows = True
     await agent.call("index_update", **of, name="renamed")
 
     shown = await agent.call("index_get", **of)
     stats = await agent.call("index_get_stats", **of)
     listed = await agent.call("index_list", product=wanted["product"])
 
-    assert (wanted["name"], "renamed") == (made["name"], shown["name"])
+    assert (wanted["name"], False, "renamed") == (made["name"], refused["done"], shown["name"])
+    assert "refused" in agent.asked[0].detail
     assert [made["id"]] == [index["id"] for index in listed["indexes"]]
     assert 0 == stats["vector_count"]
     assert not {"token", "read_only_token"} & (made.keys() | shown.keys())

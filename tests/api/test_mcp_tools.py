@@ -220,6 +220,33 @@ async def test_a_denial_leaves_no_change_in_the_audit_log(agent: Agent) -> None:
     assert "database.delete" not in actions
 
 
+async def test_a_database_of_others_is_renamed_only_if_the_user_agrees(agent: Agent) -> None:
+    """The user knows it by its name, which the next question would show."""
+    body = {"database_name": "production", "platform": "aws", "primary_region": "us-east-1"}
+    foreign = (await agent.world.call("POST", "/upstash/v2/redis/database", body)).json["database_id"]
+    own = (await create(agent))["database_id"]
+
+    refused = await agent.call("redis_rename_database", database_id=foreign, name="tmp-test")
+    changed = await agent.call("redis_rename_database", database_id=own, name="tmp-own")
+    agent.allows = True
+    allowed = await agent.call("redis_rename_database", database_id=foreign, name="tmp-test")
+
+    assert (False, True, True) == (refused["done"], changed["done"], allowed["done"])
+    assert 2 * ['Rename the database "production"?'] == [question.title for question in agent.asked]
+    assert "tmp-test" in agent.asked[0].detail
+
+
+async def test_question_has_what_an_agent_cannot_change(agent: Agent) -> None:
+    """The host and the day on which the database was created, besides the name and the ID."""
+    made = await create(agent)
+
+    await agent.call("redis_delete_database", database_id=made["database_id"])
+
+    [question] = agent.asked
+    for fact in (made["database_id"], made["endpoint"], f"created {made['created_at'][:10]}"):
+        assert fact in question.detail
+
+
 async def test_a_database_that_was_renamed_during_the_question_is_not_deleted(agent: Agent) -> None:
     """The user agreed to delete the database that the question named."""
     made = await create(agent)

@@ -95,12 +95,15 @@ class FixtureServer:
         address = ServerAddress(port=listeners.port)
         clock, events, ended = clock or SystemClock(), EventBus(), set[str]()
         exchanges = Exchanges(allowed=lambda caller_id: caller_id not in ended)
-        fixture, asked = Fixture(), list["Question"]()
+        fixture, asked, allowed = Fixture(), list["Question"](), list["Question"]()
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         async def ask_user(_: Caller, question: Question) -> bool:
             asked.append(question)
             return await asyncio.shield(answer)
+
+        async def record_yes(_: Caller, question: Question) -> None:
+            allowed.append(question)
 
         async def read_only() -> bool:
             return server.is_read_only
@@ -114,6 +117,7 @@ class FixtureServer:
                 visible=_visible,
                 challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
                 ask_user=ask_user,
+                record_yes=record_yes,
                 read_only=read_only,
                 keep_alive_seconds=keep_alive_seconds,
             ),

@@ -279,7 +279,7 @@ class Confirmations:
         for key in over[:-_REMEMBERED]:
             del self._by_id[key]
         now = self._clock.monotonic()
-        for app_id in [app_id for app_id, past in self._unconfirmed.items() if past[-1] + LIFETIME <= now]:
+        for app_id in [app_id for app_id, past in self._unconfirmed.items() if not past or past[-1] + LIFETIME <= now]:
             del self._unconfirmed[app_id]
 
 

@@ -667,11 +667,15 @@ def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[To
     from upstash_helper.api.mcp.env_resources import EnvResources
     from upstash_helper.api.mcp.project_prompt import ADD_REDIS
     from upstash_helper.api.mcp.tools import visible
+    from upstash_helper.broker.confirmations import target_of
 
     address = ServerAddress(port=machine.port)
 
     async def read_only() -> bool:
         return (await broker.connection.status(prompt=False)).access == "read_only"
+
+    async def record_yes(caller: Caller, question: Question) -> None:
+        await broker.audit.note(caller, "confirmation.allow_in_client", target_of(question))
 
     async def ask_user(caller: Caller, question: Question) -> bool:
         return await broker.confirmations().ask(caller, question) == "allowed"
@@ -683,6 +687,7 @@ def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[To
         visible=visible,
         ask_user=ask_user,
         challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
+        record_yes=record_yes,
         read_only=read_only,
     )
     return create_mcp(tools(), parts, Offers(prompts=(ADD_REDIS,), resources=EnvResources(broker.databases)))

@@ -112,6 +112,26 @@ async def test_decision_is_for_the_question_that_it_names() -> None:
     assert "denied" == await second
 
 
+async def test_answer_after_a_denial_of_long_ago_is_as_any_other() -> None:
+    """What counts toward the limit is forgotten with time, and is not needed for anything else."""
+    place = Place()
+    first, one = await place.asking()
+    place.confirmations.deny(one.id)
+    place.clock.advance(confirmations.LIFETIME + 1)
+    second, two = await place.asking()
+    third, three = await place.asking(OTHER)
+
+    allowed = place.confirmations.allow(two.id).state
+    place.revoked.add(OTHER.id)
+    place.confirmations.access_ended()
+
+    assert ("denied", "allowed", "allowed") == (await first, allowed, await second)
+    with pytest.raises(errors.AccessEnded):
+        await third
+    with pytest.raises(errors.ConfirmationExpired):
+        place.confirmations.allow(three.id)
+
+
 async def test_unknown_question_cannot_be_decided() -> None:
     """Such as one of an earlier run of the daemon."""
     with pytest.raises(errors.ConfirmationNotFound):

@@ -127,6 +127,7 @@ class Call:
         waiting: Waiting,
         exchanges: Exchanges,
         ask_user: Callable[[Caller, Question], Awaitable[bool]],
+        record_yes: Callable[[Caller, Question], Awaitable[None]],
         read_only: Callable[[], Awaitable[bool]],
     ) -> None:
         """
@@ -141,6 +142,7 @@ class Call:
             waiting: The requests that wait for their users.
             exchanges: Ends the waiting with the app's access.
             ask_user: Asks the user in upstash-helper, for clients that cannot ask.
+            record_yes: Records that a client says that its user has allowed something.
             read_only: Returns whether Upstash refuses all changes.
         """
         self.caller: Final = caller
@@ -153,6 +155,7 @@ class Call:
         self._waiting = waiting
         self._exchanges = exchanges
         self._ask_user = ask_user
+        self._record_yes = record_yes
         self._read_only = read_only
         self._progress_token = meta_of(request.params).get("progressToken")
         self._waits = 0
@@ -177,7 +180,10 @@ class Call:
                     answers = await self.ask_client({key: _form(question)})
                 except NoAnswer:
                     return False
-                return _is_yes(answers[key])
+                if not _is_yes(answers[key]):
+                    return False
+                await self._record_yes(self.caller, question)
+                return True
         return bool(await self._wait(lambda: self._ask_user(self.caller, question)))
 
     async def is_read_only(self) -> bool:

@@ -100,6 +100,8 @@ class Parts:
     """Returns the value of ``WWW-Authenticate`` for the host that a request was sent to and a missing scope."""
     ask_user: Callable[[Caller, Question], Awaitable[bool]]
     """Asks the user in upstash-helper, and returns whether they allowed it."""
+    record_yes: Callable[[Caller, Question], Awaitable[None]]
+    """Records that a client says that its user has allowed something."""
     read_only: Callable[[], Awaitable[bool]]
     """Returns whether Upstash refuses all changes of the connected account."""
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
@@ -296,6 +298,7 @@ class Endpoint:
             waiting=self._waiting,
             exchanges=self._parts.exchanges,
             ask_user=self._parts.ask_user,
+            record_yes=self._parts.record_yes,
             read_only=self._parts.read_only,
         )
 

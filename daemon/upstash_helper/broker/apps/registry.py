@@ -518,9 +518,9 @@ class AppRegistry:
         self._events.publish("revoked", Revoked(app.id, app.name, reason), app=app.id)
         self._events.end(app.id)
         self.exchanges.end(app.id)
+        self._write_later(app.id)
         for call in self.on_access_end:
             call()
-        self._write_later(app.id)
 
     def _write_later(self, app_id: str, *, kept: bool = False) -> None:
         """Have the ledger get what is known about an app, or that it is gone."""

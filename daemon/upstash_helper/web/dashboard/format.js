@@ -77,6 +77,7 @@ const ACTIONS = {
   "audit.not_recorded": "Entries that could not be recorded",
   "block.remove": "Unblocked an app",
   "confirmation.allow": "Allowed what an app asked",
+  "confirmation.allow_in_client": "Allowed in the app's own window, according to the app",
   "confirmation.allow_automatically": "Allowed automatically",
   "confirmation.deny": "Denied what an app asked",
   "connection.api_key": "Connected with an API key",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -18,6 +19,7 @@ from upstash_helper.api.mcp.tools.fields import (
     NoArguments,
     Outcome,
     Result,
+    moment,
     refused,
     shown,
 )
@@ -26,7 +28,7 @@ from upstash_helper.broker import models
 from upstash_helper.broker.confirmations import Question
 from upstash_helper.broker.databases import create as idempotency
 from upstash_helper.broker.databases.operations import REGIONS
-from upstash_helper.broker.errors import OutcomeUnknown, RequestInProgress
+from upstash_helper.broker.errors import DatabaseNotFound, NotTheCreator, OutcomeUnknown, RequestInProgress
 from upstash_helper.protocol.literals import Plan, Platform
 from upstash_helper.protocol.wire import DatabaseName, RegionId
 
@@ -188,7 +190,10 @@ class DatabaseTools:
             ),
             Tool(
                 name="redis_rename_database",
-                description="Rename a Redis database. Its endpoint and its credentials stay the same.",
+                description=(
+                    "Rename a Redis database. Its endpoint and its credentials stay the same. The user is asked if you"
+                    " did not create it."
+                ),
                 arguments=RenameDatabase, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Rename a Redis database"), handler=self.rename,
             ),
@@ -297,7 +302,20 @@ class DatabaseTools:
         return results.created(database, access, note=NEXT, already_existed=existed)
 
     async def rename(self, call: ToolCall, wanted: RenameDatabase) -> Outcome:
-        """Rename a database."""
+        """Rename a database. The user knows those that the agent did not create by their names."""
+        try:
+            await self._credentials.check(wanted.database_id, call.caller)
+        except NotTheCreator:
+            with contextlib.suppress(DatabaseNotFound):  # the change is refused below, and recorded
+                database = await self._databases.get(wanted.database_id)
+                question = Question(
+                    action="database.change",
+                    title=f'Rename the database "{shown(database.name)}"?',
+                    detail=f'{described(database)} will be called "{shown(wanted.name.strip())}".',
+                    target=database.id,
+                )
+                if not await call.confirm(question):
+                    return refused()
         changed = await self._change(call, wanted.database_id, "name", models.Rename(wanted.name.strip()))
         return Outcome(done=True, message=f"The database is now called {changed.name!r}.")
 
@@ -412,4 +430,6 @@ def on_or_off(value: bool) -> str:  # noqa: FBT001 - the value is all there is
 
 def described(database: Database) -> str:
     """Return what identifies a database for a user who has to decide about it."""
-    return f'"{shown(database.name)}" ({database.id}, {database.primary_region})'
+    # An agent can change the name, but not the host or the day.
+    day = f", created {moment(database.created_at)[:10]}" if database.created_at else ""
+    return f'"{shown(database.name)}" ({database.id}, {database.host}, {database.primary_region}{day})'

@@ -211,6 +211,16 @@ class IndexTools:
             raise ToolError("Give name or plan.")
         if wanted.plan is not UNSET and wanted.product == "search":
             raise ToolError("The plan of a Search index can only be changed in the Upstash console.")
+        if wanted.name is not UNSET:
+            index = await self._index(call, OneIndex(product=wanted.product, index_id=wanted.index_id))
+            question = Question(
+                action="index.change",
+                title=f'Rename the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
+                detail=f'{_described(index)} will be called "{shown(wanted.name)}".',
+                target=index.id,
+            )
+            if not await call.confirm(question):
+                return refused()
         if wanted.plan is not UNSET:
             await self._send(call, "index.change", wanted, "setplan", body={"target_plan": wanted.plan})
         if wanted.name is not UNSET:
