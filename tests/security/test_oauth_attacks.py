@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 AGENT = "/home/me/.local/share/claude/versions/2.1.317"
-INTERPRETER = "/home/me/.nvm/versions/node/v22.3.0/bin/node"
 
 
 class OnePeer(UnknownPeers):
@@ -492,11 +491,8 @@ async def test_approval_can_be_withdrawn_until_the_code_is_used(world: World) ->
 # --- refresh tokens ---------------------------------------------------------------------------------------------------
 
 
-async def test_t92_stolen_refresh_token_used_twice_revokes_the_access(
-    world: World, clock: FakeClock, peers: OnePeer
-) -> None:
+async def test_t92_stolen_refresh_token_used_twice_revokes_the_access(world: World, clock: FakeClock) -> None:
     """The second one to use it shows that there are two. It is audited, and the app is gone."""
-    peers.executable = INTERPRETER
     client = await registered(world)
     first = await client.sign_in()
     thief = (await client.refresh(first["refresh_token"])).json
@@ -525,9 +521,8 @@ async def test_t92_repeated_refresh_gets_the_same_response_for_some_seconds(worl
     assert 200 == later.status
 
 
-async def test_t92_repeated_refresh_is_a_theft_once_the_new_token_was_used(world: World, peers: OnePeer) -> None:
+async def test_t92_repeated_refresh_is_a_theft_once_the_new_token_was_used(world: World) -> None:
     """Then the response was not lost."""
-    peers.executable = INTERPRETER
     client = await registered(world)
     first = await client.sign_in()
     second = (await client.refresh(first["refresh_token"])).json
@@ -539,9 +534,8 @@ async def test_t92_repeated_refresh_is_a_theft_once_the_new_token_was_used(world
     assert [] == await apps(world)
 
 
-async def test_t92_repeated_refresh_that_differs_is_a_theft(world: World, peers: OnePeer) -> None:
+async def test_t92_repeated_refresh_that_differs_is_a_theft(world: World) -> None:
     """A retry is the same request."""
-    peers.executable = INTERPRETER
     client = await registered(world)
     first = await client.sign_in()
     await client.refresh(first["refresh_token"])
@@ -552,46 +546,10 @@ async def test_t92_repeated_refresh_that_differs_is_a_theft(world: World, peers:
     assert [] == await apps(world)
 
 
-async def test_t92_processes_of_an_agent_share_its_tokens(world: World, clock: FakeClock, peers: OnePeer) -> None:
-    """
-    A process with a token that another one has refreshed meanwhile gets new ones, however long ago that was, if the
-    system reports that it is the agent's own program. So does a later version of it, but no other program.
-    """
-    client = await registered(world)
-    first = await client.sign_in()
-    second = (await client.refresh(first["refresh_token"])).json
-    clock.advance(86_400)
-    third = (await client.refresh(second["refresh_token"])).json
-    peers.executable = AGENT.replace("317", "318")
-
-    other = await client.refresh(first["refresh_token"])
-    own = await client.refresh(third["refresh_token"])
-    peers.executable = INTERPRETER
-    stolen = await client.refresh(first["refresh_token"])
-
-    assert (200, 200) == (other.status, own.status)
-    assert await works(world, other.json["access_token"])
-    assert "invalid_grant" == stolen.json["error"]
-    assert ["origin_mismatch"] == await misuses(world)
-    assert 1 == len(await apps(world))
-
-
-async def test_t92_invented_token_of_a_family_revokes_the_access(world: World) -> None:
-    """Only tokens that were issued are recognized, also from the agent's own program."""
-    client = await registered(world)
-    first = await client.sign_in()
-    family = first["refresh_token"].partition(".")[0]
-
-    reply = await client.refresh(f"{family}.{'x' * 43}")
-
-    assert "invalid_grant" == reply.json["error"]
-    assert [] == await apps(world)
-
-
 async def test_t92_used_refresh_token_revokes_the_access_after_a_restart(
     tmp_path: Path, sandbox: Sandbox, daemon_port: int
 ) -> None:
-    """Each token names its family, and the tests' own program is an interpreter."""
+    """Only the newest token is stored, and each names its family."""
     async with World.running(tmp_path, sandbox, daemon_port) as world:
         client = await registered(world)
         first = await client.sign_in()
@@ -709,10 +667,9 @@ async def test_t92_refresh_token_stays_valid_while_the_ledger_cannot_be_written(
 
 
 async def test_t92_misuse_takes_effect_while_the_ledger_cannot_be_written(
-    world: World, clock: FakeClock, tmp_path: Path, peers: OnePeer
+    world: World, clock: FakeClock, tmp_path: Path
 ) -> None:
     """What takes access away takes effect at once."""
-    peers.executable = INTERPRETER
     client = await registered(world)
     first = await client.sign_in()
     second = (await client.refresh(first["refresh_token"])).json

@@ -28,15 +28,13 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A refresh token and all that follow it, since each refresh replaces it: a family (RFC 9700, section 4.14.2). Each
-    names its family, so that an older one is recognized.
+    A refresh token and all that follow it, since each refresh replaces it: a family (RFC 9700, section 4.14.2). Only
+    the newest one is valid, and each names its family, so that an older one is recognized without being stored.
     """
 
     family: str
     digest: bytes
     """SHA-256 of the newest token."""
-    earlier: bytes = b""
-    """SHA-256 of those before it, the newest first."""
     client_id: str
     app_id: str
     resource: str

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 _VERSION: Final = re.compile(r"(?:[A-Za-z]+-)?v?[0-9]+(?:\.[0-9]+)+(?:[-+_][A-Za-z0-9.+-]+)?|[0-9]+")
 # All processes of an application for macOS are one program: it has helpers, each with an executable of its own.
 _BUNDLE: Final = re.compile(r"(.*?\.app)/Contents/.*")
-_INTERPRETER: Final = re.compile(
-    r"(?:bun|deno|dotnet|java|node|nodejs|perl|php|pypy|python|pythonw|ruby)[0-9.]*(?:\.exe)?"
-)
 
 
 def is_same_program(one: Identity, other: Identity) -> bool:
@@ -29,15 +26,6 @@ def is_same_program(one: Identity, other: Identity) -> bool:
     if not one.name or not other.name:
         return True
     return _normal(one) == _normal(other)
-
-
-def is_own_program(identity: Identity) -> bool:
-    """
-    Return whether the system reports a program of its own, and not an interpreter, which runs every script, or a file
-    that may be another one.
-    """
-    name = identity.name.replace("\\", "/").rpartition("/")[2]
-    return bool(name) and not identity.lasting.warnings and _INTERPRETER.fullmatch(name.lower()) is None
 
 
 def _normal(identity: Identity) -> tuple[str, tuple[str, ...]]:

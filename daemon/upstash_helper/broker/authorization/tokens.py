@@ -20,7 +20,7 @@ import msgspec
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.registry import ACCESS_TOKEN_SECONDS, caller_of, token_digest
 from upstash_helper.broker.authorization.errors import OAuthError
-from upstash_helper.broker.authorization.programs import is_own_program, is_same_program
+from upstash_helper.broker.authorization.programs import is_same_program
 from upstash_helper.broker.authorization_records import RefreshToken
 from upstash_helper.broker.ledger import Delivered
 from upstash_helper.broker.models import Secret
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS: Final = 30.0
 """How long a client can repeat a refresh: until its processes, which refresh at the same moment, have all done so."""
-
-KEPT_TOKENS: Final = 16
-"""How many earlier tokens of a family are recognized as such, and not only as invalid ones."""
 
 _PREFIX: Final = "uhr_"
 
@@ -261,16 +258,10 @@ class TokenService:
             app = await self._apps.get(known.app_id)
             self._check_refresh(form, known, app)
             if not _is_current(known, given):
-                response = self._repeated(form, known)
-                if response is not None:
-                    return response
-                if not _is_shared(known, given, program):
-                    await self._revoke_misused(app.id, program.shown_without_pid, "refresh_token_reused")
-                    raise OAuthError("invalid_grant", "The refresh token was used before, so the access was revoked.")
+                return await self._repeated(form, known, app, program)
             refresh_token = _new_token(known.family)
             digest = token_digest(refresh_token.reveal().encode())
-            earlier = (known.digest + known.earlier)[: KEPT_TOKENS * len(digest)]
-            changed = msgspec.structs.replace(known, digest=digest, earlier=earlier)
+            changed = msgspec.structs.replace(known, digest=digest)
             await self._store.save_token(changed)
             tokens = self._response(app, changed, refresh_token)
             self._remember(known, form, tokens)
@@ -284,8 +275,8 @@ class TokenService:
         if not set(form.get("scope", "").split()) <= set(app.scopes):
             raise OAuthError("invalid_scope", "The user has not granted these scopes. Start the sign-in again.")
 
-    def _repeated(self, form: Mapping[str, str], known: RefreshToken) -> Tokens | None:
-        """Return the response to the same request again, if it may have been lost."""
+    async def _repeated(self, form: Mapping[str, str], known: RefreshToken, app: App, program: Identity) -> Tokens:
+        """Return the response to the same request again, or revoke the access of the app."""
         last = self._rotations.get(known.family)
         if (
             last is not None
@@ -294,7 +285,8 @@ class TokenService:
             and self._clock.monotonic() - last.at < RETRY_SECONDS
         ):
             return last.response
-        return None
+        await self._revoke_misused(app.id, program.shown_without_pid, "refresh_token_reused")
+        raise OAuthError("invalid_grant", "The refresh token was used before, so the access was revoked.")
 
     def _remember(self, known: RefreshToken, form: Mapping[str, str], tokens: Tokens) -> None:
         now = self._clock.monotonic()
@@ -321,19 +313,6 @@ def _new_token(family: str) -> Secret:
 
 def _family_of(token: str) -> str:
     return token.removeprefix(_PREFIX).partition(".")[0] if token.startswith(_PREFIX) else ""
-
-
-def _is_shared(known: RefreshToken, token: str, program: Identity) -> bool:
-    """
-    Return whether an earlier token comes from another process of the same agent, which has not noticed that the first
-    one has refreshed it.
-
-    The system reports that the sender is the program to which the tokens belong (see ``is_same_program``), which binds
-    them to their sender in place of the rotation (OAuth 2.1, section 4.3.1). An interpreter could run any script.
-    """
-    digest = token_digest(token.encode())
-    earlier = {known.earlier[at : at + len(digest)] for at in range(0, len(known.earlier), len(digest))}
-    return is_own_program(program) and digest in earlier
 
 
 def _is_current(known: RefreshToken, token: str) -> bool:

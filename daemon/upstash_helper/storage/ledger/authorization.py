@@ -23,8 +23,8 @@ _SAVE_CLIENT: Final = """
     )
 """
 _SAVE_FAMILY: Final = """
-    INSERT OR REPLACE INTO oauth_tokens (family, digest, earlier, client_id, app_id, resource, created_at)
-    VALUES (:family, :digest, :earlier, :client_id, :app_id, :resource, :created_at)
+    INSERT OR REPLACE INTO oauth_tokens (family, digest, client_id, app_id, resource, created_at)
+    VALUES (:family, :digest, :client_id, :app_id, :resource, :created_at)
 """
 _FORGET_FAMILY: Final = "DELETE FROM oauth_tokens WHERE family = ?"
 # Those of an app that is gone were left behind by a version that did not know this table.

@@ -194,7 +194,6 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         CREATE TABLE oauth_tokens (
             family TEXT PRIMARY KEY NOT NULL,
             digest BLOB NOT NULL,
-            earlier BLOB NOT NULL,
             client_id TEXT NOT NULL,
             app_id TEXT NOT NULL,
             resource TEXT NOT NULL,
