@@ -581,6 +581,39 @@ async def test_t92_refresh_token_is_worthless_for_another_client(world: World) -
     assert "origin_mismatch" in await misuses(world)
 
 
+async def test_t92_tokens_and_codes_are_worthless_for_a_program_that_hides(world: World, peers: OnePeer) -> None:
+    """It is refused, and nothing is used up: for the agent itself, the system may be busy for a moment."""
+    client = await registered(world)
+    tokens = await client.sign_in()
+    code = await client.code()
+    peers.executable = ""
+    hidden = await client.refresh(tokens["refresh_token"])
+    stolen = await client.exchange(code)
+    peers.executable = AGENT
+
+    assert [(429, "temporarily_unavailable")] * 2 == [(it.status, it.json["error"]) for it in (hidden, stolen)]
+    assert 200 == (await client.refresh(tokens["refresh_token"])).status
+    assert 200 == (await client.exchange(code)).status
+    assert [] == await misuses(world)
+
+
+async def test_t93_request_of_a_sign_in_ends_with_the_daemon(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, peers: OnePeer
+) -> None:
+    """An approval would have no effect, and the next sign-in of the agent has a request of its own at once."""
+    async with World.running(tmp_path, sandbox, daemon_port, peers=peers) as world:
+        client = await registered(world)
+        await client.begin()
+        before = (await world.get("/v1/pairings")).json["pairings"]
+    async with World.running(tmp_path, sandbox, daemon_port, peers=peers) as world:
+        client.world = world
+        after = (await world.get("/v1/pairings")).json["pairings"]
+        await client.begin()
+        again = (await world.get("/v1/pairings")).json["pairings"]
+
+    assert (1, 0, 1) == (len(before), len(after), len(again))
+
+
 async def test_t92_refresh_token_is_worthless_for_another_program(world: World, peers: OnePeer) -> None:
     """Also with the ID of the client. An agent that has updated itself is the same program."""
     client = await registered(world)

@@ -24,8 +24,6 @@ VERSIONS = [
      "C:\\Users\\me\\AppData\\Local\\Agent\\app-1.1.0\\agent.exe"),
     ("/Applications/Cursor.app/Contents/MacOS/Cursor",
      "/Applications/Cursor.app/Contents/Frameworks/Cursor Helper (Plugin).app/Contents/MacOS/Cursor Helper (Plugin)"),
-    ("/usr/bin/node", ""),
-    ("", ""),
 ]  # fmt: skip
 OTHERS = [
     "/usr/bin/node", "/usr/local/bin/node", "/usr/bin/python3.11", "/usr/bin/python3.12", "/opt/1.2/agent",
@@ -36,9 +34,18 @@ OTHERS = [
 
 @pytest.mark.parametrize(("before", "now"), VERSIONS)
 def test_version_in_the_path_makes_no_other_program(before: str, now: str) -> None:
-    """Nor does an unknown one, nor a helper process of the same application for macOS."""
+    """Nor does a helper process of the same application for macOS."""
     assert is_same_program(program(before), program(now))
     assert is_same_program(program(now), program(before))
+
+
+def test_unknown_program_is_not_the_registered_one() -> None:
+    """A program can prevent that the system reports it. If the system did not report the first one, it could be any."""
+    node, unknown = program("/usr/bin/node"), program("")
+
+    assert not is_same_program(node, unknown)
+    assert is_same_program(unknown, node)
+    assert is_same_program(unknown, unknown)
 
 
 def test_other_paths_are_other_programs() -> None:

@@ -85,6 +85,8 @@ class PairingQueue:
         pairing = msgspec.structs.replace(stored, site=self._sites.of(stored.identity))
         if is_blocked or is_site_blocked or is_ended:
             pairing = msgspec.structs.replace(pairing, decision=Denied(at=now))
+        elif _is_of_sign_in(pairing):
+            pairing = msgspec.structs.replace(pairing, decision=Withdrawn())
         self._by_id[pairing.id] = pairing
         self._set_deadline(pairing.id, self._clock.monotonic() + min(pairing.expires_at - now, LIFETIME))
         for site in ("",) * is_blocked + (pairing.site,) * is_site_blocked:
@@ -259,3 +261,9 @@ class PairingQueue:
                 await self._records.block(block)
             else:
                 await self._records.unblock(block.id)
+
+
+def _is_of_sign_in(pairing: Pairing) -> bool:
+    """Return whether a request belongs to an OAuth sign-in. It ends with the daemon: nobody could fetch its token."""
+    is_open = isinstance(pairing.decision, Waiting | Approved)
+    return is_open and pairing.audience == "mcp" and pairing.identity.pid is None

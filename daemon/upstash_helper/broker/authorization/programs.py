@@ -15,17 +15,18 @@ _VERSION: Final = re.compile(r"(?:[A-Za-z]+-)?v?[0-9]+(?:\.[0-9]+)+(?:[-+_][A-Za
 _BUNDLE: Final = re.compile(r"(.*?\.app)/Contents/.*")
 
 
-def is_same_program(one: Identity, other: Identity) -> bool:
+def is_same_program(registered: Identity, sender: Identity) -> bool:
     """
-    Return whether two identities are the same program, or the system does not report one of them.
+    Return whether a connection comes from the program that registered a client. If the system did not report that one,
+    any does; if it does not report the present one, which can prevent that, none does.
 
     Another version of it at a path that differs only in the version is the same program: the user is not asked again
     because an agent has updated itself. A program in a container or sandbox is another one than that at the same path
     outside.
     """
-    if not one.name or not other.name:
+    if not registered.name:
         return True
-    return _normal(one) == _normal(other)
+    return bool(sender.name) and _normal(registered) == _normal(sender)
 
 
 def _normal(identity: Identity) -> tuple[str, tuple[str, ...]]:

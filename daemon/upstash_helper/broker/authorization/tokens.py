@@ -142,16 +142,17 @@ class TokenService:
         given = form["token"]
         is_refresh_token = given.startswith(_PREFIX)
         family = _family_of(given) if is_refresh_token else self._apps.family_of(given.encode("utf-8", "replace"))
-        known = self._store.token(family)
-        if known is None or (is_refresh_token and not _is_current(known, given)):
-            return
-        if known.client_id != client.id:
-            raise OAuthError("invalid_grant", "The token belongs to another client.")
-        others = [one for one in self._store.of_app(known.app_id) if one.family != family]
-        self._end((known,))
-        if not others:
-            app = await self._apps.revoke(known.app_id, reason="app")
-            self._audit.note_later(caller_of(app), "app.sign_out", app.id)
+        async with self._lock:  # a refresh that is being written would bring the family back
+            known = self._store.token(family)
+            if known is None or (is_refresh_token and not _is_current(known, given)):
+                return
+            if known.client_id != client.id:
+                raise OAuthError("invalid_grant", "The token belongs to another client.")
+            others = [one for one in self._store.of_app(known.app_id) if one.family != family]
+            self._end((known,))
+            if not others:
+                app = await self._apps.revoke(known.app_id, reason="app")
+                self._audit.note_later(caller_of(app), "app.sign_out", app.id)
 
     def _client(self, form: Mapping[str, str]) -> Client:
         if "client_id" not in form:
@@ -169,6 +170,7 @@ class TokenService:
             if code is None or code.client_id != client.id:
                 # To a client that has somebody else's code, it is unknown. It is not used up: anyone could do that.
                 raise OAuthError("invalid_grant", "The code is not valid. Start the sign-in again.")
+            _require_known(client, program)
             if code.is_used:
                 await self._revoke_misused(code.app_id, f"code of {program.shown_without_pid}", "code_reused")
                 raise OAuthError("invalid_grant", "The code was used before, so the access that it gave was revoked.")
@@ -251,6 +253,7 @@ class TokenService:
             known = self._store.token(_family_of(given))
             if known is None:
                 raise OAuthError("invalid_grant", "The refresh token is not valid; the user may have revoked it.")
+            _require_known(client, program)
             if known.client_id != client.id or not is_same_program(client.identity, program):
                 # The token is in the wrong hands. It is not used up, and repeated attempts revoke the access.
                 await self._apps.misused(known.app_id, where=program.shown_without_pid)
@@ -305,6 +308,15 @@ class TokenService:
         for token in tokens:
             self._rotations.pop(token.family, None)
         self._store.end(tuple(token.family for token in tokens))
+
+
+def _require_known(client: Client, program: Identity) -> None:
+    """
+    Refuse a sender that the system does not report, if it reported the one that registered. It may be another program,
+    which hides, or the system may be busy: so nothing is used up or counted.
+    """
+    if client.identity.name and not program.name:
+        raise OAuthError("temporarily_unavailable", "The system does not report which program has sent the request.")
 
 
 def _new_token(family: str) -> Secret:
