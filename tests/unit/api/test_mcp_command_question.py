@@ -14,8 +14,8 @@ from upstash_helper.broker.models import Database
 from upstash_helper.broker.ports import Command
 
 DATABASE = Database(
-    id="i" * 128, name="n" * 80, state="active", host="h", port=6379, tls=True, rest_url="https://h", plan="free",
-    primary_region="r" * 40,
+    id="i" * 128, name="n" * 80, state="active", host="h" * 253, port=6379, tls=True, rest_url="https://h", plan="free",
+    primary_region="r" * 40, created_at=1_700_000_000,
 )  # fmt: skip
 KEYS = ("k",) * 9_999
 """As many as a command can have."""
