@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,3 +201,79 @@ async def test_prompt_adds_redis_to_a_project(world: World) -> None:
     assert "Add Redis to this project" == prompt["title"]
     assert "create one" in new[0]["content"]["text"]
     assert 'named "orders"' in existing[0]["content"]["text"]
+
+
+# --- what the user reads before commands run --------------------------------------------------------------------------
+
+
+async def test_a_question_about_commands_is_never_cut(world: World) -> None:
+    """In a form and in upstash-helper, the user reads the longest question from its first to its last character."""
+    await world.connect()
+    agent, without_forms = await agent_of(world, *SCOPES), await agent_of(world, *SCOPES, forms=False)
+    script = f"return {'1' * 1300}"
+    commands = [["EVAL", script, 0], *([name] for name in ("EVALSHA", "FCALL", "FLUSHDB", "FLUSHALL"))]
+    run = "redis_run_command"
+
+    asked = await agent.tool(run, {"database_id": await created(agent, "first"), "commands": commands})
+    of_second = {"database_id": await created(without_forms, "second"), "commands": commands}
+    waiting = asyncio.create_task(without_forms.tool(run, of_second))
+    async with asyncio.timeout(30):
+        while True:
+            if questions := (await world.get("/v1/confirmations")).json["confirmations"]:
+                break
+            await asyncio.sleep(0.02)
+    assert 200 == (await world.call("POST", f"/v1/confirmations/{questions[0]['id']}/deny")).status
+    denied = await waiting
+
+    [form] = asked.result["inputRequests"].values()
+    for text in (form["params"]["message"], questions[0]["title"] + questions[0]["detail"]):
+        assert "EVAL, EVALSHA, FCALL, FLUSHDB, FLUSHALL" in text
+        assert "FLUSHALL deletes all keys" in text
+        assert text.endswith(f'What runs: EVAL "{script}" 0; EVALSHA; FCALL; FLUSHDB; FLUSHALL')
+    assert not denied.result["structuredContent"]["done"]
+
+
+# --- former names -----------------------------------------------------------------------------------------------------
+
+OF: dict[str, Any] = {"database_id": "d"}
+PING = [["PING"]]
+INVALID: list[tuple[str, dict[str, Any], str]] = [
+    ("list_databases", {"limit": 101}, "/limit"),
+    ("get_details", {"database_id": ""}, "/database_id"),
+    ("create_new", {"name": "", "primary_region": "us-east-1"}, "/name"),
+    ("create_new", {"name": "n", "primary_region": "us-east-1", "read_regions": ["r"] * 21}, "/read_regions"),
+    ("delete", {"database_id": ""}, "/database_id"),
+    ("update_regions", {"id": "d", "read_regions": ["r"] * 21}, "/read_regions"),
+    ("update_regions", {"id": "d", "read_regions": [""]}, "/read_regions/0"),
+    ("reset_password", {"id": ""}, "/id"),
+    ("get_statistics", {"id": "", "period": "1h"}, "/id"),
+    ("run_redis_commands", {**OF, "commands": []}, "/commands"),
+    ("run_redis_commands", {**OF, "commands": [*PING, []]}, "/commands/1"),
+    ("run_redis_commands", {**OF, "commands": PING * 51}, "/commands"),
+    ("run_redis_commands", {**OF, "commands": [["DEL"] * 10_001]}, "/commands/0"),
+    ("run_single_redis_command", {**OF, "command": ["DEL"] * 10_001}, "/command"),
+    ("run_multiple_redis_commands", {**OF, "commands": [[]]}, "/commands/0"),
+    ("run_multiple_redis_commands", {**OF, "commands": PING * 51}, "/commands"),
+    ("list_backups", {"database_id": ""}, "/database_id"),
+    ("create_backup", {**OF, "backup_name": ""}, "/backup_name"),
+    ("create_backup", {**OF, "backup_name": "n" * 65}, "/backup_name"),
+    ("delete_backup", {**OF, "backup_id": ""}, "/backup_id"),
+    ("restore_backup", {**OF, "backup_id": ""}, "/backup_id"),
+    ("set_daily_backup", {"database_id": "", "enable": True}, "/database_id"),
+    ("manage_backup", {**OF, "operation": "create", "backup_name": "n" * 65}, "/backup_name"),
+    ("manage_backup", {**OF, "operation": "delete", "backup_id": ""}, "/backup_id"),
+]
+
+
+async def test_each_former_name_has_the_limits_of_the_tool(world: World) -> None:
+    """Empty values and too many are refused, with the place of the value and what it must be."""
+    await world.connect()
+    agent = await agent_of(world, *SCOPES)
+    former = {tool.name for tool in world.daemon.tools() if not tool.listed}
+    assert former == {f"redis_database_{name}" for name, _, _ in INVALID}, "each name is called"
+
+    for name, arguments, pointer in INVALID:
+        reply = await agent.tool(f"redis_database_{name}", arguments)
+
+        assert reply.result.get("isError"), (name, arguments)
+        assert reply.text.startswith(f"{pointer}: Must "), (name, reply.text)

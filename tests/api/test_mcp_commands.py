@@ -156,6 +156,7 @@ async def test_an_unknown_database_is_an_error(connected: World) -> None:
         ["EVALSHA", "0" * 40, 0],
         ["FCALL", "f", 0],
         ["function", "flush"],
+        ["FUNCTION", "load", "replace", "#!lua name=l"],
         ["UNLINK", *(f"k{number}" for number in range(51))],
     ],
     ids=lambda command: str(command[0]).strip(),
@@ -185,6 +186,51 @@ async def test_keys_that_a_call_deletes_are_counted_together(agent: Agent) -> No
 
     assert not denied["done"]
     assert "DEL deletes keys, 60 in all" in agent.asked[0].detail
+
+
+async def test_of_keys_to_delete_only_the_number_and_the_first_are_shown(agent: Agent) -> None:
+    """So that any number of them can be deleted, and a long key hides nothing of what else would run."""
+    database_id = await new_database(agent)
+    commands = [["DEL", "a, b", "k" * 10_000, "c", *("d" * 100 for _ in range(50))], ["DEL", "x"], ["FLUSHALL"]]
+
+    await agent.call("redis_run_command", database_id=database_id, commands=commands)
+
+    (question,) = agent.asked
+    assert question.detail.endswith(f'What runs: DEL with 54 keys ("a, b", "{"k" * 40}…", "c", …); FLUSHALL')
+
+
+async def test_a_question_shows_scripts_exactly(agent: Agent) -> None:
+    """It shows where an argument and a line end, and what cannot be seen or is shown in another order."""
+    database_id = await new_database(agent)
+    command = ["EVAL", "-- a comment\nreturn redis.call('FLUSHALL') \u202e -- \"", 0, "k; GET x", ""]
+
+    await agent.call("redis_run_command", database_id=database_id, command=command)
+
+    (question,) = agent.asked
+    shown = r'''EVAL "-- a comment\nreturn redis.call('FLUSHALL') \u202e -- \"" 0 "k; GET x" ""'''
+    assert question.detail.endswith(f"What runs: {shown}")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [["EVAL", "return 1", 0, "x" * 1500], ["FLUSHALL"]],
+        [["FLUSHALL"], ["EVAL", "--" + " " * 2_000_000 + "\nreturn 1", 0]],
+        [["EVAL", f"return {'1' * 40}", 0]] * 40,
+    ],
+    ids=["long", "huge", "many"],
+)
+async def test_what_is_too_long_to_read_is_refused_without_a_question(agent: Agent, commands: list[Any]) -> None:
+    """A question that is cut would hide what the user agrees to."""
+    database_id = await new_database(agent)
+    agent.allows = True
+    await run(agent, database_id, "SET", "k", "v")
+
+    with pytest.raises(ToolError, match=r"Nothing was run\. This is too long for the user to read\."):
+        await agent.call("redis_run_command", database_id=database_id, commands=commands)
+
+    assert [] == agent.asked
+    assert "v" == (await run(agent, database_id, "GET", "k"))["result"]
 
 
 async def test_with_the_users_yes_it_runs(agent: Agent) -> None:

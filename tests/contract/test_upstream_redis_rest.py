@@ -86,6 +86,22 @@ async def test_a_failed_request_is_an_error_without_the_token(http: HttpClient, 
     assert "s3cret" not in repr(failed.value) + failed.value.detail
 
 
+@pytest.mark.parametrize(
+    ("body", "reply"),
+    [
+        (b'[{"result":"a\xff\xfeb"}]', CommandReply(result='"a\ufffd\ufffdb"'.encode())),
+        (b'[{"error":"ERR \xff"}]', CommandReply(error="ERR \ufffd")),
+    ],
+    ids=["result", "error"],
+)
+async def test_bytes_that_are_not_utf8_are_replaced(http: HttpClient, body: bytes, reply: CommandReply) -> None:
+    """
+    The commands have run, so the rest of the reply must not be lost.
+    """
+    async with faulty(Answer(200, body)) as server:
+        assert (reply,) == await run(http, server)
+
+
 async def test_a_database_that_does_not_answer_is_a_timeout(http: HttpClient) -> None:
     """
     The message says that the commands may have run.

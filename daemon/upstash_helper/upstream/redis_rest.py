@@ -99,8 +99,10 @@ def _check(response: Response, token: Secret) -> None:
 
 
 def _replies(response: Response, count: int) -> tuple[CommandReply, ...]:
+    # A value can have any bytes. The commands have run, so one that is not UTF-8 must not cost the other replies.
+    text = response.body.decode("utf-8", "replace")
     try:
-        replies = msgspec.json.decode(response.body, type=list[_Reply])
+        replies = msgspec.json.decode(text, type=list[_Reply])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         replies = []
     if len(replies) == count:

@@ -6,7 +6,8 @@ may delete every key one at a time. It is asked for where a call deletes more th
 where a single command
 
 - deletes all keys (FLUSHALL, FLUSHDB);
-- deletes or replaces functions (FUNCTION FLUSH, DELETE, RESTORE), or an index (SEARCH.DROP, FT.DROPINDEX);
+- deletes or replaces functions (FUNCTION FLUSH, DELETE, RESTORE, LOAD REPLACE), or an index (SEARCH.DROP,
+  FT.DROPINDEX);
 - runs a script or a function that may write (EVAL, EVALSHA, FCALL). A script can do all of the above, and its text does
   not show it: it can put together the name of a command, and EVALSHA and FCALL have no text. Redis itself keeps
   EVAL_RO, EVALSHA_RO, and FCALL_RO from writing, so these need no confirmation;
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
 MANY_KEYS: Final = 50
 
-_DESTROYS: Final = {
+DESTROYS: Final = {
     "FLUSHALL": "deletes all keys",
     "FLUSHDB": "deletes all keys",
     "FUNCTION FLUSH": "deletes all functions",
     "FUNCTION DELETE": "deletes functions",
     "FUNCTION RESTORE": "can replace functions",
+    "FUNCTION LOAD REPLACE": "replaces functions",
     "SEARCH.DROP": "deletes a search index",
     "FT.DROPINDEX": "deletes a search index",
     "EVAL": "runs a script, which can change and delete any data",
@@ -37,7 +39,9 @@ _DESTROYS: Final = {
     "ACL DELUSER": "changes who can connect to the database",
     "ACL RESTTOKEN": "creates a token for the database",
 }
-_DELETING: Final = frozenset({"DEL", "UNLINK"})
+"""What commands do to the database. Each text is shown in questions in full, so it is short."""
+DELETING: Final = frozenset({"DEL", "UNLINK"})
+"""They delete the keys that are their arguments."""
 _CREDENTIALS: Final = frozenset({"ACL GETUSER", "ACL LIST", "ACL RESTTOKEN", "ACL SETUSER"})
 """They show, create, or replace passwords and tokens."""
 
@@ -55,21 +59,23 @@ _WITH_SUBCOMMAND: Final = frozenset({"ACL", "FUNCTION"})
 
 
 def name_of(command: Command) -> str:
-    """Return a command's name in upper case, with its subcommand if that decides what it does."""
-    first = str(command[0]).strip().upper()
-    if first in _WITH_SUBCOMMAND and len(command) > 1:
-        return f"{first} {str(command[1]).strip().upper()}"
-    return first
+    """Return a command's name in upper case, with its subcommand and option if these decide what it does."""
+    name = str(command[0]).strip().upper()
+    if name in _WITH_SUBCOMMAND and len(command) > 1:
+        name += f" {str(command[1]).strip().upper()}"
+    if name == "FUNCTION LOAD" and len(command) > 2 and str(command[2]).strip().upper() == "REPLACE":
+        name += " REPLACE"
+    return name
 
 
 def to_confirm(commands: tuple[Command, ...]) -> list[tuple[Command, str]]:
     """Return the commands that the user has to confirm, with what they do, as in "FLUSHALL deletes all keys"."""
-    keys = sum(len(command) - 1 for command in commands if name_of(command) in _DELETING)
+    keys = sum(len(command) - 1 for command in commands if name_of(command) in DELETING)
     found = []
     for command in commands:
         name = name_of(command)
-        effect = _DESTROYS.get(name)
-        if name in _DELETING and keys > MANY_KEYS:
+        effect = DESTROYS.get(name)
+        if name in DELETING and keys > MANY_KEYS:
             effect = f"deletes keys, {keys} in all"
         if effect is not None:
             found.append((command, f"{name} {effect}"))

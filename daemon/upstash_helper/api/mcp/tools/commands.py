@@ -10,9 +10,8 @@ from msgspec import Meta
 from upstash_helper.api.mcp.tool import Tool, ToolCall, ToolError
 from upstash_helper.api.mcp.tools import command_rules as rules
 from upstash_helper.api.mcp.tools import hints
-from upstash_helper.api.mcp.tools.databases import described
+from upstash_helper.api.mcp.tools.command_question import question
 from upstash_helper.api.mcp.tools.fields import REFUSED, Arguments, DatabaseId, Result, shown
-from upstash_helper.broker.confirmations import Question
 
 if TYPE_CHECKING:
     from upstash_helper.api.mcp.tools.recording import Recorder
@@ -32,6 +31,7 @@ _Argument = str | int | float
 _Command = Annotated[
     tuple[_Argument, ...], Meta(min_length=1, max_length=10_000, description='Such as ["SET", "key", "value"].')
 ]
+Commands = Annotated[tuple[_Command, ...], Meta(max_length=MAX_COMMANDS)]
 
 
 class RunCommand(Arguments, frozen=True, kw_only=True):
@@ -46,10 +46,7 @@ class RunCommand(Arguments, frozen=True, kw_only=True):
         ),
     ] = ()
     commands: Annotated[
-        tuple[_Command, ...],
-        Meta(
-            max_length=MAX_COMMANDS, description="Instead of command: several, which run in this order, as a pipeline."
-        ),
+        Commands, Meta(description="Instead of command: several, which run in this order, as a pipeline.")
     ] = ()
 
 
@@ -115,19 +112,7 @@ class CommandTool:
 
     async def _confirmed(self, call: ToolCall, database_id: str, commands: tuple[Command, ...]) -> bool:
         asked = rules.to_confirm(commands)
-        if not asked:
-            return True
-        database = await self._databases.get(database_id)
-        names = ", ".join(dict.fromkeys(rules.name_of(command) for command, _ in asked))
-        effects = "; ".join(dict.fromkeys(effect for _, effect in asked))
-        text = "; ".join(" ".join(map(str, command)) for command, _ in asked)
-        question = Question(
-            action="database.commands",
-            title=f'Run {shown(names)} in the database "{shown(database.name)}"?',
-            detail=f"In {described(database)}, {shown(effects, 300)}. What runs: {shown(text, 300)}",
-            target=database.id,
-        )
-        return await call.confirm(question)
+        return not asked or await call.confirm(question(asked, await self._databases.get(database_id)))
 
 
 def checked(call: ToolCall, wanted: RunCommand) -> tuple[Command, ...]:

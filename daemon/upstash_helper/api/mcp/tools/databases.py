@@ -63,14 +63,15 @@ class GetDatabase(Arguments, frozen=True, kw_only=True):
     include_credentials: IncludeCredentials = False
 
 
+ReadRegions = Annotated[tuple[RegionId, ...], Meta(max_length=20)]
+
+
 class CreateDatabaseArguments(Arguments, frozen=True, kw_only=True):
     """The database to create."""
 
     name: DatabaseName
     primary_region: RegionId
-    read_regions: Annotated[
-        tuple[RegionId, ...], Meta(max_length=20, description="Further regions that serve reads.")
-    ] = ()
+    read_regions: Annotated[ReadRegions, Meta(description="Further regions that serve reads.")] = ()
     platform: Annotated[Platform | UnsetType, Meta(description="Follows from the primary region if left out.")] = UNSET
     plan: Annotated[Plan | UnsetType, Meta(description="Upstash chooses if left out. Paid plans cost money.")] = UNSET
     budget: Annotated[Budget | UnsetType, Meta(description="Per month, in US dollars.")] = UNSET
@@ -112,9 +113,7 @@ class UpdateRegions(Arguments, frozen=True, kw_only=True):
     """The new read regions of a database."""
 
     database_id: DatabaseId
-    read_regions: Annotated[
-        tuple[RegionId, ...], Meta(max_length=20, description="All read regions. They replace the present ones.")
-    ]
+    read_regions: Annotated[ReadRegions, Meta(description="All read regions. They replace the present ones.")]
 
 
 class OneDatabase(Arguments, frozen=True, kw_only=True):

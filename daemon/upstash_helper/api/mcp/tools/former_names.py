@@ -14,6 +14,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from upstash_helper.api.mcp.tool import Tool, ToolCall, ToolError
 from upstash_helper.api.mcp.tools import backups, commands, databases, hints, statistics
+from upstash_helper.api.mcp.tools.commands import Commands
+from upstash_helper.api.mcp.tools.databases import ReadRegions
 from upstash_helper.api.mcp.tools.fields import Arguments, DatabaseId, Outcome
 from upstash_helper.protocol.wire import DatabaseName, RegionId
 
@@ -26,7 +28,7 @@ class CreateNew(Arguments, frozen=True, kw_only=True):
 
     name: DatabaseName
     primary_region: RegionId
-    read_regions: tuple[RegionId, ...] = ()
+    read_regions: ReadRegions = ()
 
 
 class WithId(Arguments, frozen=True, kw_only=True):
@@ -39,7 +41,7 @@ class UpdateRegions(Arguments, frozen=True, kw_only=True):
     """Arguments of ``redis_database_update_regions``."""
 
     id: DatabaseId
-    read_regions: tuple[RegionId, ...]
+    read_regions: ReadRegions
 
 
 class GetStatistics(Arguments, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ class RunCommands(Arguments, frozen=True, kw_only=True):
     """Arguments of ``redis_database_run_redis_commands``."""
 
     database_id: DatabaseId | UnsetType = UNSET
-    commands: tuple[tuple[str | int | float, ...], ...]
+    commands: Annotated[Commands, Meta(min_length=1)]
     database_rest_url: str = ""
     database_rest_token: str = ""
 

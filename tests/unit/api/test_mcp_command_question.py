@@ -1,0 +1,78 @@
+"""The question before commands run that destroy much: the longest one is shown in full."""
+
+from __future__ import annotations
+
+import pytest
+
+from upstash_helper.api.mcp.tool import ToolError
+from upstash_helper.api.mcp.tools import command_rules as rules
+from upstash_helper.api.mcp.tools.command_question import MAX_TEXT, question
+from upstash_helper.api.mcp.tools.commands import MAX_COMMANDS
+from upstash_helper.broker.apps.display_text import clean
+from upstash_helper.broker.confirmations import MAX_DETAIL_TEXT, MAX_TITLE_TEXT
+from upstash_helper.broker.models import Database
+from upstash_helper.broker.ports import Command
+
+DATABASE = Database(
+    id="i" * 128, name="n" * 80, state="active", host="h" * 253, port=6379, tls=True, rest_url="https://h", plan="free",
+    primary_region="r" * 40, created_at=1_700_000_000,
+)  # fmt: skip
+KEYS = ("k",) * 9_999
+"""As many as a command can have."""
+
+
+def every_command() -> tuple[Command, ...]:
+    """Return each command that needs a confirmation, with as many keys as possible, and the longest text."""
+    plain: list[Command] = [tuple(name.split()) for name in rules.DESTROYS]
+    deletions: list[Command] = [(name, *KEYS) for name in sorted(rules.DELETING)]
+    commands = [*plain, *deletions * (MAX_COMMANDS // len(deletions))]
+    shown = question(rules.to_confirm(tuple(commands)), DATABASE).detail.partition("What runs: ")[2]
+    return (*commands, ("EVAL", "x" * (MAX_TEXT - len(shown) - len("; EVAL "))))
+
+
+def test_the_longest_question_fits_where_it_is_shown() -> None:
+    """Its names and effects are all of the table, its text is as long as one can be, and nothing of it is cut."""
+    commands = every_command()
+
+    asked = question(rules.to_confirm(commands), DATABASE)
+
+    assert clean(asked.title, MAX_TITLE_TEXT) == asked.title
+    assert clean(asked.detail, MAX_DETAIL_TEXT) == asked.detail
+    assert MAX_TEXT == len(asked.detail.partition("What runs: ")[2])
+    for name, effect in rules.DESTROYS.items():
+        assert name in asked.title
+        assert f"{name} {effect}" in asked.detail
+        assert f"; {name}; " in asked.detail.replace("What runs: ", "; ")
+
+
+def test_one_character_more_is_refused() -> None:
+    """The limit is exact."""
+    *others, last = every_command()
+
+    with pytest.raises(ToolError, match="Send fewer or shorter commands"):
+        question(rules.to_confirm((*others, (*last[:-1], f"{last[-1]}x"))), DATABASE)
+
+
+@pytest.mark.parametrize("key", ['"' * 100, "\\" * 100, "é\u202e" * 100, "\U0001f600" * 100, "\n" * 100, ""])
+def test_any_keys_can_be_deleted(key: str) -> None:
+    """Of keys, so little is shown that the question about deletions alone always fits."""
+    commands: tuple[Command, ...] = (("DEL", *(key,) * 51), ("UNLINK", *(key,) * 51))
+
+    asked = question(rules.to_confirm(commands), DATABASE)
+
+    assert "UNLINK with 51 keys" in asked.detail
+    assert clean(asked.detail, MAX_DETAIL_TEXT) == asked.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("function", "load", "Replace", "code"), "FUNCTION LOAD REPLACE"),
+        (("FUNCTION", "LOAD", "code"), "FUNCTION LOAD"),
+        (("FUNCTION", "FLUSH", "REPLACE"), "FUNCTION FLUSH"),
+    ],
+)
+def test_a_name_has_what_decides_what_the_command_does(command: Command, name: str) -> None:
+    """Only a library that takes the place of another one needs a confirmation."""
+    assert name == rules.name_of(command)
+    assert (name in rules.DESTROYS) == bool(rules.to_confirm((command,)))
