@@ -69,6 +69,9 @@ SETTING_SWITCHES: Final = (
     SettingSwitch(
         "--auto-approve", "auto_approve", "Approve every access request automatically. Only with a sandbox.", value=True
     ),
+    SettingSwitch(
+        "--no-auto-confirm", "auto_confirm", "With --auto-approve, still ask before an app deletes or writes something."
+    ),
 )
 
 JSON: Final = "--json"
