@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 State = Literal["ignored", "not_ignored", "no_repository", "not_known"]
 
-# Whoever names a file may have written the patterns. Above these limits, it is not known whether one of them matches.
+# The app that names a file may have written the patterns. Above these limits, it is not known if one of them matches.
 _MAX_SIZE: Final = 128 * 1024
 """Bytes of all files together."""
 _MAX_PATTERNS: Final = 2000

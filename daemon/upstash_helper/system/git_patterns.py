@@ -148,8 +148,8 @@ def _parts(text: bytes) -> list[_Part] | None:
     while position < len(text):
         byte = text[position]
         if byte == _STAR:
-            part, position = _stars(text, position)
-            parts.append(part)
+            stars, position = _stars(text, position)
+            parts.append(stars)
         elif byte == _QUESTION:
             parts.append(_NOT_SLASH)
             position += 1
@@ -157,8 +157,8 @@ def _parts(text: bytes) -> list[_Part] | None:
             some = _some(text, position + 1)
             if some is None:
                 return None
-            part, position = some
-            parts.append(part)
+            parts.append(some[0])
+            position = some[1]
         else:
             position += byte == _BACKSLASH
             if position == len(text):

@@ -182,7 +182,7 @@ def test_ignored_files_are_those_that_git_ignores(tmp_path: Path) -> None:
 
 # Parts of patterns, each with a meaning of its own, and names that they could match.
 PARTS = [
-    *("a", "b", "é", "-", "]", " ", "\t", "\r", "\\", "\\*", "!", "#", "/", "?"),
+    *("a", "b", "é", "-", "]", " ", "\t", "\r", "\0", "\\", "\\*", "!", "#", "/", "?"),
     *("*", "**", "***", "**/", "/**", "[ab]", "[!a]", "[^b]", "[a-c]", "[]a]", "[", "[[:alpha:]]", "[[:x:]]"),
 ]
 PATHS = [
