@@ -137,6 +137,30 @@ async def test_result_has_no_value(agent: Agent) -> None:
     assert (agent.app.id, str(agent.project)) == (agreement["app_id"], agreement["target"])
 
 
+@pytest.mark.parametrize(
+    ("patterns", "state", "sentence"),
+    [
+        ("", "not_ignored", "Git does not ignore this file, so it could be committed by mistake."),
+        ("x\n" * 5000, "not_known", "It is not known whether Git ignores this file."),
+        (".env\n", "ignored", ""),
+    ],
+)
+async def test_user_is_told_if_the_file_could_be_committed(
+    agent: Agent, patterns: str, state: str, sentence: str
+) -> None:
+    """Also if that is not known, and the agent gets to know it, too."""
+    database = await agent.own_database()
+    (agent.project / ".git").mkdir()
+    (agent.project / ".gitignore").write_text(patterns)
+
+    written = await agent.write(database)
+
+    assert written is not None
+    [question] = agent.asked
+    assert (state, bool(sentence)) == (written.change.git, "committed by mistake" in question.detail)
+    assert sentence in question.detail
+
+
 async def test_nothing_is_written_or_remembered_without_a_yes(agent: Agent) -> None:
     """The next attempt asks again."""
     database = await agent.own_database()

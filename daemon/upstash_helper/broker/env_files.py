@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 
@@ -51,8 +51,8 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
     """Whether anything is different."""
     replaced: tuple[str, ...] = ()
     """The variables that have another value in the file."""
-    is_ignored: bool | None = None
-    """Whether Git ignores the file; None if no repository contains it."""
+    git: Literal["ignored", "not_ignored", "no_repository", "not_known"] = "no_repository"
+    """Whether Git ignores the file."""
 
 
 class EnvFiles(Protocol):
@@ -228,8 +228,10 @@ def _question(
             "From now on, the app can write variables of databases that it created to files in"
             f" {place.folder} and the folders in it, until you revoke its access."
         )
-    if change.is_ignored is False:
+    if change.git == "not_ignored":
         sentences.append("Git does not ignore this file, so it could be committed by mistake.")
+    if change.git == "not_known":
+        sentences.append("It is not known whether Git ignores this file. If not, it could be committed by mistake.")
     return Question(
         action=ACTION,
         title=f'Write the credentials of the database "{name}" ({database.id}) to {place.path}?',

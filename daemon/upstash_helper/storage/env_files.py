@@ -145,14 +145,17 @@ def _prepare(folder: confined_files.Folder, place: Place, variables: Mapping[str
         raise FileRefused(f"{path} is not a text file.") from None
     if "\0" in text:
         raise FileRefused(f"{path} is not a text file.")
-    updated = dotenv.update(text, {name: value.reveal() for name, value in variables.items()})
+    try:
+        updated = dotenv.update(text, {name: value.reveal() for name, value in variables.items()})
+    except dotenv.SeveralLines as error:
+        raise FileRefused(str(error)) from None
     new = bom + updated.text.encode(encoding, "surrogateescape")
     mode = _PRIVATE if current is None else current.mode & _PRIVATE
     change = FileChange(
         is_new=current is None,
         is_changed=current is None or new != data or (sys.platform != "win32" and current.mode != mode),
         replaced=updated.replaced,
-        is_ignored=git_ignore.is_ignored(path),
+        git=git_ignore.state(path),
     )
     return _Prepared(change, path.name, new, mode, current)
 

@@ -15,16 +15,28 @@ if TYPE_CHECKING:
 # Only these end a line: str.splitlines() takes other characters, which may be part of a value, for the end of one.
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _ASSIGNMENT: Final = re.compile(r"(?P<before>[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*)")
-_QUOTED: Final = {
-    '"': re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL),
-    "'": re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL),
-    "`": re.compile(r"`([^`]*)`", re.DOTALL),
+# A quotation mark, and what it is skipped in.
+_MARKS: Final = {
+    '"': re.compile(r'"|\\.', re.DOTALL),
+    "'": re.compile(r"'|\\.", re.DOTALL),
+    "`": re.compile("`"),
 }
 # What may follow a quoted value. Anything else means that the quotes are only a part of the value.
 _REST: Final = re.compile(r"(?P<rest>[ \t]*(?:#[^\r\n]*)?)(?=\r|\n|\Z)")
-_UNQUOTED: Final = re.compile(r"(?P<value>[^\r\n]*?)(?P<rest>[ \t]*(?:(?<=[ \t])#[^\r\n]*)?)(?=\r|\n|\Z)")
+_COMMENT: Final = re.compile(r"[ \t]#")
 # Every reader takes these literally without quotes.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
+
+
+class SeveralLines(Exception):
+    """
+    A variable's value has a line break, so that replacing it would delete lines. ``str()`` says so, as a sentence.
+
+    Likely, a quotation mark is missing.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The value of {name} spans several lines. Check its quotation marks.")
 
 
 class Update(NamedTuple):
@@ -74,6 +86,9 @@ def update(text: str, variables: Mapping[str, str]) -> Update:
     Args:
         text: The file's text.
         variables: The new values. They contain no control characters.
+
+    Raises:
+        SeveralLines: If one of them has a value of several lines. No variable that is written here ever has one.
     """
     parts: list[str] = []
     replaced: set[str] = set()
@@ -82,6 +97,8 @@ def update(text: str, variables: Mapping[str, str]) -> Update:
         if isinstance(part, str) or part.name not in variables:
             parts.append(part if isinstance(part, str) else _joined(part))
             continue
+        if "\n" in part.value or "\r" in part.value:
+            raise SeveralLines(part.name)
         value = variables[part.name]
         missing.pop(part.name, None)
         if _reads_as(part, value):
@@ -104,29 +121,38 @@ def _parts(text: str) -> Iterator[_Assignment | str]:
     position = 0
     while position < len(text):
         found = _ASSIGNMENT.match(text, position)
-        part = None if found is None else _assignment(text, found)
-        line = _line_at(text, position) if part is None else _joined(part)
-        yield line if part is None else part
+        if found is None:
+            line = _line_at(text, position)
+            yield line
+        else:
+            part = _assignment(text, found)
+            line = _joined(part)
+            yield part
         position += len(line)
 
 
-def _assignment(text: str, found: re.Match[str]) -> _Assignment | None:
-    start, quote = found.end(), text[found.end() : found.end() + 1]
-    if quote in _QUOTED and (value := _QUOTED[quote].match(text, start)) is not None:
-        rest = _REST.match(text, value.end())
-        if rest is not None:
-            return _Assignment(
-                found["name"], found["before"], quote, value[1], rest["rest"], _ending_at(text, rest.end())
-            )
-    plain = _UNQUOTED.match(text, start)
-    if plain is None:
-        return None
-    before, rest_text = found["before"], plain["rest"]
-    if not plain["value"] and rest_text:
+def _assignment(text: str, found: re.Match[str]) -> _Assignment:
+    name, before, start = found["name"], found["before"], found.end()
+    quote = text[start : start + 1]
+    end = _closing(text, start) if quote in _MARKS else None
+    if end is not None and (rest := _REST.match(text, end + 1)) is not None:
+        return _Assignment(name, before, quote, text[start + 1 : end], rest["rest"], _ending_at(text, rest.end()))
+    line = start + len(_line_at(text, start).rstrip("\r\n"))
+    # The space in front of a comment may be the one behind the equals sign.
+    comment = _COMMENT.search(text, start - 1, line)
+    value = text[start : line if comment is None else comment.end() - 1].rstrip(" \t")
+    rest_text = text[start + len(value) : line]
+    if not value and rest_text:
         # Only a comment. The spaces in front of it stay between it and the value.
         before = before.rstrip(" \t")
         rest_text = found["before"][len(before) :] + rest_text
-    return _Assignment(found["name"], before, "", plain["value"], rest_text, _ending_at(text, plain.end()))
+    return _Assignment(name, before, "", value, rest_text, _ending_at(text, line))
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Return the position of the quotation mark that closes the one at ``start``; None if there is none."""
+    marks = _MARKS[text[start]].finditer(text, start + 1)
+    return next((mark.start() for mark in marks if mark[0] == text[start]), None)
 
 
 def _joined(part: _Assignment) -> str:

@@ -1,8 +1,8 @@
 """
 Whether Git ignores a file, read from the ``.gitignore`` files of its repository.
 
-For information only: unlike ``git check-ignore``, this knows neither ``core.excludesFile`` nor patterns with POSIX
-character classes, so that it reads no configuration.
+For information only: unlike ``git check-ignore``, this does not know ``core.excludesFile``, so that it reads no
+configuration.
 
 Format: https://git-scm.com/docs/gitignore
 """
@@ -10,104 +10,114 @@ Format: https://git-scm.com/docs/gitignore
 from __future__ import annotations
 
 import os
-import re
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from upstash_helper.system import git_index
+from upstash_helper.system import git_index, git_patterns
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAX_SIZE: Final = 1024 * 1024
-_MAX_PATTERN: Final = 1024
+    from upstash_helper.system.git_patterns import Pattern
+
+State = Literal["ignored", "not_ignored", "no_repository", "not_known"]
+
+# The app that names a file may have written the patterns. Above these limits, it is not known if one of them matches.
+_MAX_SIZE: Final = 128 * 1024
+"""Bytes of all files together."""
+_MAX_PATTERNS: Final = 2000
+"""In all files together."""
+_MAX_DEPTH: Final = 100
+"""Folders of a path. Each is compared with all patterns."""
 _OPEN: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-def is_ignored(path: Path) -> bool | None:
+class _TooMuch(Exception):
+    """There are more or longer patterns than are read."""
+
+
+def state(path: Path) -> State:
     """
-    Return whether Git ignores the file at ``path``, which it does not track; None if no repository contains it.
+    Return whether Git ignores the file at ``path``, which it does not track.
 
     Raises:
         Unreadable: If a repository cannot be read.
     """
     innermost = next(git_index.repositories(path.parent), None)
     if innermost is None:
-        return None
+        return "no_repository"
     root, data = innermost
-    names = path.relative_to(root).parts
-    # Git does not look into a folder that is ignored.
-    return any(_matches(root, data, names[:depth], is_folder=depth < len(names)) for depth in range(1, len(names) + 1))
+    try:
+        return "ignored" if _is_ignored(root, data, path.relative_to(root).parts) else "not_ignored"
+    except _TooMuch:
+        return "not_known"
 
 
-def _matches(root: Path, data: Path, names: tuple[str, ...], *, is_folder: bool) -> bool:
-    """Return whether the last pattern that matches ``names`` ignores them. Those of inner folders count more."""
-    ignored = False
-    for line in _lines(_common(data) / "info" / "exclude"):
-        ignored = _decided(line, names, is_folder=is_folder, before=ignored)
+def _is_ignored(root: Path, data: Path, names: tuple[str, ...]) -> bool:
+    if len(names) > _MAX_DEPTH:
+        raise _TooMuch
+    files = _Files()
+    # Those of inner folders count more, and so are last. Each belongs to the folder at a depth.
+    patterns = [(0, files.patterns(_common(data) / "info" / "exclude"))]
     for depth in range(len(names)):
-        for line in _lines(root.joinpath(*names[:depth], ".gitignore")):
-            ignored = _decided(line, names[depth:], is_folder=is_folder, before=ignored)
-    return ignored
+        patterns.append((depth, files.patterns(root.joinpath(*names[:depth], ".gitignore"))))
+        # Git does not look into a folder that is ignored.
+        if _matches(patterns, names[: depth + 1], is_folder=depth + 1 < len(names)):
+            return True
+    return False
+
+
+def _matches(patterns: list[tuple[int, list[Pattern]]], names: tuple[str, ...], *, is_folder: bool) -> bool:
+    """Return whether the last pattern that matches ``names`` ignores them."""
+    last = git_patterns.Subject(os.fsencode(names[-1]))
+    for depth, group in reversed(patterns):
+        if not group:
+            continue
+        path = git_patterns.Subject(os.fsencode("/".join(names[depth:])))
+        for pattern in reversed(group):
+            if pattern.only_folders and not is_folder:
+                continue
+            if (path if pattern.is_path else last).matches(pattern.parts):
+                return pattern.is_ignoring
+    return False
 
 
 def _common(data: Path) -> Path:
     """Return the folder that linked working trees of a repository share."""
-    [first, *_] = _lines(data / "commondir") or [""]
-    return data / first.strip() if first.strip() else data
+    first = os.fsdecode(_content(data / "commondir", _MAX_SIZE).partition(b"\n")[0].strip())
+    return data / first if first else data
 
 
-def _decided(line: str, names: tuple[str, ...], *, is_folder: bool, before: bool) -> bool:
-    pattern = re.sub(r"(?<!\\)[ \t]+$", "", line.rstrip("\r"))
-    if not pattern or pattern.startswith("#") or len(pattern) > _MAX_PATTERN:
-        return before
-    is_ignoring = not pattern.startswith("!")
-    pattern = pattern.removeprefix("!")
-    if pattern.endswith("/") and not is_folder:
-        return before
-    pattern = pattern.rstrip("/")
-    # A slash anywhere but at the end binds the pattern to the folder of its file.
-    text = "/".join(names) if "/" in pattern else names[-1]
-    try:
-        matches = re.fullmatch(_regex(pattern.removeprefix("/")), text) is not None
-    except re.error:
-        return before
-    return is_ignoring if matches else before
+class _Files:
+    """Reads files of patterns, and not too many."""
+
+    def __init__(self) -> None:
+        self._size, self._count = _MAX_SIZE, _MAX_PATTERNS
+
+    def patterns(self, path: Path) -> list[Pattern]:
+        """Return the patterns of a file; none if it cannot be read."""
+        content = _content(path, self._size + 1)
+        self._size -= len(content)
+        if self._size < 0:
+            raise _TooMuch
+        found = []
+        for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+            if line.startswith(b"#"):
+                continue
+            if len(line) > git_patterns.MAX_PATTERN:
+                raise _TooMuch
+            if (pattern := git_patterns.parsed(line)) is not None:
+                found.append(pattern)
+        self._count -= len(found)
+        if self._count < 0:
+            raise _TooMuch
+        return found
 
 
-def _regex(pattern: str) -> str:
-    """Translate a pattern, in which an asterisk does not stand for a slash, but two of them do."""
-    if len(re.findall(r"\*", pattern)) > 8:
-        raise re.error("too many asterisks")  # matching could take very long
-    parts, position = [], 0
-    while position < len(pattern):
-        found = re.compile(r"(\*\*/)|(/\*\*$)|(\*+)|(\?)|(\[!?\]?[^\]/]*\])|\\(.)|(.)").match(pattern, position)
-        if found is None:
-            raise re.error("not a pattern")
-        inner, rest, star, one, some, escaped, plain = found.groups()
-        position = found.end()
-        if inner:
-            parts.append("(?:.*/)?")
-        elif rest:
-            parts.append("/.*")
-        elif star:
-            parts.append("[^/]*")
-        elif one:
-            parts.append("[^/]")
-        elif some:
-            content = some[1:-1].replace("\\", "\\\\")
-            parts.append(f"[{'^' + content[1:] if content.startswith('!') else content}]")
-        else:
-            parts.append(re.escape(escaped or plain))
-    return "".join(parts)
-
-
-def _lines(path: Path) -> list[str]:
+def _content(path: Path, limit: int) -> bytes:
     try:
         descriptor = os.open(path, _OPEN)
-    except OSError:
-        return []
+    except (OSError, ValueError):  # ValueError: a name with NUL
+        return b""
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return []
-        return file.read(_MAX_SIZE).decode("utf-8", "surrogateescape").removeprefix("\ufeff").split("\n")
+        return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""

@@ -96,7 +96,7 @@ def _pointed_to(marker: Path) -> Path:
     if key != "gitdir" or not target.strip() or "\0" in target:
         raise Unreadable(f"{marker} does not name a folder.")
     folder = marker.parent / target.strip()
-    if not folder.is_dir():
+    if not _exists(folder) or not folder.is_dir():
         raise Unreadable(f"{marker} names a folder that does not exist.")
     return folder
 
@@ -104,7 +104,7 @@ def _pointed_to(marker: Path) -> Path:
 def _entries(data: Path) -> Iterator[tuple[str, bool]]:
     """Yield the name of each entry, and whether it is a folder of a sparse index."""
     index = data / "index"
-    if not index.exists():
+    if not _exists(index):
         return  # a new repository
     names, shared = _parsed(index)
     yield from names
@@ -203,6 +203,16 @@ def _shared(content: bytes, position: int, end: int, object_name: int) -> str:
     if position != end:
         raise ValueError
     return shared
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror}.") from None
+    return True
 
 
 def _content(path: Path, limit: int) -> bytes:

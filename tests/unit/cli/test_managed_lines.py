@@ -54,7 +54,7 @@ def test_lines_without_an_end_delete_nothing(after: str) -> None:
     assert END in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["NEW=2", "export NEW=2", "  NEW = 2"])
+@pytest.mark.parametrize("line", ["NEW=2", "export NEW=2", "  NEW = 2", 'NEW="\nOTHER=1\nZ="'])
 def test_line_of_the_user_that_sets_one_of_the_names(line: str) -> None:
     """
     It is an error with its place, also behind our lines.

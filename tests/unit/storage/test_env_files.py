@@ -114,6 +114,21 @@ async def test_everything_else_in_a_file_is_kept(files: Files, before: bytes, af
     assert after == (files.project / ".env").read_bytes()
 
 
+async def test_value_of_several_lines_is_refused(files: Files) -> None:
+    """Also before the user is asked. The lines in it would be deleted, and a quotation mark is probably missing."""
+    path = files.project / ".env"
+    path.write_text('UPSTASH_REDIS_REST_URL="\nOTHER=1\nZ="\nE=2')
+    place = await files.locate()
+
+    for attempt in (files.port.check(place, VARIABLES), files.write()):
+        with pytest.raises(FileRefused) as caught:
+            await attempt
+        problem = "The value of UPSTASH_REDIS_REST_URL spans several lines. Check its quotation marks."
+        assert problem == caught.value.detail
+
+    assert 'UPSTASH_REDIS_REST_URL="\nOTHER=1\nZ="\nE=2' == path.read_text()
+
+
 @on_posix
 @pytest.mark.parametrize(("before", "after"), [(0o644, 0o600), (0o640, 0o600), (0o400, 0o400), (0o700, 0o600)])
 async def test_others_can_no_longer_read_the_file(files: Files, before: int, after: int) -> None:
@@ -501,7 +516,7 @@ async def test_file_that_git_tracks_is_refused(files: Files) -> None:
     other = await files.write("other.env")
 
     assert "A=1\n" == (files.project / ".env").read_text()
-    assert (True, False) == (local.is_ignored, other.is_ignored)
+    assert ("ignored", "not_ignored") == (local.git, other.git)
     assert not ran.exists()
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from upstash_helper.system.dotenv import quoted, update
+from upstash_helper.system.dotenv import SeveralLines, quoted, update
 
 URL, TOKEN = "https://eu1.upstash.io", "AbC-_0123=="
 NEW = {"UPSTASH_REDIS_REST_URL": URL, "UPSTASH_REDIS_REST_TOKEN": TOKEN}
@@ -45,7 +45,6 @@ def test_missing_variables_are_added_at_the_end(before: str, after: str) -> None
         ("export  UPSTASH_REDIS_REST_URL='o#ld'\t# mine", f"export  UPSTASH_REDIS_REST_URL='{URL}'\t# mine"),
         ('  UPSTASH_REDIS_REST_URL = "o#l\\"d" # "mine"', f'  UPSTASH_REDIS_REST_URL = "{URL}" # "mine"'),
         ("UPSTASH_REDIS_REST_URL=`old`", f'UPSTASH_REDIS_REST_URL="{URL}"'),
-        ('UPSTASH_REDIS_REST_URL="one\ntwo" # mine', f'UPSTASH_REDIS_REST_URL="{URL}" # mine'),
         ('UPSTASH_REDIS_REST_URL="never closed', f"UPSTASH_REDIS_REST_URL={URL}"),
         ('UPSTASH_REDIS_REST_URL="a"b', f"UPSTASH_REDIS_REST_URL={URL}"),
     ],
@@ -57,6 +56,61 @@ def test_value_is_replaced_in_its_own_style(before: str, after: str, newline: st
     changed = update(f"X=1\n{before}{rest}", {"UPSTASH_REDIS_REST_URL": URL})
 
     assert (f"X=1\n{after}{rest}", ("UPSTASH_REDIS_REST_URL",)) == changed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'UPSTASH_REDIS_REST_TOKEN="\nOTHER=1\nZ="\nE=2',
+        "A=1\nUPSTASH_REDIS_REST_TOKEN='x\r\nOTHER='\r\n",
+        "UPSTASH_REDIS_REST_TOKEN=a\nexport UPSTASH_REDIS_REST_TOKEN=`\rOTHER=1\r`",
+    ],
+)
+def test_value_of_several_lines_is_not_replaced(text: str) -> None:
+    """Its first quotation mark was never closed, and so the lines in it are other variables, which would be deleted."""
+    with pytest.raises(SeveralLines, match=r"^The value of UPSTASH_REDIS_REST_TOKEN spans several lines\."):
+        update(text, NEW)
+
+
+def test_quotation_mark_that_is_never_closed_deletes_nothing() -> None:
+    """Without another one behind it, the value ends with its line."""
+    before = 'UPSTASH_REDIS_REST_TOKEN="x\nOTHER=1\n'
+
+    assert f"UPSTASH_REDIS_REST_TOKEN={TOKEN}\nOTHER=1\n" == update(before, {"UPSTASH_REDIS_REST_TOKEN": TOKEN}).text
+
+
+MB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("A=x" + " " * MB + "y", id="spaces in a value"),
+        pytest.param("A=x" + " #" * (MB // 2), id="comments"),
+        pytest.param("A=x" + "#" * MB, id="no comments"),
+        pytest.param("A=" + "\t" * MB + "y", id="tabs before a value"),
+        pytest.param('A="' + " " * MB + '"' + " " * MB + "y", id="spaces in and behind quotes"),
+        pytest.param('A="' + "x" * MB, id="never closed"),
+        pytest.param('A="' + "\\" * MB + 'x"y', id="backslashes"),
+        pytest.param("A='" + "\\'" * (MB // 2), id="escaped quotes"),
+        pytest.param('A="x\n' * (MB // 5), id="quotes that are closed by the next"),
+        pytest.param("A=\"\nA='\nA=`\n" * (MB // 12), id="all quotes"),
+        pytest.param("A=`\n" + 'A="\\"\n' * (MB // 7), id="one escaped quote on each line"),
+        pytest.param(" " * MB + "A", id="spaces in front"),
+        pytest.param("export" + " " * MB + "=", id="export without a name"),
+        pytest.param("export " * (MB // 7), id="many exports"),
+        pytest.param("A" * MB, id="a name and no value"),
+        pytest.param("A" + " " * MB + "B=", id="spaces in a name"),
+        pytest.param("\n" * MB, id="blank lines"),
+        pytest.param(" \r\n" * (MB // 3), id="lines of a space"),
+        pytest.param("A=\n" * (MB // 3), id="empty values"),
+    ],
+)
+def test_large_text_is_split_in_time(text: str) -> None:
+    """
+    No text makes this take the square of its length, which would be hours, and would stop all other threads meanwhile.
+    """
+    assert text == update(text, {}).text
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from upstash_helper.system import git_ignore
 from upstash_helper.system.git_index import Unreadable, is_tracked
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="platform: git is not installed")
 
@@ -125,6 +125,15 @@ def test_index_that_was_cut_off_is_not_read_halfway(tmp_path: Path) -> None:
             is_tracked(root / "unknown.env")
 
 
+@pytest.mark.parametrize("folder", ["x" * 5000, "é" * 200])
+def test_git_file_with_an_impossible_name_is_refused(tmp_path: Path, folder: str) -> None:
+    """No file system has such a name, and asking for it is an error of its own."""
+    (tmp_path / ".git").write_text(f"gitdir: {folder}", encoding="utf-8")
+
+    with pytest.raises(Unreadable):
+        is_tracked(tmp_path / ".env")
+
+
 @pytest.mark.parametrize("text", ["", "gitdir:", "gitdir: /does/not/exist", "something: else", "gitdir: \0"])
 def test_git_file_that_names_nothing_is_refused(tmp_path: Path, text: str) -> None:
     """Such as one of a linked working tree whose repository was moved."""
@@ -168,9 +177,94 @@ def test_ignored_files_are_those_that_git_ignores(tmp_path: Path) -> None:
 
     for name in NAMES:
         ran = subprocess.run(["git", "check-ignore", "--quiet", name], cwd=root, check=False, timeout=60)
-        assert (ran.returncode == 0) is git_ignore.is_ignored(root / name), name
+        assert ("not_ignored" if ran.returncode else "ignored") == git_ignore.state(root / name), name
+
+
+# Parts of patterns, each with a meaning of its own, and names that they could match.
+PARTS = [
+    *("a", "b", "é", "-", "]", " ", "\t", "\r", "\0", "\\", "\\*", "!", "#", "/", "?"),
+    *("*", "**", "***", "**/", "/**", "[ab]", "[!a]", "[^b]", "[a-c]", "[]a]", "[", "[[:alpha:]]", "[[:x:]]"),
+]
+PATHS = [
+    "/".join(path)
+    for path in (
+        *(["a"], ["b"], ["ab"], ["aab"], ["c"], ["-"], ["]"], ["a b"], ["é"], ["a", "a"], ["a", "b"], ["b", "a"]),
+        *(["ab", "a"], ["a", "b", "c"], ["b", "ab", "a"], ["a", "b", "a", "b"], ["-", "c", "aab"], ["!a"], ["#"]),
+    )
+]
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    groups=st.lists(
+        st.lists(st.lists(st.sampled_from(PARTS), min_size=1, max_size=6).map("".join), min_size=1, max_size=3),
+        min_size=30,
+        max_size=60,
+    )
+)
+def test_patterns_match_what_git_matches(groups: list[list[str]]) -> None:
+    """Any patterns, compared with ``git check-ignore``. Each group is in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve()
+        git(root, "init")
+        for number, patterns in enumerate(groups):
+            (root / f"{number}").mkdir()
+            (root / f"{number}" / ".gitignore").write_bytes("\n".join(patterns).encode())
+        names = [f"{number}/{path}" for number in range(len(groups)) for path in PATHS]
+        ran = subprocess.run(
+            ["git", "check-ignore", "--stdin", "-z"], input="\0".join(names).encode(), cwd=root, check=False,
+            capture_output=True, timeout=60,
+        )  # fmt: skip
+        expected = set(ran.stdout.decode().split("\0")) - {""}
+
+        assert expected == {name for name in names if git_ignore.state(root / name) == "ignored"}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*a" * 7 + "*b", "*a" * 500 + "*b", "**/a*" * 150 + "b", "*" * 1000 + "b", "a/**/" * 200 + "b",
+        "[!b]*" * 200 + "b", "x" + "**/" * 300 + "b", " " * 1000 + "b",
+    ],
+)  # fmt: skip
+def test_no_pattern_takes_long(tmp_path: Path, pattern: str) -> None:
+    """Trying the ways in which the asterisks can match one after another would not end: there are too many."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".gitignore").write_text(f"{pattern}\n" * 100)
+
+    assert "not_ignored" == git_ignore.state(tmp_path / f".env.{'a' * 200}")
+    assert "not_ignored" == git_ignore.state(tmp_path.joinpath(*["a"] * 90, ".env"))
+
+
+@pytest.mark.parametrize("content", ["x\n" * 2001, f"{'x' * 1025}\n", "#" * (128 * 1024 + 1), f"x\n{' ' * 100_000}y\n"])
+def test_more_patterns_than_are_read_are_not_taken_for_none(tmp_path: Path, content: str) -> None:
+    """Nothing is said about the file then: one of them may ignore it."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".gitignore").write_text(content)
+
+    assert "not_known" == git_ignore.state(tmp_path / ".env")
+
+
+def test_patterns_of_all_folders_count_together(tmp_path: Path) -> None:
+    """And a path has at most a hundred folders."""
+    (tmp_path / ".git").mkdir()
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        folder.mkdir()
+        (folder / ".gitignore").write_text("x\n" * 1001)
+
+    assert ["not_ignored", "not_known"] == [git_ignore.state(tmp_path / name) for name in ("a/.env", "a/b/.env")]
+    assert "not_known" == git_ignore.state(tmp_path.joinpath(*["c"] * 100, ".env"))
+
+
+def test_name_of_a_folder_that_no_file_system_allows_is_passed_over(tmp_path: Path) -> None:
+    """The patterns of the working tree still count."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "commondir").write_bytes(b"a\0b")
+    (tmp_path / ".gitignore").write_text(".env\n")
+
+    assert ["ignored", "not_ignored"] == [git_ignore.state(tmp_path / name) for name in (".env", "x.env")]
 
 
 def test_file_outside_of_a_repository_is_neither(tmp_path: Path) -> None:
     """There is nothing to say about it."""
-    assert git_ignore.is_ignored(tmp_path / ".env") is None
+    assert "no_repository" == git_ignore.state(tmp_path / ".env")

@@ -42,7 +42,7 @@ class EnvWriteResult(msgspec.Struct, frozen=True, kw_only=True):
     variables: Annotated[tuple[str, ...], Meta(description="The names of the variables in the file.")] = ()
     created: Annotated[bool, Meta(description="Whether the file is new.")] = False
     git: Annotated[
-        Literal["ignored", "not_ignored", "no_repository"] | None,
+        Literal["ignored", "not_ignored", "no_repository", "not_known"] | None,
         Meta(description="not_ignored: add the file to .gitignore, so that nobody commits it."),
     ] = None
 
@@ -91,7 +91,9 @@ def _result(written: Written) -> EnvWriteResult:
     change = written.change
     names = ", ".join(written.variables)
     message = f"Wrote {names}." if change.is_changed else f"The file already has the current values of {names}."
-    if change.is_ignored is False:
+    if change.git == "not_known":
+        message += " It is not known whether Git ignores this file. Check it, so that nobody commits it."
+    if change.git == "not_ignored":
         message += " Git does not ignore this file: add it to .gitignore, so that nobody commits it."
     return EnvWriteResult(
         written=True,
@@ -99,11 +101,5 @@ def _result(written: Written) -> EnvWriteResult:
         path=written.path,
         variables=written.variables,
         created=change.is_new,
-        git=_git(is_ignored=change.is_ignored),
+        git=change.git,
     )
-
-
-def _git(*, is_ignored: bool | None) -> Literal["ignored", "not_ignored", "no_repository"]:
-    if is_ignored is None:
-        return "no_repository"
-    return "ignored" if is_ignored else "not_ignored"
