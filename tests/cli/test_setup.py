@@ -137,6 +137,30 @@ async def test_setup_and_undo_of_everything_that_is_found(user: User) -> None:
     assert (0, True) == (nothing.code, "Nothing to undo." in nothing.out)
 
 
+async def test_undo_restores_each_file_of_an_agent(user: User) -> None:
+    """
+    The preview has all of them. A file that does not exist anymore is named, and does not stop the others.
+    """
+    claude = user.file(".claude.json", CLAUDE)
+    own = user.file("own/.claude.json", "{}")
+    gone = user.file("gone/.claude.json", "{}")
+    for folder in (None, own.parent, gone.parent):
+        variables = {"CLAUDE_CONFIG_DIR": str(folder)} if folder else {}
+        assert 0 == (await user.run("setup", "claude-code", "--yes", variables=variables)).code
+    gone.unlink()
+
+    shown = await user.run("setup", "--undo", "--dry-run", "--json")
+    undone = await user.run("setup", "--undo", "--yes")
+
+    (agent,) = shown.json["agents"]
+    assert 2 == sum('"upstash"' in line for line in agent["diff"])
+    assert 0 == undone.code
+    assert "Restored: Claude Code." in undone.out
+    assert f"{Path('gone', '.claude.json')}: The file does not exist anymore." in undone.err
+    assert (CLAUDE.encode(), b"{}") == (claude.read_bytes(), own.read_bytes())
+    assert "Nothing to undo." in (await user.run("setup", "--undo", "--yes")).out
+
+
 async def test_json_has_the_change_and_the_state_after_it(user: User) -> None:
     """
     For scripts, which pass --yes.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.platforms import symbolic_links
-from upstash_helper.cli.agents import changes, preview, record
+from upstash_helper.cli.agents import changes, preview, record, uninstalling
 from upstash_helper.cli.agents.catalog import AGENTS, Agent, Computer, Target
 from upstash_helper.cli.agents.changes import Proposal, Wanted
 from upstash_helper.cli.agents.errors import Refused
@@ -67,10 +67,11 @@ class Home:
         return self.apply(self.proposal(name, target), lambda: self.proposal(name, target))
 
     def apply(self, proposal: Proposal, again: Callable[[], Proposal]) -> Proposal:
-        return changes.apply(proposal, again, server="upstash", state=self.state)
+        return changes.apply(proposal, again, state=self.state)
 
     def undo(self, name: str) -> Proposal:
-        mine = [one for one in record.load(self.state) if one.agent == name]
+        """Undo the changes of the file that was changed last."""
+        mine = record.by_file([one for one in record.load(self.state) if one.agent == name])[0]
         return self.apply(changes.propose_undo(AGENTS[name], mine), lambda: changes.propose_undo(AGENTS[name], mine))
 
     def examined(self, name: str) -> changes.Examined:
@@ -185,6 +186,68 @@ def test_undo_restores_what_was_there_before_several_changes(home: Home) -> None
     home.undo("codex")
 
     assert CONTENTS["codex"].encode() == file.read_bytes()
+
+
+@pytest.mark.parametrize("is_removed", [False, True], ids=["both files", "the last one is removed"])
+def test_undo_restores_each_file_of_an_agent(home: Home, *, is_removed: bool) -> None:
+    """
+    Such as those for two values of CLAUDE_CONFIG_DIR. The record keeps the changes of one when the other is undone.
+    """
+    first = home.write("claude-code", CONTENTS["claude-code"])
+    home.set_up("claude-code")
+    own = home.folder / "own"
+    home.computer = Computer(platform=this_platform(), home=home.folder, environ={"CLAUDE_CONFIG_DIR": str(own)})
+    second = home.write("claude-code", "{}")
+    assert first != second
+    home.set_up("claude-code")
+    if is_removed:
+        open_files.remove(second)
+
+    assert second == home.undo("claude-code").file.path
+    assert [str(first)] == [one.path for one in record.load(home.state)]
+    assert first == home.undo("claude-code").file.path
+
+    assert CONTENTS["claude-code"].encode() == first.read_bytes()
+    assert is_removed or second.read_bytes() == b"{}"
+    assert [] == record.load(home.state)
+
+
+def test_uninstall_restores_each_file_of_an_agent(home: Home) -> None:
+    """
+    It removes the record, so nothing could be restored afterwards. Its notes name the file.
+    """
+    first = home.write("codex", CONTENTS["codex"])
+    home.set_up("codex")
+    home.computer = Computer(platform=this_platform(), home=home.folder, environ={"CODEX_HOME": str(home.folder)})
+    second = home.write("codex", "")
+    home.set_up("codex")
+    open_files.remove(second)
+
+    steps, notes = uninstalling.undo_all(home.state, dry=False)
+
+    assert [str(first)] == [step.what for step in steps]
+    assert [f"Codex: {second}: The file does not exist anymore."] == notes
+    assert CONTENTS["codex"].encode() == first.read_bytes()
+    assert [] == record.load(home.state)
+
+
+@symbolic_links
+def test_undo_of_a_file_with_two_paths_restores_what_was_there_before_both(home: Home) -> None:
+    """
+    Otherwise, the change through the other path would look like one of the user.
+    """
+    first = home.write("claude-code", CONTENTS["claude-code"])
+    home.set_up("claude-code")
+    own = home.folder / "own"
+    own.mkdir()
+    (own / ".claude.json").symlink_to(first)
+    home.computer = Computer(platform=this_platform(), home=home.folder, environ={"CLAUDE_CONFIG_DIR": str(own)})
+    home.set_up("claude-code", STDIO)
+
+    home.undo("claude-code")
+
+    assert CONTENTS["claude-code"].encode() == first.read_bytes()
+    assert [] == record.load(home.state)
 
 
 @pytest.mark.parametrize("name", ["claude-code", "codex"])

@@ -26,29 +26,46 @@ def shown(name: str, before: str, after: str, path: Path) -> list[str]:
     ("line", "expected"),
     [
         ('  "key": "sk-secret",', '  "key": "…",'),
-        ('  "key" : ["sk-secret", 1, true],', '  "key" : ["…", 1, true],'),
-        ('  // "key": "sk-secret \\" more"', '  // "key": "…"'),
-        ('  "url": "http://localhost:3000/mcp" // x', '  "url": "http://localhost:3000/mcp" // x'),
+        ('  "key" : ["sk-secret", 1, true, false, null],', '  "key" : ["…", …, true, false, null],'),
+        ('  "key": 482913,', '  "key": …,'),
+        ('  "key": -4.8e+3}', '  "key": …}'),
+        ('  // "key": "sk-secret \\" more"', "  // …"),
+        ("  // token sk-secret", "  // …"),
+        ('  "url": "http://localhost:3000/mcp" // sk-secret', '  "url": "http://localhost:3000/mcp" // …'),
+        ('  /* sk-secret */ "a": true, /* sk-secret', '  /* … */ "a": true, /* …'),
+        ("/*/ sk-secret", "/* …"),
+        ("   token sk-secret", "   …"),
+        ('   5" sk-secret 6": x', "   …"),
+        ('   sk-secret */ "a": true', "   …"),
         ('  "unfinished: sk-secret', '  "…"'),
+        ('  "other": {', '  "other": {'),
     ],
 )
 def test_values_in_json_are_hidden(line: str, expected: str, tmp_path: Path) -> None:
     """
-    Keys, numbers, and comments are shown.
+    Keys, true, false, and null are shown. Comments are not, since they may have secrets too.
     """
-    assert [f" {expected}", "+x"] == shown("vscode", f"{line}\n", f"{line}\nx\n", tmp_path)
+    assert [f" {expected}", "+}"] == shown("vscode", f"{line}\n", f"{line}\n}}\n", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('key = "sk-secret" # mine', 'key = "…" # mine'),
+        ('key = "sk-secret" # mine', 'key = "…" # …'),
+        ("pin = 482913", "pin = …"),
+        ("x = [1,true] # sk-secret", "x = […,true] # …"),
+        ("day = 1979-05-27 07:32:00", "day = … …"),
+        ("[482913]", "…"),
+        ("# token sk-secret", "# …"),
+        ("[mcp_servers.other] # a = sk-secret", "…"),
+        ("c2stc2VjcmV0==", "…"),
+        ('{"sk-secret=": 1', "…"),
         ("key = 'sk-secret'", 'key = "…"'),
-        ('env = { KEY = "sk-secret", N = 1 }', 'env = { KEY = "…", N = 1 }'),
+        ('env = { KEY = "sk-secret", N = 1 }', 'env = { KEY = "…", N = … }'),
         ('key = """sk-secret', "key = …"),
         ("sk-secret in a text", "…"),
-        ("# key = sk-secret", "# key = …"),
-        ('# "sk-secret"', '# "…"'),
+        ("# key = sk-secret", "# …"),
+        ('# "sk-secret"', "# …"),
         ("[mcp_servers.other]", "[mcp_servers.other]"),
         ('[[mcp_servers."a.b"]]', '[[mcp_servers."a.b"]]'),
         ('["sk-secret"]', "…"),
@@ -60,7 +77,7 @@ def test_values_in_json_are_hidden(line: str, expected: str, tmp_path: Path) -> 
 )
 def test_values_in_toml_are_hidden(line: str, expected: str, tmp_path: Path) -> None:
     """
-    Headers, keys, numbers, and comments are shown.
+    Headers, keys, true, and false are shown.
     """
     assert [f" {expected}", "+[x]"] == shown("codex", f"{line}\n", f"{line}\n[x]\n", tmp_path)
 
@@ -71,21 +88,21 @@ def test_only_lines_around_the_change_are_shown(tmp_path: Path) -> None:
     """
     before = "".join(f"n{number} = {number}\n" for number in range(10_000))
 
-    found = shown("codex", before, before.replace("n5000 = 5000\n", "n5000 = 1\n"), tmp_path)
+    found = shown("codex", before, before.replace("n5000 = 5000\n", "n5000 = true\n"), tmp_path)
 
     assert [
-        " n4997 = 4997", " n4998 = 4998", " n4999 = 4999", "-n5000 = 5000", "+n5000 = 1", " n5001 = 5001",
-        " n5002 = 5002", " n5003 = 5003",
+        " n4997 = …", " n4998 = …", " n4999 = …", "-n5000 = …", "+n5000 = true", " n5001 = …", " n5002 = …",
+        " n5003 = …",
     ] == found  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ("", "a\n", ["+a"]),
-        ("a\n", "", ["-a"]),
-        ("a", "a\nb\n", [" a", "+b"]),
-        ("\ufeffa\r\n", "\ufeffa\r\nb\r\n", [" a", "+b"]),
+        ("", "{\n", ["+{"]),
+        ("{\n", "", ["-{"]),
+        ("{", "{\n}\n", [" {", "+}"]),
+        ("\ufeff{\r\n", "\ufeff{\r\n}\r\n", [" {", "+}"]),
     ],
 )
 def test_first_and_last_lines(before: str, after: str, expected: list[str], tmp_path: Path) -> None:

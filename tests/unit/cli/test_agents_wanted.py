@@ -55,7 +55,6 @@ def test_entry_with_either_command_is_set_up(tmp_path: Path) -> None:
         changes.apply(
             changes.propose_setup(AGENTS["cursor"], computer, goal, target, tmp_path / "state"),
             lambda: pytest.fail("nobody else changes the file"),
-            server="upstash",
             state=tmp_path / "state",
         )
 

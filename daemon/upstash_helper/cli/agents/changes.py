@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,9 @@ class Proposal:
     note: str = ""
     """What the user should know about it."""
     changes: Sequence[record.Change] = ()
-    """What is in the record of this agent afterwards."""
+    """What is in the record afterwards, in the place of ``replaces``."""
+    replaces: Sequence[record.Change] = ()
+    """What is not in the record afterwards, unless ``changes`` has it."""
     folders: Sequence[Path] = ()
     """Removed with the file, if they are empty."""
 
@@ -110,7 +113,7 @@ def propose_setup(agent: Agent, computer: Computer, wanted: Wanted, target: Targ
     entry = _found(agent, file, wanted.server)
     earlier = [one for one in record.load(state) if one.agent == agent.name and one.server == wanted.server]
     if entry is not None and target.is_used_by(target_of(entry)):
-        return Proposal(agent=agent, file=file, data=file.data, changes=earlier)
+        return Proposal(agent=agent, file=file, data=file.data, changes=earlier, replaces=earlier)
     fields = agent.fields(target)
     data = file.encoded(_edited(file, lambda: entries.with_fields(agent, text, wanted.server, fields)))
     offset, length, replaced = record.difference(file.data or b"", data)
@@ -129,20 +132,24 @@ def propose_setup(agent: Agent, computer: Computer, wanted: Wanted, target: Targ
         previous=previous,
         created=not entries.has_container(agent, text),
     )
-    return Proposal(agent=agent, file=file, data=data, changes=[*earlier, change])
+    return Proposal(agent=agent, file=file, data=data, changes=[*earlier, change], replaces=earlier)
 
 
 def propose_undo(agent: Agent, changes: Sequence[record.Change]) -> Proposal:
     """
-    Return the change that undoes earlier ones.
+    Return the change that undoes earlier ones of one file.
 
     Args:
         agent: The agent.
-        changes: All changes of this agent and server in the record, the oldest first.
+        changes: All changes of this agent, server, and file in the record, as `record.by_file` returns them.
 
     Raises:
         Refused: If the file cannot be read, edited, or written.
     """
+    return dataclasses.replace(_undone(agent, changes), replaces=changes)
+
+
+def _undone(agent: Agent, changes: Sequence[record.Change]) -> Proposal:
     latest = changes[-1]
     file = config_file.read(Path(latest.path))
     if file.data is None:
@@ -161,14 +168,13 @@ def propose_undo(agent: Agent, changes: Sequence[record.Change]) -> Proposal:
     return _without_entry(agent, file, data or b"", left)
 
 
-def apply(proposal: Proposal, again: Callable[[], Proposal], *, server: str, state: Path) -> Proposal:
+def apply(proposal: Proposal, again: Callable[[], Proposal], *, state: Path) -> Proposal:
     """
     Make a change, and keep it in the record. If the agent has written its file in the meantime, it is made again.
 
     Args:
         proposal: The change that the user has agreed to.
         again: Returns the same change for the file as it is now.
-        server: The name of the entry.
         state: The folder of the record.
 
     Returns:
@@ -179,7 +185,7 @@ def apply(proposal: Proposal, again: Callable[[], Proposal], *, server: str, sta
     """
     for _ in range(_TRIES):
         try:
-            _replace(proposal, server, state)
+            _replace(proposal, state)
         except FileChanged:
             proposal = again()
             continue
@@ -188,9 +194,9 @@ def apply(proposal: Proposal, again: Callable[[], Proposal], *, server: str, sta
     raise Refused(message)
 
 
-def _replace(proposal: Proposal, server: str, state: Path) -> None:
+def _replace(proposal: Proposal, state: Path) -> None:
     before = record.load(state)
-    others = [one for one in before if (one.agent, one.server) != (proposal.agent.name, server)]
+    others = [one for one in before if one not in proposal.replaces]
     changes = list(proposal.changes)
     if proposal.data is None:
         if proposal.file.data is not None:

@@ -2,7 +2,7 @@
 A change as the user sees it before it is made.
 
 Configuration files of agents contain secrets, such as the keys of other servers. The lines around a change are shown
-without their values, so that the output can be pasted or logged.
+without their values and the text of comments, so that the output can be pasted or logged.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,10 +20,22 @@ if TYPE_CHECKING:
 
 _CONTEXT: Final = 3
 _HIDDEN: Final = "…"
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|' + r"'[^']*'?")
-_HEADER: Final = re.compile(r"\[{1,2} *[A-Za-z0-9_-][^\[\],]*\]{1,2}")
+_WORDS: Final = frozenset({"true", "false", "null"})
+"""Values that are no secrets."""
+_NUMBER: Final = re.compile(r"[+-]?[0-9][0-9.eE+-]*")
+
+_JSON_PART: Final = re.compile(
+    r"""(?P<comment>//.*|/\*.*?(?:\*/|$))|(?P<string>"(?:[^"\\]|\\.)*"?)(?P<key>\s*:)?|(?P<bare>[^\s{}\[\],:"/]+|/)"""
+)
+_TOML_PART: Final = re.compile(
+    r"""(?P<comment>\#.*)|(?P<key>[{,]\s*[A-Za-z0-9_.-]+\s*=)|(?P<string>"(?:[^"\\]|\\.)*"?|'[^']*'?)"""
+    r"""|(?P<bare>[^\s{}\[\],="'\#]+)"""
+)
+_TOML_KEY: Final = re.compile(
+    r"""\s*(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*'))*\s*"""
+)
+_HEADER: Final = re.compile(r"\[{1,2} *[A-Za-z_][^\[\],]*\]{1,2}")
 """Not a list in a list, which may have secrets."""
-_JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?(?P<key>\s*:)?')
 
 
 def lines(proposal: Proposal, *, visible: Collection[str]) -> list[str]:
@@ -58,23 +71,45 @@ def _common(first: list[str], second: list[str]) -> int:
 
 
 def _hidden_json(line: str, visible: Collection[str]) -> str:
-    return _JSON_STRING.sub(lambda found: found[0] if found["key"] or found[0] in visible else f'"{_HIDDEN}"', line)
+    if any(part["bare"] and not _is_literal(part["bare"]) for part in _JSON_PART.finditer(line)):
+        return _indented(line, _HIDDEN)  # not JSON, such as a line in a comment of several lines
+    return _JSON_PART.sub(partial(_part_hidden, visible), line)
 
 
 def _hidden_toml(line: str, visible: Collection[str]) -> str:
     stripped = line.strip()
     if not stripped or _HEADER.fullmatch(stripped):
         return line
-    key, equals, value = line.partition("=")
-    if stripped.startswith("#") and not equals:
-        return _STRING.sub(f'"{_HIDDEN}"', line)
-    if stripped.startswith("#") or not equals or '"""' in value or "'''" in value:  # such as a line of a text
-        return f"{key}= {_HIDDEN}" if equals else _HIDDEN
-    return f"{key}={_STRING.sub(lambda found: found[0] if found[0] in visible else _quoted_hidden(), value)}"
+    if stripped.startswith("#"):
+        return _indented(line, _comment_hidden(stripped))
+    key, _, value = line.partition("=")
+    if not value.strip(" \t=") or not _TOML_KEY.fullmatch(key):  # such as a line of a text or of a list
+        return _HIDDEN
+    if '"""' in value or "'''" in value:
+        return f"{key}= {_HIDDEN}"
+    return f"{key}={_TOML_PART.sub(partial(_part_hidden, visible), value)}"
 
 
-def _quoted_hidden() -> str:
-    return f'"{_HIDDEN}"'
+def _is_literal(text: str) -> bool:
+    return text in _WORDS or _NUMBER.fullmatch(text) is not None
+
+
+def _part_hidden(visible: Collection[str], part: re.Match[str]) -> str:
+    if part["comment"]:
+        return _comment_hidden(part["comment"])
+    if part["key"] or part[0] in visible or part[0] in _WORDS:
+        return part[0]
+    return f'"{_HIDDEN}"' if part["string"] else _HIDDEN
+
+
+def _comment_hidden(text: str) -> str:
+    start = "#" if text.startswith("#") else text[:2]
+    end = " */" if start == "/*" and len(text) > len("/*/") and text.endswith("*/") else ""
+    return f"{start} {_HIDDEN}{end}"
+
+
+def _indented(line: str, text: str) -> str:
+    return line[: len(line) - len(line.lstrip())] + text
 
 
 def literals(value: object) -> Iterator[str]:

@@ -88,6 +88,24 @@ def reversed_change(change: Change, data: bytes) -> bytes:
     return data[: change.offset] + change.replaced + data[change.offset + change.length :]
 
 
+def by_file(changes: Sequence[Change]) -> list[list[Change]]:
+    """
+    Return the changes of each file, the oldest first. The file that was changed last is the first one.
+
+    An agent can have several files, such as one for each value of CLAUDE_CONFIG_DIR. A file can have several paths, by
+    links, and a path several files, one after the other.
+    """
+    found: list[list[Change]] = []
+    for change in changes:
+        earlier = next((one for one in found if any(_is_same_file(change, other) for other in one)), [])
+        found = [*(one for one in found if one is not earlier), [*earlier, change]]
+    return found[::-1]
+
+
+def _is_same_file(one: Change, other: Change) -> bool:
+    return one.path == other.path or one.target == other.target
+
+
 def load(state: Path) -> list[Change]:
     """
     Return the changes, the oldest first.

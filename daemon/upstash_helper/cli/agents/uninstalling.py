@@ -47,16 +47,20 @@ def undo_all(state: Path, *, dry: bool) -> tuple[list[Step], list[str]]:
         recorded = record.load(state)
     except Refused as error:
         return [], [str(error)]
-    for name, server in dict.fromkeys((one.agent, one.server) for one in recorded):
-        agent = AGENTS.get(name)
+    groups = [
+        mine
+        for name, server in dict.fromkeys((one.agent, one.server) for one in recorded)
+        for mine in record.by_file([one for one in recorded if (one.agent, one.server) == (name, server)])
+    ]
+    for mine in groups:
+        agent, server = AGENTS.get(mine[-1].agent), mine[-1].server
         if agent is None:
             continue
-        mine = [one for one in recorded if (one.agent, one.server) == (name, server)]
         try:
             proposal = changes.propose_undo(agent, mine)
             if not dry:
                 again = partial(changes.propose_undo, agent, mine)
-                proposal = changes.apply(proposal, again, server=server, state=state)
+                proposal = changes.apply(proposal, again, state=state)
         except Refused as error:
             notes.append(str(error))
             continue
@@ -64,5 +68,5 @@ def undo_all(state: Path, *, dry: bool) -> tuple[list[Step], list[str]]:
             action: Action = "remove" if proposal.data is None else "replace"
             steps.append(Step(action=action, what=str(proposal.file.path), why=f"The entry {server} of {agent.title}."))
         if proposal.note:
-            notes.append(f"{agent.title}: {proposal.note}")
+            notes.append(f"{agent.title}: {proposal.file.path}: {proposal.note}")
     return steps, notes

@@ -48,6 +48,9 @@ _STATES: Final = {
 }
 _COLORS: Final = {"+": "green", "-": "red"}
 
+_Key = tuple[str, Path]
+"""A file of an agent, by the agent's name and the path."""
+
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
     """An agent, and what was changed, as JSON."""
@@ -237,15 +240,14 @@ class _Run:
         }
         proposals = []
         for agent in agents:
-            if not mine[agent.name]:
-                continue
-            try:
-                proposals.append(changes.propose_undo(agent, mine[agent.name]))
-            except Refused as error:
-                self._problems[agent.name] = str(error)
+            for changes_of_file in record.by_file(mine[agent.name]):
+                try:
+                    proposals.append(changes.propose_undo(agent, changes_of_file))
+                except Refused as error:
+                    self._add_problem(agent, error)
         found = [changes.examine(agent, self._computer, self._goal) for agent in agents if mine[agent.name] or names]
         self._carry_out(
-            "undo", found, proposals, lambda proposal: changes.propose_undo(proposal.agent, mine[proposal.agent.name])
+            "undo", found, proposals, lambda proposal: changes.propose_undo(proposal.agent, proposal.replaces)
         )
 
     # --- both ---------------------------------------------------------------------------------------------------------
@@ -258,24 +260,27 @@ class _Run:
         again: Callable[[Proposal], Proposal],
     ) -> None:
         pending = [one for one in proposals if one.is_change]
-        diffs = {one.agent.name: preview.lines(one, visible=self._visible(one)) for one in pending}
+        diffs = {_key(one): preview.lines(one, visible=self._visible(one)) for one in pending}
         if not self._session.json:
             for one in pending:
-                _show(one, diffs[one.agent.name])
+                _show(one, diffs[_key(one)])
         if pending and not self._dry:
             files = "this file" if len(pending) == 1 else f"these {len(pending)} files"
             confirm(f"Change {files}?", yes=self._yes)
-        done: dict[str, Proposal] = {}
+        done: dict[_Key, Proposal] = {}
         for one in proposals:
             if self._dry:
                 continue
             try:
-                done[one.agent.name] = changes.apply(
-                    one, partial(again, one), server=self._goal.server, state=self._state
-                )
+                done[_key(one)] = changes.apply(one, partial(again, one), state=self._state)
             except Refused as error:
-                self._problems[one.agent.name] = str(error)
+                self._add_problem(one.agent, error)
         self._conclude(action, found, proposals, done, diffs)
+
+    def _add_problem(self, agent: Agent, error: Refused) -> None:
+        """Keep the problem of a file. An agent can have several."""
+        earlier = self._problems.get(agent.name)
+        self._problems[agent.name] = f"{earlier}\n{error}" if earlier else str(error)
 
     def _visible(self, proposal: Proposal) -> set[str]:
         targets = self._goal.targets.values()
@@ -287,21 +292,21 @@ class _Run:
         action: Literal["setup", "undo"],
         found: Sequence[Examined],
         proposals: Sequence[Proposal],
-        done: dict[str, Proposal],
-        diffs: dict[str, list[str]],
+        done: dict[_Key, Proposal],
+        diffs: dict[_Key, list[str]],
     ) -> None:
-        changed = [name for name in done if name in diffs]
-        notes = {one.agent.name: done.get(one.agent.name, one).note for one in proposals}
+        changed = list(dict.fromkeys(key[0] for key in done if key in diffs))
+        notes = _notes([done.get(_key(one), one) for one in proposals])
         steps = self._next_steps(changed) if action == "setup" else {}
         if action == "setup" and changed:
-            self._note_if_not_running(done, changed)
+            self._note_if_not_running([one for key, one in done.items() if key in diffs])
         if self._session.json:
             reports = [
                 msgspec.structs.replace(
                     self._listed(changes.examine(one.agent, self._computer, self._goal)),
                     changed=one.agent.name in changed,
-                    diff=diffs.get(one.agent.name, ()),
-                    note=notes.get(one.agent.name, ""),
+                    diff=[line for key, lines in diffs.items() if key[0] == one.agent.name for line in lines],
+                    note=" ".join(notes.get(one.agent.name, ())),
                     problem=self._problems.get(one.agent.name, one.problem),
                     next_step=steps.get(one.agent.name, ""),
                 )
@@ -317,7 +322,7 @@ class _Run:
         self,
         action: str,
         changed: Sequence[str],
-        notes: dict[str, str],
+        notes: dict[str, list[str]],
         steps: dict[str, str],
     ) -> None:
         titles = [AGENTS[name].title for name in changed]
@@ -325,9 +330,9 @@ class _Run:
             say(f"{'Set up' if action == 'setup' else 'Restored'}: {_listed_words(titles)}.")
         elif not self._dry and not self._problems:
             say("Nothing to change." if action == "setup" else "Nothing to undo.")
-        for name, text in notes.items():
-            if text:
-                note(f"{AGENTS[name].title}: {text}")
+        for name, texts in notes.items():
+            for text in texts:
+                note(f"{AGENTS[name].title}: {printable(text)}")
         for step in steps.values():
             say(f"Next: {step}")
         for text in self._notes:
@@ -343,15 +348,13 @@ class _Run:
                 steps[name] = f"Restart {AGENTS[name].title}, and approve it when it requests access."
         return steps
 
-    def _note_if_not_running(self, done: dict[str, Proposal], changed: Sequence[str]) -> None:
+    def _note_if_not_running(self, done: Sequence[Proposal]) -> None:
         """Say so if nothing answers at the address: with the command, the agent starts the daemon."""
         from upstash_helper.protocol import discovery
         from upstash_helper.service.context import this_platform
         from upstash_helper.service.control import find
 
-        by_address = [
-            AGENTS[name].title for name in changed if done[name].changes and "url" in done[name].changes[-1].fields
-        ]
+        by_address = [one.agent.title for one in done if one.changes and "url" in one.changes[-1].fields]
         if not by_address or discovery.is_running(self._session.folders.runtime):
             return
         with contextlib.suppress(OSError):
@@ -390,6 +393,21 @@ class _Run:
             agents=agents,
             notes=self._notes,
         )
+
+
+def _key(proposal: Proposal) -> _Key:
+    return proposal.agent.name, proposal.file.path
+
+
+def _notes(proposals: Sequence[Proposal]) -> dict[str, list[str]]:
+    """Return the notes by agent, with the file if the agent has several."""
+    notes: dict[str, list[str]] = {}
+    for one in proposals:
+        has_others = any(other.agent.name == one.agent.name and other is not one for other in proposals)
+        if one.note:
+            text = f"{_short(one.file.path)}: {one.note}" if has_others else one.note
+            notes.setdefault(one.agent.name, []).append(text)
+    return notes
 
 
 def _show(proposal: Proposal, diff: Sequence[str]) -> None:
