@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
-from tests.support.mcp_bridge import SECONDS, BridgeProcess, environment, stateless, tokens
+from tests.support.mcp_bridge import AGENT, SECONDS, BridgeProcess, environment, stateless, tokens
 from tests.support.until import until
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES, READ_ONLY_SCOPES
 
@@ -342,7 +342,7 @@ def test_token_is_in_no_argument_and_no_output(tmp_path: Path, daemon: DaemonPro
     token = until(tokens(tmp_path).load) or ""
     received.append(bridge.request(1, "tools/list"))
 
-    process = Path("/proc", str(bridge.process.pid))
+    process = Path("/proc", str(bridge.pid))
     assert token.startswith("uha_")
     assert token.encode() not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
     assert token not in json.dumps(received) + "".join(bridge.stderr) + daemon.log
@@ -370,7 +370,7 @@ def test_token_is_in_the_keyring(tmp_path: Path, daemon: DaemonProcess) -> None:
 
 def test_headers_are_printed_for_a_client_that_has_access(tmp_path: Path, daemon: DaemonProcess) -> None:
     """``mcp headers`` asks once, and prints the same token from then on, with nothing secret elsewhere."""
-    command = [sys.executable, "-m", "upstash_helper", "mcp", "headers"]
+    command = [sys.executable, AGENT, "mcp", "headers"]
     options: dict[str, Any] = {"env": environment(tmp_path), "stdout": -1, "stderr": -1, "stdin": subprocess.DEVNULL}
     with subprocess.Popen(command, **options) as process:
         daemon.client.approve(asked(daemon).id)
@@ -396,6 +396,30 @@ def test_denied_headers_fail(tmp_path: Path, daemon: DaemonProcess) -> None:
 
     assert (1, b"") == (process.returncode, output)
     assert b"denied" in diagnostics
+
+
+# It does what an agent in the arguments of an interpreter does: it starts a command, and ends with it.
+_EVALUATED = """
+import subprocess, sys
+sys.exit(subprocess.run([sys.executable, "-m", "upstash_helper", *sys.argv[1:]]).returncode)
+"""
+
+
+def test_token_of_an_agent_that_cannot_be_told_apart_is_not_kept(tmp_path: Path, daemon: DaemonProcess) -> None:
+    """All code in arguments of an interpreter is the same to the system, so the next one has to request access."""
+    command = [sys.executable, "-c", _EVALUATED, "mcp", "headers"]
+    options: dict[str, Any] = {"env": environment(tmp_path), "stdin": subprocess.DEVNULL, "stdout": -1, "stderr": -1}
+    with subprocess.Popen(command, **options) as process:
+        daemon.client.approve(asked(daemon).id)
+        output, diagnostics = process.communicate(timeout=SECONDS)
+    with subprocess.Popen(command, **options) as process:
+        daemon.client.deny(asked(daemon).id)
+        second, _ = process.communicate(timeout=SECONDS)
+
+    assert ["Authorization"] == list(json.loads(output))
+    assert b"" == second
+    assert b"access is requested each time" in diagnostics
+    assert not (tmp_path / "state" / "mcp").exists()
 
 
 def test_headers_are_not_shown_on_a_terminal(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import sys
 import threading
@@ -384,7 +385,7 @@ def test_signal_ends_it(number: str, exit_code: int, server: McpServer, bridge: 
     bridge.initialize()
     bridge.request(1, "tools/list")
 
-    bridge.process.send_signal(getattr(signal, number))
+    os.kill(bridge.pid, getattr(signal, number))
 
     assert exit_code == bridge.process.wait(SECONDS)
     assert server.calls_of("DELETE")

@@ -294,6 +294,38 @@ async def test_t26_running_program_replaces_only_its_own_request(
         assert (2 if not sender.executable else 1) == both
 
 
+def bridge(pid: int | None, agent: int = 100) -> Program:
+    """Return an agent for which a process requests access."""
+    return Program(pid=agent, executable="/opt/agent", sender="/usr/bin/python3", sender_pid=pid)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (bridge(200), bridge(200), {100, 200}, 202),
+        (bridge(200), bridge(201), {100, 200, 201}, 409),
+        (bridge(200), bridge(201), {100, 201}, 202),
+        (bridge(200), bridge(201, agent=101), {101, 200, 201}, 409),
+        (bridge(None), bridge(201), {201}, 409),
+        (bridge(200), bridge(None), {100, 200}, 409),
+    ],
+)
+async def test_t26_process_of_an_agent_does_not_replace_the_request_of_its_bridge(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int, case: tuple[Program, Program, set[int], int]
+) -> None:
+    """A script that the agent has started is not its bridge, until that one has ended. An unknown one is nobody."""
+    peers = Browsers()
+    peers.found, now, peers.running, status = case
+    wanted = {"name": "an agent", "scopes": ["databases:read"], "audience": "mcp", "for_starter": True}
+    async with daemon(tmp_path, sandbox, daemon_port, peers) as world:
+        first = await world.call("POST", "/v1/pairings", wanted, token=None)
+        peers.found = now
+        second = await world.call("POST", "/v1/pairings", wanted, token=None)
+
+        assert (202, status) == (first.status, second.status)
+        assert ("expired" if status == 202 else "pending") == (await poll(world, first))["state"]
+
+
 async def test_unidentified_program_replaces_nothing(tmp_path: Path, sandbox: Sandbox, daemon_port: int) -> None:
     """It could be any program."""
     peers = Browsers()

@@ -10,8 +10,12 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import psutil
+
+from tests.support import mcp_agent
 from tests.support.daemon import clean_environment
 from upstash_helper.cli.mcp.agent import agent_of, file_name, token_account
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES
@@ -21,16 +25,17 @@ from upstash_helper.system.starters import starter_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from upstash_helper.protocol.literals import Scope
 
 SECONDS = 30.0
+AGENT = str(Path(mcp_agent.__file__).resolve())
+"""The script that starts the bridges."""
 META = "io.modelcontextprotocol/"
 
 
 class BridgeProcess:
-    """A bridge, and the client's ends of its streams."""
+    """A bridge, the agent that has started it, and the client's ends of its streams."""
 
     def __init__(self, home: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
         """
@@ -41,7 +46,7 @@ class BridgeProcess:
         """
         command = arguments if "mcp" in arguments else ("mcp", *arguments)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "upstash_helper", *command],
+            [sys.executable, AGENT, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -67,8 +72,17 @@ class BridgeProcess:
         finally:
             bridge.kill()
 
+    @property
+    def pid(self) -> int:
+        """Its process ID. The process of the agent, which ends with it and has its exit code, is ``process``."""
+        [child] = psutil.Process(self.process.pid).children()
+        return child.pid
+
     def kill(self) -> None:
         """Kill it, if it is running."""
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children():
+                child.kill()
         self.process.kill()
         self.process.wait()
         for reader in self._readers:
@@ -143,8 +157,10 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def tokens(home: Path, scopes: Sequence[Scope] = DEFAULT_SCOPES) -> FileTokens:
-    """Return where the bridges of this process keep their token."""
-    account = token_account(agent_of(starter_of(os.getpid())), scopes)
+    """Return where the bridges of the agent keep their token."""
+    process = starter_of(os.getpid())
+    assert process is not None
+    account = token_account(agent_of(process._replace(words=(sys.executable, AGENT))), scopes)
     return FileTokens(home / "state" / STORE_FOLDER / file_name(account))
 
 

@@ -95,7 +95,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     is another one, which that program has started to forward its requests.
     """
     pid: int | None = None
-    """Process ID of that program at the time of the request."""
+    """
+    Process ID of that program at the time of the request; for a native program that has started another one to forward
+    its requests, its own.
+    """
+    sender_pid: int | None = None
+    """Process ID of the program that forwarded the request of a native program. Not stored."""
     warnings: tuple[ProgramWarning, ...] = ()
     """Why the file at that path may not be the program that sent the request."""
     others: tuple[str, ...] = ()
@@ -121,6 +126,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             return self
         warnings = tuple(warning for warning in self.warnings if warning in _LASTING)
         return msgspec.structs.replace(self, warnings=warnings, others=())
+
+    @property
+    def sending_pid(self) -> int | None:
+        """The process that sent the request of a native program; None if it is unknown, as after a restart."""
+        return self.sender_pid if self.sender_pid is not None or self.program else self.pid
 
     @property
     def limits_key(self) -> str:

@@ -96,6 +96,10 @@ class PeerProgram(Protocol):
     def sender(self) -> str:
         """The executable that holds the connection, if this is the program that started it; otherwise empty."""
 
+    @property
+    def sender_pid(self) -> int | None:
+        """The ID of that process; None if this is the sender itself."""
+
 
 class Peers(Protocol):
     """

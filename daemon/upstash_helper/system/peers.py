@@ -78,6 +78,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Other processes that hold the same connection, at most ``MAX_OTHERS``."""
     sender: str = ""
     """The executable of the process that holds the connection, if this is the program that started it."""
+    sender_pid: int | None = None
+    """The ID of that process."""
 
 
 def peer_uid(local: Address, remote: Address, *, lookups: tuple[Lookup, ...] = LOOKUPS) -> int | None:
@@ -137,7 +139,11 @@ def starter(program: Program) -> Program:
         return msgspec.structs.replace(program, warnings=(*program.warnings, "unknown_starter"))
     doubts = tuple(it for it in program.warnings if it in _OF_CONNECTION)
     return msgspec.structs.replace(
-        started_by, warnings=(*started_by.warnings, *doubts), others=program.others, sender=program.executable
+        started_by,
+        warnings=(*started_by.warnings, *doubts),
+        others=program.others,
+        sender=program.executable,
+        sender_pid=program.pid,
     )
 
 

@@ -98,6 +98,14 @@ def name_of(executable: str) -> str:
 
 if sys.platform == "linux":
 
+    def folder_of(pid: int) -> str:
+        """Return the working directory of a process; empty if the system does not report it. Never raises."""
+        try:
+            folder = str(Path("/proc", str(pid), "cwd").readlink())
+        except OSError:
+            return ""
+        return "" if folder.endswith(" (deleted)") else folder
+
     def _look_up(pid: int) -> Process:
         folder = Path("/proc", str(pid))
         # The name in parentheses may contain anything (proc_pid_stat(5)).
@@ -116,6 +124,15 @@ if sys.platform == "linux":
         )
 
 else:
+
+    def folder_of(pid: int) -> str:
+        """Return the working directory of a process; empty if the system does not report it. Never raises."""
+        import psutil
+
+        try:
+            return psutil.Process(pid).cwd()
+        except (psutil.Error, OSError):
+            return ""
 
     def _look_up(pid: int) -> Process:
         import psutil

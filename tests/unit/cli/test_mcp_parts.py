@@ -24,6 +24,7 @@ from upstash_helper.system.starters import Process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def lines_of(data: bytes, *, limit: int) -> list[bytes | str]:
@@ -175,7 +176,7 @@ def test_invalid_arguments(arguments: list[str]) -> None:
 
 def started_by(executable: str, *words: str) -> Agent:
     """Return an agent as its process shows it."""
-    return agent_of(Process(5, 1, 0.0, is_ours=True, executable=executable, words=(executable, *words)))
+    return agent_of(Process(os.getpid(), 1, 0.0, is_ours=True, executable=executable, words=(executable, *words)))
 
 
 def test_update_of_an_agent_does_not_change_its_account() -> None:
@@ -186,15 +187,118 @@ def test_update_of_an_agent_does_not_change_its_account() -> None:
     assert Agent("/home/ann/.local/share/claude/versions/*", "claude") == old
 
 
-def test_programs_of_an_interpreter_have_different_accounts() -> None:
+def test_programs_of_an_interpreter_have_different_accounts(tmp_path: Path) -> None:
     """Two agents that run in Node.js are two agents, with the options of Node.js left out."""
-    one = started_by("/usr/bin/node", "--no-warnings", "/usr/lib/node_modules/gemini-cli/index.js")
-    other = started_by("/usr/bin/node", "/usr/lib/node_modules/claude-code/cli.js")
-    evaluated = started_by("/usr/bin/node", "-e", "secret code")
+    scripts = script(tmp_path, "gemini-cli/index.js"), script(tmp_path, "claude-code/cli.js")
+    one = started_by("/usr/bin/node", "--no-warnings", scripts[0])
+    other = started_by("/usr/bin/node", scripts[1])
 
-    assert ("index.js", "cli.js", "node") == (one.name, other.name, evaluated.name)
-    assert 3 == len({token_account(each, DEFAULT_SCOPES) for each in (one, other, evaluated)})
-    assert "/usr/bin/node" == evaluated.program
+    assert (f"/usr/bin/node {scripts[0]}", "index.js", True) == one
+    assert (f"/usr/bin/node {scripts[1]}", "cli.js", True) == other
+    assert 2 == len({token_account(each, DEFAULT_SCOPES) for each in (one, other)})
+
+
+def script(folder: Path, name: str) -> str:
+    """Create a script, and return its path."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return str(path)
+
+
+def test_relative_script_is_one_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command line in two folders starts two agents."""
+    agents = []
+    for name in ("one", "other"):
+        script(tmp_path, f"{name}/dist/index.js")
+        monkeypatch.chdir(tmp_path / name)
+        agents.append(started_by("/usr/bin/node", "dist/index.js"))
+
+    assert [f"/usr/bin/node {tmp_path / it / 'dist' / 'index.js'}" for it in ("one", "other")] == [
+        agent.program for agent in agents
+    ]
+    assert all(agent.is_certain for agent in agents)
+
+
+@pytest.mark.parametrize(
+    ("executable", "words"),
+    [
+        ("/usr/bin/deno", ("run", "-A", "SCRIPT")),
+        ("/usr/bin/deno", ("run", "--allow-net=example.com", "SCRIPT")),
+        ("/usr/bin/bun", ("run", "SCRIPT")),
+        ("/usr/bin/bun", ("--bun", "run", "SCRIPT", "run")),
+        ("/usr/bin/node", ("-r", "OTHER", "SCRIPT", "OTHER")),
+        ("/usr/bin/node", ("--require", "OTHER", "--import", "OTHER", "--enable-source-maps", "SCRIPT")),
+        ("/usr/bin/node", ("--loader", "OTHER", "--max-old-space-size=4096", "--", "SCRIPT")),
+        ("/usr/bin/python3.12", ("-W", "OTHER", "SCRIPT")),
+        ("/usr/bin/python3", ("-IuX", "OTHER", "-Wignore", "SCRIPT", "-c")),
+        ("/usr/bin/java", ("-cp", "OTHER", "-Xmx1g", "-jar", "SCRIPT")),
+    ],
+)
+def test_options_and_subcommands_are_no_scripts(
+    executable: str, words: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a subcommand nor the value of an option is the script, even if there is such a file."""
+    monkeypatch.chdir(tmp_path)
+    paths = {it: script(tmp_path, f"{it.lower()}.x") for it in ("SCRIPT", "OTHER")}
+    script(tmp_path, "run")
+
+    agent = started_by(executable, *(paths.get(word, word) for word in words))
+
+    assert Agent(f"{executable} {paths['SCRIPT']}", "script.x", is_certain=True) == agent
+
+
+@pytest.mark.parametrize(
+    ("executable", "words"),
+    [
+        ("/usr/bin/node", ()),
+        ("/usr/bin/node", ("-e", "code", "there.x")),
+        ("/usr/bin/node", ("--unheard-of", "there.x", "script.js")),
+        ("/usr/bin/node", ("--allow-fs-read", "there.x", "script.js")),
+        ("/usr/bin/node", ("--eval=code", "there.x")),
+        ("/usr/bin/deno", ("run", "-r", "https://example.com/a.ts", "there.x")),
+        ("/usr/bin/deno", ("run", "--env-file", "a.ts", "there.x")),
+        ("/usr/bin/php", ("-r", "code", "there.x")),
+        ("/usr/bin/perl", ("-ecode", "-w", "there.x")),
+        ("/usr/bin/node", ("missing.js",)),
+        ("/usr/bin/node", ("-",)),
+        ("/usr/bin/bun", ("run", "there")),
+        ("/usr/bin/deno", ("task", "there.x")),
+        ("/usr/bin/python3", ("-c", "code", "there.x")),
+        ("/usr/bin/python3", ("-Ic", "code", "there.x")),
+        ("/usr/bin/python3", ("-m",)),
+        ("/usr/bin/python3", ("-m", "there")),
+        ("/usr/bin/perl", ("-ne", "there.x", "there.x")),
+        ("", ("there.x",)),
+    ],
+)
+def test_uncertain_agent_has_no_account(
+    executable: str, words: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it is not certain which script an interpreter runs, it could be that of any agent."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("there.x", "there"):
+        script(tmp_path, name)
+
+    assert not started_by(executable, *words).is_certain
+
+
+def test_unknown_starter_has_no_account() -> None:
+    """Agents that the system does not report are not one agent."""
+    assert not agent_of(None).is_certain
+
+
+def test_module_is_one_of_its_virtual_environment(tmp_path: Path) -> None:
+    """Two virtual environments share the file of the interpreter, but not the modules."""
+    interpreters = [script(tmp_path, f"{name}/bin/python") for name in ("one", "other")]
+    one, other, unknown = (
+        agent_of(Process(os.getpid(), 1, 0.0, is_ours=True, executable="/usr/bin/python3.12", words=words))
+        for words in (*((it, "-m", "an_agent") for it in interpreters), ("python", "-m", "an_agent"))
+    )
+
+    assert Agent(f"/usr/bin/python3.12 {interpreters[0]} -m an_agent", "an_agent", is_certain=True) == one
+    assert f"/usr/bin/python3.12 {interpreters[1]} -m an_agent" == other.program
+    assert not unknown.is_certain
 
 
 def test_account_depends_on_the_scopes() -> None:

@@ -241,6 +241,7 @@ async def program_of(request: web.Request, peers: Peers, *, starter: bool = Fals
         name=program.executable,
         program=program.sender,
         pid=program.pid,
+        sender_pid=program.sender_pid,
         warnings=program.warnings,
         others=others,
     )

@@ -239,10 +239,13 @@ class Pairings:
         if now.kind != "native":
             is_apart = "sandboxed" in now.warnings, "sandboxed" in earlier.warnings
             return bool(now.program) and now.program == earlier.program and is_apart[0] == is_apart[1]
-        if not now.name or now.key != earlier.key or earlier.pid is None:
+        # Not the program for which it asks: all that an agent has started would be one sender.
+        sender = earlier.sending_pid
+        if not now.name or now.key != earlier.key or sender is None:
             return False
-        is_same = now.pid == earlier.pid and not now.others  # if several hold the connection, it could be any of them
-        return is_same or not self._is_running(earlier.pid)
+        # If several hold the connection, it could be any of them.
+        is_same = now.sending_pid == sender and now.pid == earlier.pid and not now.others
+        return is_same or not self._is_running(sender)
 
     def _replacing(self, pairing: Pairing, replaces: str) -> Pairing:
         old = self._queue.get(replaces)

@@ -71,7 +71,8 @@ def mcp(ctx: click.Context, *, scopes: tuple[str, ...], read_only: bool) -> None
     token is kept in your keyring; nothing secret is in the agent's configuration.
 
     You are asked once for each agent, not for each of its processes. Until you have approved the request, the agent
-    sees no tools.
+    sees no tools. An agent that cannot be told apart from other programs, such as code in the arguments of an
+    interpreter, has to request access each time it starts: its token is not kept.
     """
     if ctx.invoked_subcommand is not None:
         if scopes or read_only:
@@ -97,7 +98,8 @@ def headers(session: Session, *, scopes: tuple[str, ...], read_only: bool, show:
     Print the header fields with which an agent reaches the helper at /mcp.
 
     The output is a JSON object, for agents that run a command to get them. If the agent that runs this command has no
-    access yet, you are asked first.
+    access yet, you are asked first. You are asked each time if it cannot be told apart from other programs, such as
+    code in the arguments of an interpreter: its token is not kept.
     """
     from upstash_helper.cli.mcp.headers import authorization
     from upstash_helper.system import console

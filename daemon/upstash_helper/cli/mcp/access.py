@@ -1,7 +1,8 @@
 """
 The bridge's token: from the keyring, or requested from the user in a thread while the client goes on.
 
-All processes of an agent share one token, and one request: who asks holds a lock, and the others wait for the token.
+All processes of an agent share one token, and one request: who asks holds a lock, and the others wait for the token. If
+it is not certain which agent it is, nothing is shared.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ LOADING_SECONDS: Final = 3.0
 """How long the keyring may take. It may be locked, and its user may be looking for the password."""
 _POLL_LOCK_SECONDS: Final = 0.3
 _WITHDRAW_SECONDS: Final = 5.0
+# The daemon refuses an agent that requests access more than five times in a minute.
+_RETRY_SECONDS: Final = 15.0
 # A token that the user has granted for an hour ends without anybody having revoked it.
 _ASK_AGAIN_SECONDS: Final = 1800.0
 _MAX_OUTCOME_BYTES: Final = 4096
@@ -56,7 +59,7 @@ class Access:
         daemon: Daemon,
         open_store: Callable[[], TokenStore],
         *,
-        file_name: str,
+        file_name: str | None,
         fallback_name: str,
         scopes: tuple[Scope, ...],
         warn: Callable[[str], None],
@@ -65,7 +68,8 @@ class Access:
         Args:
             daemon: The daemon.
             open_store: Opens the store. Called once, in a thread.
-            file_name: The name of the files by which the processes of an agent agree on who asks.
+            file_name: The name of the files by which the processes of an agent agree on who asks. None: it is not
+                certain which processes are of the same agent, so each of them asks.
             fallback_name: The agent's name, if it does not say its own.
             scopes: The scopes to request.
             warn: Shows a sentence to the user.
@@ -74,8 +78,10 @@ class Access:
         self._open_store = open_store
         self._scopes = scopes
         self._warn = warn
-        self._lock_file = f"{file_name}.lock"
-        self._outcome_file: Final[Path] = daemon.folders.runtime / f"{file_name}.outcome"
+        self._lock_file: Final = None if file_name is None else f"{file_name}.lock"
+        self._outcome_file: Final[Path | None] = (
+            None if file_name is None else daemon.folders.runtime / f"{file_name}.outcome"
+        )
         self._name = fallback_name
         self._named = threading.Event()
         self._changed = threading.Condition()
@@ -238,6 +244,9 @@ class Access:
             return None
 
     def _ask(self) -> None:
+        if self._lock_file is None:
+            self._pair()
+            return
         since = time.time()
         lock = InstanceLock(self._daemon.folders.runtime, timeout=0.0, file=self._lock_file)
         waited = False
@@ -292,9 +301,9 @@ class Access:
             try:
                 return self._decision(self._daemon.client(None).start_pairing(request))
             except PairingPending as pending:
-                # Of a process of this agent that was killed. The user sees it until it expires.
+                # Of another process of this agent, whose scopes may differ. The user sees it until it expires.
                 self._wait_for_user(str(pending))
-                self._closing.wait(min(pending.retry_after or 2.0, 5.0))
+                self._closing.wait(min(pending.retry_after or 2.0, _RETRY_SECONDS))
         return None
 
     def _decision(self, started: StartedPairing) -> NewToken | None:
@@ -338,12 +347,15 @@ class Access:
                 text, retry = str(error), time.monotonic() + (error.retry_after or 60.0)
             case _:
                 text = str(error)
-        with contextlib.suppress(OSError):
-            private_files.write(self._outcome_file, msgspec.json.encode(Outcome(text, retry is not None)))
+        if self._outcome_file is not None:
+            with contextlib.suppress(OSError):
+                private_files.write(self._outcome_file, msgspec.json.encode(Outcome(text, retry is not None)))
         self._refuse(text, retry_at=retry)
 
     def _outcome_since(self, since: float) -> Outcome | None:
         """Return why the request of the process that held the lock has failed; None if it has ended otherwise."""
+        if self._outcome_file is None:
+            return None
         with contextlib.suppress(OSError, private_files.NotPrivate, msgspec.MsgspecError):
             if self._outcome_file.stat().st_mtime >= since - 1.0:
                 content = private_files.read(self._outcome_file, limit=_MAX_OUTCOME_BYTES)

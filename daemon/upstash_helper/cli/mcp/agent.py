@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES
+from upstash_helper.cli.mcp.scripts import interpreter_of, script_of
 from upstash_helper.system import starters
 from upstash_helper.system.printable import printable
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from upstash_helper.protocol.literals import Scope
     from upstash_helper.system.starters import Process
 
-_INTERPRETERS: Final = ("bun", "deno", "java", "node", "nodejs", "perl", "php", "pypy", "python", "ruby")
-_CODE: Final = ("-c", "-e", "--eval", "-p", "--print")
 # A folder or file that is named after a version, such as 2.1.317 or v22.3.0. An agent that updates itself gets another
 # path each time, and must not ask its user again for that.
 _VERSION: Final = re.compile(r"v?\d+(?:\.\d+)+(?:[-+.][0-9A-Za-z.-]+)?")
@@ -38,6 +37,8 @@ class Agent(NamedTuple):
     """Its file, and for an interpreter the script, without versions; empty if it is unknown."""
     name: str
     """The name of the file or script, for a client that does not say its own."""
+    is_certain: bool = True
+    """Whether no other agent is the same ``program``, so that its token can be kept under it."""
 
 
 def find_agent() -> Agent:
@@ -48,19 +49,22 @@ def find_agent() -> Agent:
 def agent_of(process: Process | None) -> Agent:
     """Return a process as an agent."""
     if process is None:
-        return Agent("", "unknown agent")
+        return Agent("", "unknown agent", is_certain=False)
     parts = [process.executable]
     name = starters.name_of(process.executable)
-    if re.sub(r"[\d.]+$", "", name) in _INTERPRETERS:
-        script = _script_of(process.words)
+    is_certain = bool(process.executable)
+    if interpreter_of(process.executable):
+        script = script_of(process)
+        is_certain = bool(script)
         if script:
             parts.append(script)
-            name = starters.name_of(script)
+            name = starters.name_of(script.rpartition(" -m ")[2])
     if _VERSION.fullmatch(name):
         # Such as ~/.local/share/claude/versions/2.1.317.
         folders = re.split(r"[/\\]", parts[-1])[:-1]
         name = next((one for one in reversed(folders) if one not in _GENERAL and not _VERSION.fullmatch(one)), name)
-    return Agent(" ".join(map(_without_versions, parts)), printable(name)[:_MAX_SHOWN] or "unknown agent")
+    shown = printable(name)[:_MAX_SHOWN] or "unknown agent"
+    return Agent(" ".join(map(_without_versions, parts)), shown, is_certain)
 
 
 def token_account(agent: Agent, scopes: Sequence[Scope]) -> str:
@@ -79,16 +83,6 @@ def token_account(agent: Agent, scopes: Sequence[Scope]) -> str:
 def file_name(account: str) -> str:
     """Return a name for files that belong to an account."""
     return f"mcp-{hashlib.sha256(account.encode(errors='surrogatepass')).hexdigest()[:16]}"
-
-
-def _script_of(words: Sequence[str]) -> str:
-    """Return the script or module of an interpreter; empty if the code is in the arguments."""
-    for word in words[1:]:
-        if word in _CODE:
-            return ""
-        if not word.startswith("-"):
-            return word
-    return ""
 
 
 def _without_versions(path: str) -> str:

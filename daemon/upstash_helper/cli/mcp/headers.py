@@ -22,7 +22,8 @@ _WAIT_SECONDS = 150.0
 
 def authorization(request: McpRequest, *, profile: str, folders: Folders) -> bytes:
     """
-    Return the header fields as JSON. The user is asked if the agent has no access yet.
+    Return the header fields as JSON. The user is asked if the agent has no access yet, and each time if it is not
+    certain which agent it is, which is then said on stderr.
 
     Raises:
         Failure: If there is no access.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.mcp.access import Access
@@ -18,6 +18,11 @@ from upstash_helper.system import console
 if TYPE_CHECKING:
     from upstash_helper.cli.mcp.arguments import McpRequest
     from upstash_helper.client.token_store import TokenStore
+
+UNCERTAIN_AGENT: Final = (
+    "The program that has started this command cannot be told apart from others, such as a script in the arguments of"
+    " an interpreter. So its token is not kept, and access is requested each time."
+)
 
 
 def run_bridge(request: McpRequest) -> int:
@@ -44,12 +49,17 @@ def open_access(daemon: Daemon, request: McpRequest) -> Access:
     def open_store() -> TokenStore:
         from upstash_helper.cli.mcp.store import open_store
 
+        if not agent.is_certain:
+            from upstash_helper.client.token_store import MemoryTokens
+
+            warn(UNCERTAIN_AGENT)
+            return MemoryTokens()
         return open_store(account, profile=daemon.profile, folders=daemon.folders)
 
     return Access(
         daemon,
         open_store,
-        file_name=file_name(account),
+        file_name=file_name(account) if agent.is_certain else None,
         fallback_name=agent.name,
         scopes=request.scopes,
         warn=warn,
