@@ -21,7 +21,7 @@ from upstash_helper.cli.mcp.agent import agent_of, file_name, token_account
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES
 from upstash_helper.cli.mcp.store import STORE_FOLDER
 from upstash_helper.client.token_store import FileTokens
-from upstash_helper.system.starters import starter_of
+from upstash_helper.system.starters import Process, starter_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,9 +158,10 @@ def environment(home: Path) -> dict[str, str]:
 
 def tokens(home: Path, scopes: Sequence[Scope] = DEFAULT_SCOPES) -> FileTokens:
     """Return where the bridges of the agent keep their token."""
-    process = starter_of(os.getpid())
-    assert process is not None
-    account = token_account(agent_of(process._replace(words=(sys.executable, AGENT))), scopes)
+    own = starter_of(os.getpid())
+    assert own is not None
+    process = Process(own.pid, own.parent, own.started, own.is_ours, own.executable, (sys.executable, AGENT))
+    account = token_account(agent_of(process), scopes)
     return FileTokens(home / "state" / STORE_FOLDER / file_name(account))
 
 
