@@ -30,7 +30,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
 
 class SeveralLines(Exception):
     """
-    A variable's value has a line break, so that replacing it would delete lines. ``str()`` says so, as a sentence.
+    A variable's value has a line break, so that replacing it would delete lines. ``str()`` is a sentence.
 
     Likely, a quotation mark is missing.
     """

@@ -433,8 +433,8 @@ def _check_own_page(facts: RequestFacts, policy: Policy, address: ServerAddress)
 
 def _check_program(facts: RequestFacts) -> Denied | None:
     """
-    Accept programs. A browser sends Origin with every POST, and Fetch Metadata with everything; only for an address
-    that the user has typed, it says so.
+    Accept programs. A browser sends Origin with every POST, and Fetch Metadata with everything. These are ``none`` only
+    for an address that the user has typed.
     """
     if facts.origin is not None:
         return deny_origin(facts.origin, reason="program")

@@ -44,7 +44,7 @@ class TokenRejected(Exception):
 
 
 class Lost(Exception):
-    """The daemon has stopped, or closed the connection, before it has responded. ``str()`` says so."""
+    """The daemon has stopped, or closed the connection, before it has responded. ``str()`` is a sentence."""
 
 
 class Canceled(Exception):
@@ -184,7 +184,7 @@ class Forwarder:
         while True:
             try:
                 if not self._try(message, token, cancellation, receive):
-                    # The session is another one now. If the daemon does not know that one either, it says so.
+                    # The session is another one now. If the daemon does not know that one either, it responds with 404.
                     self._try(message, token, cancellation, receive, is_last=True)
             except DaemonUnreachable as error:
                 if cancellation.event.is_set():
