@@ -28,7 +28,15 @@ class Program:
     command: Sequence[str]
 
 
-def run_all(programs: Sequence[Program], *, at_once: int, cwd: Path) -> list[str]:
+@dataclass(frozen=True)
+class Failure:
+    """A program that failed, and what it printed."""
+
+    name: str
+    output: str
+
+
+def run_all(programs: Sequence[Program], *, at_once: int, cwd: Path) -> list[Failure]:
     """
     Run programs, and print the output, the result, and the duration of each. A failure does not stop the others.
 
@@ -40,12 +48,12 @@ def run_all(programs: Sequence[Program], *, at_once: int, cwd: Path) -> list[str
         cwd: Their working directory.
 
     Returns:
-        The names of those whose exit code is not 0, in the order of ``programs``.
+        Those whose exit code is not 0, in the order of ``programs``.
 
     Raises:
         SetupError: If a program cannot be started.
     """
-    failed = set()
+    failed = {}
     group = _Group(cwd)
     before = signal.signal(signal.SIGTERM, _exit)
     try:
@@ -56,10 +64,10 @@ def run_all(programs: Sequence[Program], *, at_once: int, cwd: Path) -> list[str
                     say(f"--- {name} ---\n{output.rstrip()}")
                 say(f"{name}: {'failed' if code else 'ok'}, {seconds:.1f} s")
                 if code:
-                    failed.add(name)
+                    failed[name] = Failure(name, output)
     finally:
         signal.signal(signal.SIGTERM, before)
-    return [program.name for program in programs if program.name in failed]
+    return [failed[program.name] for program in programs if program.name in failed]
 
 
 def _read(stream: IO[str] | None, chunks: list[str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _MODULE = "collection skipped"
+_LONGEST_MESSAGE = 300
 
 
 @dataclass
@@ -17,7 +18,8 @@ class Report:
     """How many tests passed, which failed, and why others were skipped."""
 
     passed: int = 0
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """The names of failed tests, and the beginnings of their messages."""
     skipped: Counter[str] = field(default_factory=Counter)
     """How many tests were skipped, by reason."""
 
@@ -26,8 +28,8 @@ class Report:
         yield f"{self.passed} passed, {len(self.failed)} failed, {self.skipped.total()} skipped"
         for reason, count in sorted(self.skipped.items(), key=lambda item: (-item[1], item[0])):
             yield f"  {count} skipped: {reason}"
-        for name in self.failed:
-            yield f"  failed: {name}"
+        for name, message in self.failed.items():
+            yield f"  failed: {name}: {message}"
 
 
 def read(file: Path) -> Report:
@@ -37,8 +39,10 @@ def read(file: Path) -> Report:
     # pytest wrote the file a moment ago.
     for case in ET.parse(file).getroot().iter("testcase"):  # noqa: S314
         skipped = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            report.failed.append(f"{case.get('classname')}::{case.get('name')}")
+        failure = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if failure is not None:
+            message = " ".join((failure.get("message") or "").split())
+            report.failed[f"{case.get('classname')}::{case.get('name')}"] = message[:_LONGEST_MESSAGE]
         elif skipped is None or skipped.get("type") == "pytest.xfail":
             report.passed += 1
         elif skipped.get("message") != _MODULE:

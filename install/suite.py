@@ -10,7 +10,7 @@ from pathlib import Path
 from install import report
 from install.environment import ROOT
 from install.foreground import run
-from install.parallel import Program, run_all
+from install.parallel import Failure, Program, run_all
 from install.progress import say
 
 
@@ -58,13 +58,17 @@ ALL_TESTS = ("-m", "pytest", *_IN_PARALLEL)
 COVERAGE = ("--cov", "--cov-report=term")
 
 FAILED_CHECKS = "UPSTASH_HELPER_FAILED_CHECKS"
-"""The environment variable with the names of failed checks, for a pytest plugin of this project."""
+"""The environment variable with the failed checks and what they printed last, for a pytest plugin of this project."""
 
 FAILED_AT_FIRST = "UPSTASH_HELPER_FAILED_AT_FIRST"
 """The environment variable with the names of the tests that run again, for the same plugin."""
 
 MOST_REPEATED = 5
 """If more tests fail, a busy machine is not the reason."""
+
+_LAST_LINES = 50
+_LINE = 400
+"""How much of a failed check's output is printed again at the end: CI systems may show only the end of a long log."""
 
 _TESTS_FAILED = 1
 """The exit code of pytest for a complete run with failed tests."""
@@ -92,8 +96,14 @@ def run_everything(
     """
     programs = [Program(name, [str(python), *arguments]) for name, arguments in checks]
     failed = run_all(programs, at_once=os.cpu_count() or 1, cwd=ROOT)
-    code = _run_twice([str(python), *tests], {FAILED_CHECKS: ", ".join(failed)})
+    code = _run_twice([str(python), *tests], {FAILED_CHECKS: "\n".join(map(_end_of, failed))})
     return code or int(bool(failed))
+
+
+def _end_of(failure: Failure) -> str:
+    """Return the name of a failed check and the last lines that it printed, long ones cut."""
+    lines = failure.output.rstrip().splitlines()[-_LAST_LINES:]
+    return "\n".join([f"--- {failure.name} failed ---", *(line[:_LINE] for line in lines)])
 
 
 def _run_twice(command: Sequence[str], env: dict[str, str]) -> int:
@@ -101,7 +111,7 @@ def _run_twice(command: Sequence[str], env: dict[str, str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tests.xml"
         code = run([*command, f"--junitxml={file}"], cwd=ROOT, env=env)
-        failed = report.read(file).failed if code == _TESTS_FAILED and file.exists() else []
+        failed = list(report.read(file).failed) if code == _TESTS_FAILED and file.exists() else []
     if not 0 < len(failed) <= MOST_REPEATED:
         return code
     say(f"\nRunning failed tests once more ({len(failed)}), one at a time:")

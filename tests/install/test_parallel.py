@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from install.environment import ROOT
-from install.parallel import Program, run_all
+from install.parallel import Failure, Program, run_all
 from install.progress import SetupError
 from tests.support.until import until
 
@@ -37,15 +37,15 @@ def test_output_appears_under_its_name(capfd: pytest.CaptureFixture[str], tmp_pa
 
 def test_failure_does_not_stop_the_others(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """
-    All programs are run, and those that failed are returned in the order in which they were given.
+    All programs are run, and those that failed are returned in the order in which they were given, with their output.
     """
-    bad = "raise SystemExit(3)"
+    bad = "print('why'); raise SystemExit(3)"
 
     failed = run_all([python("b", bad), python("a", ""), python("c", bad)], at_once=2, cwd=tmp_path)
 
     lines = [line.partition(",")[0] for line in capfd.readouterr().err.splitlines()]
-    assert ["b", "c"] == failed
-    assert ["a: ok", "b: failed", "c: failed"] == sorted(lines)
+    assert [Failure("b", "why\n"), Failure("c", "why\n")] == failed
+    assert ["a: ok", "b: failed", "c: failed"] == sorted(line for line in lines if ": " in line)
 
 
 def test_programs_run_at_the_same_time(tmp_path: Path) -> None:

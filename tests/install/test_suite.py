@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from install.environment import ROOT
 PYTHON = Path(sys.executable)
 
 GOOD = ("good", ("-c", ""))
-BAD = ("bad", ("-c", "raise SystemExit(3)"))
+BAD = ("bad", ("-c", "print('why'); raise SystemExit(3)"))
 
 PRINTS_FAILED_CHECKS = ("-c", f"import os; print('failed before:', os.environ[{suite.FAILED_CHECKS!r}])")
 FAILS = ("-c", "raise SystemExit(5)")
@@ -35,8 +34,24 @@ def test_failed_check_does_not_stop_the_tests(capfd: pytest.CaptureFixture[str])
 
     out, err = capfd.readouterr()
     assert code == 1
-    assert out == f"failed before: bad{os.linesep}"
-    assert sorted(line.partition(",")[0] for line in err.splitlines()) == ["bad: failed", "good: ok"]
+    assert out.splitlines() == ["failed before: --- bad failed ---", "why"]
+    printed = sorted(line.partition(",")[0] for line in err.splitlines())
+    assert printed == ["--- bad ---", "bad: failed", "good: ok", "why"]
+
+
+def test_only_the_end_of_a_failed_checks_output_is_repeated(capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    A long output is printed whole once, and its last lines, cut, next to the result.
+    """
+    verbose = ("verbose", ("-c", "print('\\n'.join(map(str, range(200))), 'x' * 1000, sep='\\n'); raise SystemExit(1)"))
+
+    suite.run_everything(PYTHON, checks=[verbose], tests=PRINTS_FAILED_CHECKS)
+
+    out, err = capfd.readouterr()
+    _, *repeated, last = out.splitlines()
+    assert [str(number) for number in range(151, 200)] == repeated
+    assert "x" * 400 == last
+    assert "\n0\n1\n" in err
 
 
 def test_exit_code_of_failed_tests() -> None:

@@ -116,7 +116,7 @@ def test_library_forwards_its_functions() -> None:
 
 JUNIT = """<testsuites><testsuite>
 <testcase classname="tests.a" name="test_1"/>
-<testcase classname="tests.a" name="test_2"><failure message="x">y</failure></testcase>
+<testcase classname="tests.a" name="test_2"><failure message="first line,&#10;second line">y</failure></testcase>
 <testcase classname="tests.a" name="test_3"><skipped type="pytest.skip" message="platform: modes">z</skipped></testcase>
 <testcase classname="tests.a" name="test_4"><skipped type="pytest.skip" message="platform: modes">z</skipped></testcase>
 <testcase classname="" name="tests.b"><skipped message="collection skipped">('b', 1, 'Skipped: platform: unix')
@@ -138,8 +138,8 @@ def test_report_counts_skips_by_reason(tmp_path: Path) -> None:
         "1 passed, 2 failed, 3 skipped",
         "  2 skipped: platform: modes",
         "  1 skipped: platform: unix",
-        "  failed: tests.a::test_2",
-        "  failed: tests.a::test_5",
+        "  failed: tests.a::test_2: first line, second line",
+        "  failed: tests.a::test_5: x",
     ]
 
 

@@ -109,8 +109,8 @@ class DaemonProcess:
                 time.sleep(0.01)
             else:
                 return client
-        self.kill()
-        raise DaemonFailed(self.output(), -1)
+        self._process.kill()
+        raise DaemonFailed(f"It did not serve within {START_SECONDS} seconds.\n{self.output()}", -1)
 
     @property
     def folders(self) -> Folders:

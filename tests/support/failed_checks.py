@@ -1,4 +1,4 @@
-"""A pytest plugin: names what failed before, static checks or tests in their first run, next to the result."""
+"""A pytest plugin: repeats what failed before, checks or tests in their first run, next to the result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from install.suite import FAILED_AT_FIRST, FAILED_CHECKS
 
-SECTIONS = {FAILED_CHECKS: "static checks", FAILED_AT_FIRST: "tests that are run for the second time"}
+SECTIONS = {FAILED_CHECKS: "failed checks", FAILED_AT_FIRST: "tests that are run for the second time"}
 _failed = pytest.StashKey[dict[str, str]]()
 
 
@@ -23,4 +23,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for title, failed in terminalreporter.config.stash[_failed].items():
         if failed:
             terminalreporter.section(title, red=True)
-            terminalreporter.write_line(f"failed, see the top: {failed}")
+            terminalreporter.write_line(failed)
