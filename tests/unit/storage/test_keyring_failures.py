@@ -246,7 +246,9 @@ async def test_keychain_that_does_not_answer_may_be_asking() -> None:
     """
     The window of macOS has words that the message explains.
     """
-    store = KeyringStore(*ENTRY, deadline=0.1, trusted={NAME: keychain.KIND})
+    # The deadline includes finding the keyring, which takes longest for the first time.
+    await a_store().load()
+    store = KeyringStore(*ENTRY, deadline=1.0, trusted={NAME: keychain.KIND})
     FailingKeyring.slow = "get"
     FailingKeyring.go_on.clear()
 
