@@ -20,8 +20,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
+START_SECONDS = 90.0
+STOP_SECONDS = 30.0
 REDIRECTS = {301, 302, 303, 307, 308}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 _Seen = TypeVar("_Seen")
 

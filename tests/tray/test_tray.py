@@ -164,16 +164,18 @@ def test_daemon_knows_whether_the_tray_notifies(running: DaemonProcess, *, notif
 
 
 def test_unavailable_screen_raises_and_restores_signal_handling(tmp_path: Path) -> None:
-    """No handler and no wakeup fd stays behind."""
+    """The handlers and the wakeup fd are what they were before."""
     folders = locate(environ={"UPSTASH_HELPER_HOME": str(tmp_path)})[1]
     tray = Tray(RecordingScreen(fails=True), profile="default", folders=folders, autostart=NoAutostart())
     handlers = signal.getsignal(signal.SIGTERM)
+    wakeup = signal.set_wakeup_fd(-1)  # on Windows, that of an event loop of the tests
+    signal.set_wakeup_fd(wakeup)
 
     with pytest.raises(TrayUnavailable):
         tray.run()
 
     assert handlers == signal.getsignal(signal.SIGTERM)
-    assert -1 == signal.set_wakeup_fd(-1)
+    assert wakeup == signal.set_wakeup_fd(wakeup)
 
 
 # A tray whose main thread blocks in C and ignores signals, as in a toolkit's event loop. Another thread then receives
