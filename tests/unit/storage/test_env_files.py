@@ -169,7 +169,7 @@ async def test_value_that_appeared_since_the_question_is_not_replaced(files: Fil
     """The user has agreed only to what was shown."""
     (files.project / ".env").write_text("UPSTASH_REDIS_REST_URL=new\n")
 
-    with pytest.raises(FileRefused, match="changed while the user decided"):
+    with pytest.raises(FileRefused, match="changed while the user was deciding"):
         await files.write(may_replace=())
 
     assert "UPSTASH_REDIS_REST_URL=new\n" == (files.project / ".env").read_text()
