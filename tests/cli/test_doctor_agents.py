@@ -60,7 +60,7 @@ def test_agent_without_our_entry_is_ok(home: Home, content: str) -> None:
     home.cursor(content)
 
     assert "ok" == home.check().state
-    assert "none is set up; to do that: upstash-helper setup" == home.check().detail
+    assert "found, but none is set up; to set them up: upstash-helper setup" == home.check().detail
 
 
 @pytest.mark.parametrize("transport", ["http", "stdio"])

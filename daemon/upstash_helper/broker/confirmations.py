@@ -35,7 +35,7 @@ MAX_PER_APP: Final = 3
 MAX_WAITING: Final = 16
 """How many questions of all apps together may wait."""
 MAX_UNCONFIRMED: Final = 5
-"""How many questions of an app may end without a yes within ``LIFETIME``. Then it has to wait, so that it cannot nag."""
+"""How many questions of an app may end without a yes within ``LIFETIME``. After that, it has to wait: it cannot nag."""
 
 MAX_TITLE_TEXT: Final = 1500
 """Characters. A title can contain a whole path, which must not be truncated."""

@@ -1,4 +1,4 @@
-"""Writing a database's connection variables to one of the user's files, so that they reach a project but not the app."""
+"""Writing a database's connection variables to one of the user's files, so that they reach a project, not the app."""
 
 from __future__ import annotations
 
@@ -231,7 +231,9 @@ def _question(
     if change.git == "not_ignored":
         sentences.append("Git does not ignore this file, so it could be committed by mistake.")
     if change.git == "not_known":
-        sentences.append("It is not known whether Git ignores this file. If it does not, it could be committed by mistake.")
+        sentences.append(
+            "It is not known whether Git ignores this file. If it does not, it could be committed by mistake."
+        )
     return Question(
         action=ACTION,
         title=f'Write the credentials of the database "{name}" ({database.id}) to {place.path}?',

@@ -196,7 +196,11 @@ class Approve(RequestBody, frozen=True, kw_only=True):
         tuple[Scope, ...] | None, Meta(description="A subset of the requested scopes. Default: all of them.")
     ] = None
     all_databases: Annotated[
-        bool, Meta(description="Extend `databases:credentials` to all databases, not only those that the app created.")
+        bool,
+        Meta(
+            description="Extend `databases:credentials` and `databases:commands` to all databases, not only those that "
+            "the app created."
+        ),
     ] = False
     once: Annotated[bool, Meta(description="Allow access for one hour only.")] = False
 

@@ -82,7 +82,7 @@ class Waiting:
             raise ToolError(STOPPING)
         if self._callers[caller_id] >= MAX_WAITING_PER_APP or self._callers.total() >= MAX_WAITING:
             raise ToolError(
-                "Nothing was changed: too many requests are waiting for the user's answer. Wait until those are answered."
+                "Nothing was changed: too many requests are waiting for the user's answer. Wait for those first."
             )
         connection, timeout = request.protocol, asyncio.timeout(None)
         self._callers[caller_id] += 1

@@ -16,7 +16,7 @@ MAX_NAME: Final = 100
 _EXISTING: Final = 'Use the database named "{name}". If there is none with this name, ask the user before creating it.'
 _NEW: Final = (
     "List the databases first. If one of them clearly belongs to this project, use it. Otherwise, create one, named "
-    "after the project, in the region nearest to where the project runs. If you do not know where that is, ask the user."
+    "after the project, in the region nearest to where the project runs. If you do not know that, ask the user."
 )
 _STEPS: Final = (
     "Add an Upstash Redis database to this project, using the tools of upstash-helper.",

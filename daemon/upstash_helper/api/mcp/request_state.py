@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LIFETIME_SECONDS: Final = 300.0
 MAX_USED: Final = 4096
-"""How many used states are remembered until they expire. Beyond that, no state is accepted, and questions are repeated."""
+"""How many used states are kept until they expire. Beyond that, no state is accepted, and questions are repeated."""
 _MAX_LENGTH: Final = 8192
 
 

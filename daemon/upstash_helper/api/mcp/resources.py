@@ -1,4 +1,4 @@
-"""``resources/list``, ``resources/templates/list``, and ``resources/read``: files that a user can add to a conversation."""
+"""``resources/list``, ``resources/templates/list``, and ``resources/read``: what a user can add to a conversation."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ async def open_dashboard(
         opened = await opens(Caller(kind="app", id="oauth", name=client.name, identity=client.identity))
         note = "The dashboard is opening in your browser." if opened else _NOT_OPENED
     except RateLimited:
-        note = "The dashboard was opened a moment ago. Look for its window."
+        note = "The dashboard was opened a short time ago. Look for its window."
     except HelperError as error:
         note = error.detail
     return page.waiting(waiting, can_open=can_open, note=note)

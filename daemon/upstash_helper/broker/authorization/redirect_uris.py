@@ -15,8 +15,8 @@ MAX_LENGTH: Final = 512
 MAX_URIS: Final = 10
 """Maximum URIs of a client. Cursor registers three, and VS Code four."""
 
-# Only a port, a path, or a query can follow the host. This excludes user information ("http://localhost@evil"), a longer
-# host ("http://localhost.evil"), and a fragment.
+# Only a port, a path, or a query can follow the host. That excludes user information ("http://localhost@evil"), longer
+# hosts ("http://localhost.evil"), and fragments.
 _LOOPBACK: Final = re.compile(
     r"http://(?P<host>localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?P<query>\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"

@@ -86,7 +86,7 @@ class CommandTool:
                     "Run Redis commands over a database's REST API. No credentials are needed. To find keys, use SCAN"
                     " instead of KEYS, and TYPE for their types. Long replies are truncated, with a note on how to read"
                     " the rest. Scripts, and commands that destroy much, such as FLUSHALL, require the user's"
-                    " confirmation. Works only in databases that you created, unless the user has allowed all databases."
+                    " confirmation. Works only in databases that you created, unless the user allowed all databases."
                 ),
                 arguments=RunCommand, result=CommandResults, scope="databases:commands",
                 annotations=hints.overwrites("Run Redis commands", idempotent=False), handler=self.run,

@@ -207,7 +207,7 @@ class DatabaseTools:
             ),
             Tool(
                 name="redis_set_auto_upgrade",
-                description="Turn automatic upgrades on or off: whether Upstash moves a full database to a larger plan.",
+                description="Turn automatic upgrades on or off, with which a full database moves to a larger plan.",
                 arguments=SetAutoUpgrade, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Set automatic upgrades"), handler=self.set_auto_upgrade,
             ),
@@ -364,9 +364,7 @@ class DatabaseTools:
         changed = await self._recorder.change(
             call.caller, "database.reset_password", database.id, lambda _: self._databases.reset_password(database.id)
         )
-        message = (
-            f"The password and the tokens of {changed.name!r} were replaced. env_write puts the new ones into a project."
-        )
+        message = f"The password and the tokens of {changed.name!r} were replaced. env_write writes the new ones to a project."
         return Outcome(done=True, message=message)
 
     async def delete(self, call: ToolCall, wanted: OneDatabase) -> Outcome:
@@ -405,7 +403,7 @@ class DatabaseTools:
 
 
 READ_ONLY: Final = (
-    "No credentials are returned, because the connected account is read-only. redis_run_command reads data without them."
+    "No credentials are returned: the connected account is read-only. redis_run_command reads data without them."
 )
 NEXT: Final = "env_write puts the database's variables into the project's .env file."
 

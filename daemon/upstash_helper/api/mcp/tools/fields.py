@@ -12,16 +12,12 @@ from upstash_helper.broker.apps.display_text import clean
 
 ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 
-DatabaseId = Annotated[
-    str, Meta(pattern=ID_PATTERN, description="The database_id from redis_list_databases.")
-]
+DatabaseId = Annotated[str, Meta(pattern=ID_PATTERN, description="The database_id from redis_list_databases.")]
 Limit = Annotated[int, Meta(ge=1, le=100, description="Maximum number of entries to return.")]
 Cursor = Annotated[
     str, Meta(max_length=1024, description="The next_cursor of the previous result. Empty for the first page.")
 ]
-NextCursor = Annotated[
-    str | None, Meta(description="Pass this as cursor to get the next page. Null on the last page.")
-]
+NextCursor = Annotated[str | None, Meta(description="Pass this as cursor to get the next page. Null on the last page.")]
 Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 

@@ -149,8 +149,8 @@ class IndexTools:
             Tool(
                 name="index_reset_password",
                 description=(
-                    "Replace the tokens of a Vector or Search index. The old ones stop working immediately, in every app"
-                    " that uses them. Requires the user's confirmation. The new ones are not returned."
+                    "Replace the tokens of a Vector or Search index. The old ones stop working immediately, in every"
+                    " app that uses them. Requires the user's confirmation. The new ones are not returned."
                 ),
                 arguments=OneIndex, result=Outcome, scope="upstash:write",
                 annotations=hints.overwrites("Reset the tokens of an index", idempotent=False),
