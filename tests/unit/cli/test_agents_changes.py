@@ -407,7 +407,7 @@ def test_file_that_is_changed_all_the_time_is_left_to_its_agent(home: Home) -> N
         file.write_text(written[-1], encoding="utf-8")
         return proposal
 
-    with pytest.raises(Refused, match="is being changed by Claude Code all the time"):
+    with pytest.raises(Refused, match="Claude Code keeps changing"):
         home.apply(again(), again)
 
     assert written[-1] == file.read_text(encoding="utf-8")

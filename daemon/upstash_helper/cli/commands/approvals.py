@@ -190,9 +190,9 @@ def _require_request(request: str | None, *, yes: bool) -> None:
 @pass_session
 def list_approvals(session: Session) -> None:
     """
-    List pending access requests, and questions from apps that have access.
+    List pending access requests and questions.
 
-    A request starts with the app's identity, as the browser or the operating system reports it. Text in quotes was
+    Questions are from apps that already have access. A request starts with the app's identity, as the browser or the operating system reports it. Text in quotes was
     chosen by the app.
     """
     with session.progress("Reading"):

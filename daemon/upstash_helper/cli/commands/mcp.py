@@ -67,8 +67,8 @@ def mcp(ctx: click.Context, *, scopes: tuple[str, ...], read_only: bool) -> None
     Connect an agent to the helper over standard input and output (MCP).
 
     An agent starts this command, which forwards the agent's messages to the daemon. The daemon is started if it is not
-    running. The first time, you are asked whether the agent may use your Upstash account, and what it may do. Its token
-    is kept in your keyring; the agent's configuration contains no secrets.
+    running. The first time, you are asked whether the agent may use your Upstash account, and what it may do. The
+    agent's token is kept in your keyring; its configuration contains no secrets.
 
     You are asked once per agent, not once per process. Until you approve the request, the agent has no tools. An agent
     that cannot be told apart from other programs, such as code in the arguments of an interpreter, requests access each
@@ -91,7 +91,7 @@ upstash-helper mcp headers
 
 @mcp.command("headers", cls=Command, examples=_HEADERS_EXAMPLES)
 @_scope_options
-@click.option(SHOW, is_flag=True, help="Print them even to a terminal. Anyone who sees the token can use it.")
+@click.option(SHOW, is_flag=True, help="Print the token even to a terminal. Anyone who sees it can use it.")
 @pass_session
 def headers(session: Session, *, scopes: tuple[str, ...], read_only: bool, show: bool) -> None:
     """

@@ -113,8 +113,8 @@ def setup(
     asks before writing them. No secret is written: each agent requests access when it first connects, and you approve
     it.
 
-    AGENT is claude-code, codex, gemini, cursor, vscode, or opencode. By default, every agent that is found and not yet
-    set up is set up; to replace an agent's existing entry, name the agent. Only your user configuration is changed,
+    AGENT is claude-code, codex, gemini, cursor, vscode, or opencode. By default, all agents that are found and not yet
+    set up are set up; to replace an agent's existing entry, name the agent. Only your user configuration is changed,
     never a project's. A profile other than the default gets its own entry, such as upstash-work.
     """
     if sum((list_only, undo, transport is not None)) > 1:

@@ -364,7 +364,9 @@ class DatabaseTools:
         changed = await self._recorder.change(
             call.caller, "database.reset_password", database.id, lambda _: self._databases.reset_password(database.id)
         )
-        message = f"The password and the tokens of {changed.name!r} were replaced. env_write writes the new ones to a project."
+        message = (
+            f"The password and tokens of {changed.name!r} were replaced. env_write writes the new ones to a project."
+        )
         return Outcome(done=True, message=message)
 
     async def delete(self, call: ToolCall, wanted: OneDatabase) -> Outcome:
