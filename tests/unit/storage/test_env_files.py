@@ -453,7 +453,7 @@ async def test_file_with_several_names_is_refused(files: Files, tmp_path: Path) 
     (tmp_path / "other").write_text("A=1\n")
     (files.project / ".env").hardlink_to(tmp_path / "other")
 
-    with pytest.raises(FileRefused, match="other names"):
+    with pytest.raises(FileRefused, match="has hard links"):
         await files.write()
 
     assert "A=1\n" == (tmp_path / "other").read_text()

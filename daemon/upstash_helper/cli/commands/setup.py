@@ -193,7 +193,7 @@ class _Run:
         lines = "\n".join(
             f"  {agent.title}: {agent.by_hand(self._goal.server, self._target(agent, None))}" for agent in missing
         )
-        message = f"{what} on this computer. To configure it yourself:\n{lines}"
+        message = f"{what} on this computer. To configure an agent yourself:\n{lines}"
         raise Failure(message, code="agent_not_found", exit_code=exit_codes.NOT_FOUND)
 
     def _proposals(
@@ -414,7 +414,7 @@ def _show(proposal: Proposal, diff: Sequence[str]) -> None:
     where = _short(proposal.file.path)
     if proposal.file.path != proposal.file.target:
         where += f" (a link to {_short(proposal.file.target)})"
-    what = " (new file)" if proposal.file.data is None else " (the file is removed)" if proposal.data is None else ""
+    what = " (new file)" if proposal.file.data is None else " (file will be removed)" if proposal.data is None else ""
     say(f"{proposal.agent.title}: {where}{what}")
     for line in diff:
         shown = printable(line.replace("\t", "    "))

@@ -62,7 +62,7 @@ def _problem(one: Examined, goal: Wanted, context: DoctorContext) -> CheckResult
         return None
     if one.target.command and _is_ours(one.target.command):
         program = one.target.command[0]
-        gone = ", which does not exist anymore" if Path(program).is_absolute() and not Path(program).exists() else ""
+        gone = ", which no longer exists" if Path(program).is_absolute() and not Path(program).exists() else ""
         return warning(
             _NAME, f"{one.agent.title} is configured to start another upstash-helper: {program}{gone}", again
         )

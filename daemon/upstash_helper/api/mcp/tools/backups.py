@@ -140,7 +140,7 @@ class BackupTools:
                 name="redis_set_daily_backup",
                 description="Turn daily backups of a Redis database on or off.",
                 arguments=SetDailyBackup, result=Outcome, scope="databases:write",
-                annotations=hints.overwrites("Set daily backups"), handler=self.set_daily,
+                annotations=hints.overwrites("Turn daily backups on or off"), handler=self.set_daily,
             ),
         )  # fmt: skip
 

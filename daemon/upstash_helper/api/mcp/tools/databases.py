@@ -203,13 +203,13 @@ class DatabaseTools:
                     " without it. Turning it on requires the user's confirmation, since it can delete data."
                 ),
                 arguments=SetEviction, result=Outcome, scope="databases:write",
-                annotations=hints.overwrites("Set eviction of a Redis database"), handler=self.set_eviction,
+                annotations=hints.overwrites("Turn eviction on or off"), handler=self.set_eviction,
             ),
             Tool(
                 name="redis_set_auto_upgrade",
-                description="Turn automatic upgrades on or off, with which a full database moves to a larger plan.",
+                description="Turn automatic upgrades on or off. With them, a full database moves to a larger plan.",
                 arguments=SetAutoUpgrade, result=Outcome, scope="databases:write",
-                annotations=hints.overwrites("Set automatic upgrades"), handler=self.set_auto_upgrade,
+                annotations=hints.overwrites("Turn automatic upgrades on or off"), handler=self.set_auto_upgrade,
             ),
             Tool(
                 name="redis_update_regions",

@@ -39,7 +39,7 @@ class EnvWriteResult(msgspec.Struct, frozen=True, kw_only=True):
     written: Annotated[bool, Meta(description="False: the user did not allow this, so nothing was changed.")]
     message: str
     path: str | None = None
-    variables: Annotated[tuple[str, ...], Meta(description="The names of the variables in the file.")] = ()
+    variables: Annotated[tuple[str, ...], Meta(description="The names of the variables that are now set.")] = ()
     created: Annotated[bool, Meta(description="Whether the file is new.")] = False
     git: Annotated[
         Literal["ignored", "not_ignored", "no_repository", "not_known"] | None,

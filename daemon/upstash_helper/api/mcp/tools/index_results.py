@@ -33,7 +33,7 @@ class Index(IndexSummary, frozen=True, kw_only=True, omit_defaults=True):
     endpoint: str
     created_at: Moment
     max_vector_count: float
-    max_daily_updates: Annotated[float, Meta(description="-1: no limit.")]
+    max_daily_updates: Annotated[float, Meta(description="-1 means no limit.")]
     max_daily_queries: float
     similarity_function: str | None = None
     dimension_count: float | None = None

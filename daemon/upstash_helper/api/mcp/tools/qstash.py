@@ -71,7 +71,7 @@ class Stats(Result, frozen=True, kw_only=True):
     """The statistics of a user."""
 
     period: str
-    messages: Annotated[dict[str, float], Meta(description="How many messages in the period, by what became of them.")]
+    messages: Annotated[dict[str, float], Meta(description="Number of messages in the period, by outcome.")]
     workflow_messages: dict[str, float]
     bandwidth_bytes: float
     dlq_messages: Annotated[float, Meta(description="Messages in the dead letter queue now.")]
