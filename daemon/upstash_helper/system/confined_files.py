@@ -3,8 +3,8 @@ Reading and replacing a file in one of the user's folders, without following a l
 
 Other programs may change the folder in the meantime, for example to redirect a write. Where the system has openat(2),
 each folder is opened relative to the one before it, so that the folder that was checked is the one that is used. Python
-has no such call on Windows: there, the folders are checked before and after the content is written, and the file is then
-renamed within its folder.
+has no such call on Windows: there, the folders are checked before and after the content is written, and the file is
+then renamed within its folder.
 """
 
 from __future__ import annotations

@@ -192,8 +192,8 @@ def list_approvals(session: Session) -> None:
     """
     List pending access requests and questions.
 
-    Questions are from apps that already have access. A request starts with the app's identity, as the browser or the operating system reports it. Text in quotes was
-    chosen by the app.
+    Questions are from apps that already have access. Each entry starts with the app's identity, as the browser or the
+    operating system reports it. Text in quotes was chosen by the app.
     """
     with session.progress("Reading"):
         found, questions = session.client.pairings(), confirmations.waiting(session)

@@ -309,8 +309,9 @@ class Access:
     def _decision(self, started: StartedPairing) -> NewToken | None:
         approve = self._daemon.command("approvals", "approve")
         waiting = (
-            f"The user has not yet allowed {self._name} to use Upstash. Ask the user to approve the request with the"
-            f" code {started.user_code} in the tray menu or the dashboard of upstash-helper, or with: {approve}"
+            f"The user has not yet allowed {self._name} to use Upstash. Ask the user to check that the request has the"
+            f" code {started.user_code}, and to approve it in the tray menu or the dashboard of upstash-helper, or with"
+            f" `{approve}`."
         )
         self._warn(waiting)
         self._wait_for_user(f"{waiting} Then call the tool again.")
