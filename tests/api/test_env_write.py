@@ -110,7 +110,7 @@ async def test_user_agrees_to_a_folder_once(agent: Agent) -> None:
     [question] = agent.asked
     assert ("env.write", str(agent.project / ".env")) == (question.action, question.target)
     assert f'"orders" ({database["id"]}) to {agent.project / ".env"}?' in question.title
-    assert f"{agent.project} and the folders in it, until you revoke its access" in question.detail
+    assert f"{agent.project} and its subfolders, until you revoke its access" in question.detail
     values = await agent.values(database)
     lines = [f'{name}="{values[name]}"' for name in ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")]
     for written, path in ((first, agent.project / ".env"), (second, agent.project / "sub" / ".env.local")):
@@ -227,7 +227,7 @@ async def test_other_values_are_replaced_only_after_a_question(agent: Agent) -> 
     assert not unchanged.change.is_changed
     [_, question] = agent.asked
     # In the sandbox, all databases have the same URL.
-    assert "It replaces the values that the file has for: UPSTASH_REDIS_REST_TOKEN." in question.detail
+    assert "It replaces the current values of: UPSTASH_REDIS_REST_TOKEN." in question.detail
     assert (await agent.values(one))["UPSTASH_REDIS_REST_TOKEN"] in (agent.project / ".env").read_text()
 
 
@@ -344,7 +344,7 @@ async def test_file_that_is_refused_is_an_error_that_the_agent_can_read(world: W
     reply = await agent.tool("env_write", {"database": database, "path": str(tmp_path / "package.json")})
 
     assert reply.result["isError"]
-    assert "Variables are only written to files such as .env" in reply.text
+    assert "Variables can only be written to files such as .env" in reply.text
 
 
 async def test_agent_that_only_reads_does_not_see_the_tool(world: World) -> None:

@@ -229,7 +229,7 @@ async def test_a_question_about_commands_is_never_cut(world: World) -> None:
     for text in (form["params"]["message"], questions[0]["title"] + questions[0]["detail"]):
         assert "EVAL, EVALSHA, FCALL, FLUSHDB, FLUSHALL" in text
         assert "FLUSHALL deletes all keys" in text
-        assert text.endswith(f'What runs: EVAL "{script}" 0; EVALSHA; FCALL; FLUSHDB; FLUSHALL')
+        assert text.endswith(f'Commands: EVAL "{script}" 0; EVALSHA; FCALL; FLUSHDB; FLUSHALL')
     assert not denied.result["structuredContent"]["done"]
 
 

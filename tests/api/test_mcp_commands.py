@@ -83,19 +83,19 @@ async def test_either_a_command_or_several_are_required(agent: Agent, arguments:
 
 async def test_a_line_instead_of_arguments_is_explained(agent: Agent) -> None:
     """A frequent mistake of models gets an example."""
-    with pytest.raises(ToolError, match="item of its own"):
+    with pytest.raises(ToolError, match="separate item"):
         await agent.call("redis_run_command", database_id="any", command=["SET key value"])
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["BLPOP", "k", 0], "waits for data"),
-        (["xread", "block", 0, "STREAMS", "s", "$"], "waits for data"),
-        (["XREADGROUP", "GROUP", "g", "c", "BLOCK", "5", "STREAMS", "s", ">"], "waits for data"),
+        (["BLPOP", "k", 0], "blocks the connection"),
+        (["xread", "block", 0, "STREAMS", "s", "$"], "blocks the connection"),
+        (["XREADGROUP", "GROUP", "g", "c", "BLOCK", "5", "STREAMS", "s", ">"], "blocks the connection"),
         (["SUBSCRIBE", "c"], "receives messages"),
         (["MONITOR"], "receives messages"),
-        (["MULTI"], "several commands can be sent in one call"),
+        (["MULTI"], "you can send several commands in one call"),
         (["AUTH", "x"], "the daemon connects and authenticates"),
         (["select", "1"], "the daemon connects and authenticates"),
     ],
@@ -104,7 +104,7 @@ async def test_a_command_for_tcp_only_is_explained(agent: Agent, command: list[A
     """The message says why it cannot run, and with what it can. Nothing of the call has run."""
     database_id = await new_database(agent)
 
-    with pytest.raises(ToolError, match="works over TCP only") as refused:
+    with pytest.raises(ToolError, match="requires a Redis client that uses REDIS_URL") as refused:
         await agent.call("redis_run_command", database_id=database_id, commands=[["SET", "a", "1"], command])
 
     assert said in str(refused.value)
@@ -196,7 +196,7 @@ async def test_of_keys_to_delete_only_the_number_and_the_first_are_shown(agent: 
     await agent.call("redis_run_command", database_id=database_id, commands=commands)
 
     (question,) = agent.asked
-    assert question.detail.endswith(f'What runs: DEL with 54 keys ("a, b", "{"k" * 40}…", "c", …); FLUSHALL')
+    assert question.detail.endswith(f'Commands: DEL with 54 keys ("a, b", "{"k" * 40}…", "c", …); FLUSHALL')
 
 
 async def test_a_question_shows_scripts_exactly(agent: Agent) -> None:
@@ -208,7 +208,7 @@ async def test_a_question_shows_scripts_exactly(agent: Agent) -> None:
 
     (question,) = agent.asked
     shown = r'''EVAL "-- a comment\nreturn redis.call('FLUSHALL') \u202e -- \"" 0 "k; GET x" ""'''
-    assert question.detail.endswith(f"What runs: {shown}")
+    assert question.detail.endswith(f"Commands: {shown}")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ async def test_what_is_too_long_to_read_is_refused_without_a_question(agent: Age
     agent.allows = True
     await run(agent, database_id, "SET", "k", "v")
 
-    with pytest.raises(ToolError, match=r"Nothing was run\. This is too long for the user to read\."):
+    with pytest.raises(ToolError, match=r"Nothing was run: the commands are too long for the user to review\."):
         await agent.call("redis_run_command", database_id=database_id, commands=commands)
 
     assert [] == agent.asked
@@ -346,7 +346,7 @@ async def test_with_read_only_access_the_database_itself_refuses_to_write(open_w
     assert ("v", None, None) == (read["result"], written["result"], flushed["result"])
     assert "NOPERM" in written["error"]
     assert "NOPERM" in flushed["error"]
-    assert "allows only reading" in done["note"]
+    assert "is read-only" in done["note"]
     assert (True, False) == (tool.annotations.read_only_hint, tool.annotations.destructive_hint)
     assert [] == agent.asked
 

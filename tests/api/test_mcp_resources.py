@@ -114,9 +114,9 @@ async def test_indexes_are_listed_in_pages(agent: Agent) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("index_create", {**SEARCH, "dimension_count": 3}, "Only Vector has dimension_count"),
+        ("index_create", {**SEARCH, "dimension_count": 3}, "Omit dimension_count for Search"),
         ("index_create", {"product": "vector", "name": "x", "region": "eu-west-1"}, "requires similarity_function"),
-        ("index_update", {"product": "vector", "index_id": "x"}, "Give name or plan"),
+        ("index_update", {"product": "vector", "index_id": "x"}, "Send name, plan, or both"),
         ("index_update", {"product": "search", "index_id": "x", "plan": "payg"}, "Upstash console"),
         ("index_get", {"product": "vector", "index_id": "x", "include_credentials": True}, "databases:credentials"),
         ("qstash_list_users", {"include_credentials": True}, "databases:credentials"),
@@ -191,7 +191,7 @@ async def test_with_read_only_access_no_tool_writes_or_returns_credentials(open_
     assert (None, None) == (database["credentials"], users["users"][0]["token"])
     assert "token" not in shown
     for result in (database, shown, users):
-        assert "allows only reading" in result["note"]
+        assert "is read-only" in result["note"]
 
 
 async def test_a_write_is_refused_even_if_access_becomes_read_only_after_the_list(open_world: World) -> None:
@@ -270,10 +270,10 @@ async def test_former_names_are_answered_and_not_listed(connected: World) -> Non
         (
             "redis_database_run_redis_commands",
             {"commands": [["PING"]], "database_rest_url": "https://x", "database_rest_token": "t"},
-            "Give database_id alone",
+            "Send only database_id",
         ),
-        ("redis_database_run_redis_commands", {"commands": [["PING"]]}, "Give database_id"),
-        ("redis_database_manage_backup", {"database_id": "x", "operation": "create"}, "Give backup_name"),
+        ("redis_database_run_redis_commands", {"commands": [["PING"]]}, "Send database_id"),
+        ("redis_database_manage_backup", {"database_id": "x", "operation": "create"}, "Send backup_name"),
         (
             "redis_database_manage_backup",
             {"database_id": "x", "operation": "delete", "backup_id": "y"},

@@ -67,7 +67,7 @@ async def test_a_list_can_be_narrowed_by_name(agent: Agent) -> None:
 @pytest.mark.parametrize("cursor", ["x", "é", "AAAA", "eyJhIjoxfQ", "-" * 1024])
 async def test_a_made_up_cursor_is_a_readable_error(agent: Agent, cursor: str) -> None:
     """The message says what to do."""
-    with pytest.raises(ToolError, match="Leave it out to start with the first page"):
+    with pytest.raises(ToolError, match="Omit it to get the first page"):
         await agent.call("redis_list_databases", cursor=cursor)
 
 
@@ -167,7 +167,7 @@ async def test_settings_are_changed_without_a_question(agent: Agent) -> None:
     await agent.call("redis_set_eviction", **of, enabled=False)
 
     now = await agent.call("redis_get_database", **of)
-    assert "The database is now called 'invoices'." == renamed["message"]
+    assert "The database was renamed to 'invoices'." == renamed["message"]
     assert ("invoices", True, ["eu-west-1"], True) == (
         now["database_name"],
         now["auto_upgrade"],
@@ -187,7 +187,7 @@ async def test_eviction_is_turned_on_only_with_the_users_yes(agent: Agent) -> No
     allowed = await agent.call("redis_set_eviction", database_id=made["database_id"], enabled=True)
 
     assert (False, False, True) == (denied["done"], before["eviction"], allowed["done"])
-    assert "Eviction of 'orders' is on." == allowed["message"]
+    assert "Eviction is on for 'orders'." == allowed["message"]
 
 
 async def test_a_database_is_deleted_only_with_the_users_yes(agent: Agent) -> None:

@@ -141,6 +141,6 @@ async def test_app_is_shown_with_the_folders_that_the_user_agreed_to(world: Worl
 
     await open_dashboard(world, page, "Apps")
 
-    await expect(page.locator("article.app")).to_contain_text("Writes .env files in")
+    await expect(page.locator("article.app")).to_contain_text("May write .env files in")
     await expect(page.locator("article.app")).to_contain_text("/home/me/project")
     assert ["/home/me/project"] == (await world.get(f"/v1/apps/{app.id}")).json["folders"]

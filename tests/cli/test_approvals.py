@@ -202,7 +202,7 @@ async def test_grant_can_differ_from_the_request(running: DaemonProcess) -> None
     ("flags", "reported"),
     [
         (("--scope", "databases:write"), "The app did not request databases:write. Requested scopes: databases:read."),
-        (("--all-databases",), "databases:credentials or databases:commands, which would not be granted"),
+        (("--all-databases",), "databases:credentials or databases:commands, and neither would be granted"),
         (("--scope", "everything"), "is not one of"),
     ],
 )

@@ -155,8 +155,8 @@ async def test_yes_without_an_id_is_refused(world: World, environment: Mapping[s
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["approve", "--once", "--yes"], "--once are for requests for access"),
-        (["approve", "--scope", "databases:read", "--yes"], "--scope, --all-databases, and --once are for"),
+        (["approve", "--once", "--yes"], "--once apply to requests for access"),
+        (["approve", "--scope", "databases:read", "--yes"], "--scope, --all-databases, and --once apply to"),
         (["block", "--yes"], "upstash-helper apps revoke"),
     ],
 )
@@ -211,7 +211,7 @@ async def test_app_is_shown_with_the_folders_that_the_user_agreed_to(
 
     lines = [line.strip() for line in shown.out.splitlines()]
     first = next(number for number, line in enumerate(lines) if line.endswith("/home/me/one"))
-    assert lines[first].startswith("Writes .env files in")
+    assert lines[first].startswith("May write .env files in")
     assert lines[first + 1].startswith("/home/me/two")
     assert "\x1b" not in shown.out
 
@@ -233,6 +233,6 @@ async def test_watch_asks_as_questions_arrive(world: World, environment: Mapping
 
     assert ("allowed", "denied") == (answered, denied)
     assert DELETE.detail in shown
-    assert f"{DELETE.title} y: yes, n: no, l: later" in shown
+    assert f"{DELETE.title} y: allow, n: deny, l: later" in shown
     assert "\x1b" not in other
     assert "\u202e" not in other

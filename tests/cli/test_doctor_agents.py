@@ -60,7 +60,7 @@ def test_agent_without_our_entry_is_ok(home: Home, content: str) -> None:
     home.cursor(content)
 
     assert "ok" == home.check().state
-    assert "none is set up; to do that: upstash-helper setup" == home.check().detail
+    assert "found, but none is set up; to set them up: upstash-helper setup" == home.check().detail
 
 
 @pytest.mark.parametrize("transport", ["http", "stdio"])
@@ -86,7 +86,7 @@ def test_agent_that_is_set_up_is_named(home: Home, transport: str) -> None:
             {"command": "/gone/bin/python", "args": ["-P", "-m", "upstash_helper", "mcp"]},
             "Cursor is configured to start another upstash-helper: /gone/bin/python",
         ),
-        ({"url": "http://localhost:3999/mcp"}, "and this helper has http://localhost:3000/mcp"),
+        ({"url": "http://localhost:3999/mcp"}, "but this helper uses http://localhost:3000/mcp"),
     ],
 )
 def test_agent_with_another_helper_is_a_warning(home: Home, entry: dict[str, Any], detail: str) -> None:

@@ -286,7 +286,7 @@ def test_lost_response_is_requested_again_unless_it_may_have_changed_something(
 
     assert [] == listed["result"]["tools"]
     assert called["result"]["isError"]
-    assert "It is not known whether the call has changed anything." in called["result"]["content"][0]["text"]
+    assert "It is not known whether the call changed anything." in called["result"]["content"][0]["text"]
     assert (2, 1) == (len(server.calls_of("tools/list")), len(server.calls_of("tools/call")))
 
 

@@ -156,7 +156,7 @@ async def test_undo_restores_each_file_of_an_agent(user: User) -> None:
     assert 2 == sum('"upstash"' in line for line in agent["diff"])
     assert 0 == undone.code
     assert "Restored: Claude Code." in undone.out
-    assert f"{Path('gone', '.claude.json')}: The file does not exist anymore." in undone.err
+    assert f"{Path('gone', '.claude.json')}: The file no longer exists." in undone.err
     assert (CLAUDE.encode(), b"{}") == (claude.read_bytes(), own.read_bytes())
     assert "Nothing to undo." in (await user.run("setup", "--undo", "--yes")).out
 

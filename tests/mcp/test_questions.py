@@ -419,7 +419,7 @@ async def test_app_has_few_requests_that_wait(server: FixtureServer, agent: Agen
     server.answer.set_result(False)
 
     assert refused.result["isError"] is True
-    assert "Too many requests are waiting" in refused.text
+    assert "too many requests are waiting" in refused.text
     assert {"The user did not allow deleting orders."} == {(await others).text}
     assert all("did not allow" in reply.text for reply in await asyncio.gather(*waiting))
 

@@ -56,7 +56,7 @@ class Agent:
         return self.allows
 
     async def is_read_only(self) -> bool:
-        """Return whether the connected account allows only reading."""
+        """Return whether the connected account is read-only."""
         return (await self.world.daemon.connection.usable()).is_read_only
 
     async def tools(self) -> Mapping[str, Tool]:

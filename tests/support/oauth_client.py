@@ -162,7 +162,7 @@ async def works(world: World, access_token: str) -> bool:
     """Return whether the daemon knows an access token. At the API, it is refused with another reason if it does."""
     reply = await world.get("/v1/token", token=access_token)
     assert (401, "invalid_token") == (reply.status, reply.code)
-    return "only accepted at /mcp" in reply.json["detail"]
+    return "accepted only at /mcp" in reply.json["detail"]
 
 
 def user_code(page: Reply) -> str:

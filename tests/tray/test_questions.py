@@ -49,7 +49,7 @@ def test_menu_shows_the_verified_program_and_what_is_destroyed() -> None:
                 Allow… >
                     (All data of "orders" (db-1, us-east-1) will be deleted.)
                     (This cannot be undone.)
-                    Allow it, this once
+                    Allow once
             """
     ) == as_text(questions((question(),)))
 
@@ -60,7 +60,7 @@ def test_each_question_has_its_own_answers() -> None:
     path = ("2 questions need your confirmation", "Delete the other?")
 
     assert DenyQuestion("question-2") == chosen(state, *path, "Deny")
-    assert AllowQuestion("question-2") == chosen(state, *path, "Allow…", "Allow it, this once")
+    assert AllowQuestion("question-2") == chosen(state, *path, "Allow…", "Allow once")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the authorization server remembers across restarts. It has no secret: of tokens there is only the SHA-256."""
+"""What the authorization server keeps across restarts. It contains no secrets: of tokens, only the SHA-256 is kept."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    """The name that it gives itself, cleaned."""
+    """The name that it gives itself, made safe to show."""
     identity: Identity
-    """The program that registered it, as the system reported it. Without its process, which may have ended."""
+    """The program that registered it, as the system reported it, without its process, which may have ended."""
     redirect_uris: tuple[str, ...]
     created_at: float
     used_at: float
@@ -28,8 +28,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A refresh token and all that follow it, since each refresh replaces it: a family (RFC 9700, section 4.14.2). Only
-    the newest one is valid, and each names its family, so that an older one is recognized without being stored.
+    A family of refresh tokens: one and all that replace it, since each refresh does so (RFC 9700, section 4.14.2). Only
+    the newest is valid. Each contains its family, so that an older one is recognized without being stored.
     """
 
     family: str
@@ -48,7 +48,7 @@ class AuthorizationRecords(Protocol):
     """
 
     async def load(self) -> tuple[tuple[Client, ...], tuple[RefreshToken, ...]]:
-        """Return all clients and all refresh tokens of existing apps, each the oldest first."""
+        """Return all clients and all refresh tokens of existing apps, each oldest first."""
 
     async def save_client(self, client: Client, *, forget: Iterable[str] = ()) -> None:
         """Store ``client``, replacing one with the same ID, and remove the clients with the IDs ``forget``."""

@@ -1,8 +1,7 @@
 """
-Confirmations: questions to the user, asked before something is destroyed or written on behalf of an app.
+Confirmations: questions to the user before something is destroyed or written on behalf of an app.
 
-They exist only in this process: the request that asks is open while the user decides, and nothing is left of it after a
-restart.
+They exist only in this process: the request that asks stays open while the user decides, and ends with the daemon.
 """
 
 from __future__ import annotations
@@ -30,23 +29,23 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock, Notifier
 
 LIFETIME: Final = 300.0
-"""Seconds in which the user can decide."""
+"""How many seconds the user has to decide."""
 MAX_PER_APP: Final = 3
-"""Questions of one app that may wait at the same time: each of them is a prompt."""
+"""How many questions of one app may wait at the same time: each of them is a prompt."""
 MAX_WAITING: Final = 16
-"""Questions of all apps together that may wait."""
+"""How many questions of all apps together may wait."""
 MAX_UNCONFIRMED: Final = 5
-"""Questions of an app that may end without a yes within ``LIFETIME``. Then it has to wait, so that it cannot nag."""
+"""How many questions of an app may end without a yes within ``LIFETIME``. After that, it has to wait: it cannot nag."""
 
 MAX_TITLE_TEXT: Final = 1500
-"""Characters. A title can contain a whole path, which must not be cut."""
+"""Characters. A title can contain a whole path, which must not be truncated."""
 MAX_DETAIL_TEXT: Final = 3000
 
 _REMEMBERED: Final = 64
-"""Confirmations that have ended and are kept, so that a late decision gets the reason why it does not count."""
+"""How many ended confirmations are kept, so that a late decision gets the reason why it does not count."""
 
 Answer = Literal["allowed", "denied", "expired"]
-"""What became of a question. ``expired``: the user has not decided in time."""
+"""The outcome of a question. ``expired``: the user did not decide in time."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +54,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     """What the app is about to do, as in the audit log, such as ``database.delete``."""
     title: str
-    """The question in one sentence, which names what it is about."""
+    """The question in one sentence, which names the target."""
     detail: str = ""
-    """What will be destroyed, in whole sentences."""
+    """What will be destroyed, in full sentences."""
     target: str = ""
-    """What it is about, such as the ID of a database."""
+    """What is affected, such as the ID of a database."""
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
-    """A question of an app to the user."""
+    """A question from an app to the user."""
 
     id: str
     caller: Caller
@@ -102,8 +101,8 @@ class Confirmations:
             events: Publishes each change of a confirmation, to the owner only.
             notifier: Notifies the user of questions.
             has_access: Returns whether an app still has access.
-            is_automatic: Returns whether questions are answered with yes automatically, because nothing that apps can
-                reach is real. None: never.
+            is_automatic: Returns whether questions are answered with yes automatically, because apps can reach nothing
+                that is real. None: never.
             background: Runs the notifications.
             clock: The clock.
         """
@@ -173,10 +172,10 @@ class Confirmations:
         now = self._clock.monotonic()
         of_app = [it.deadline for key, it in self._waiting.items() if self._by_id[key].caller.id == caller.id]
         if len(of_app) >= MAX_PER_APP:
-            message = "Other questions of this app are still waiting for the user."
+            message = "Other questions from this app are still waiting for the user."
             raise errors.TooManyConfirmations(message, retry_after=min(of_app) - now)
         if len(self._waiting) >= MAX_WAITING:
-            message = "Too many questions of apps are waiting for the user."
+            message = "Too many questions from apps are waiting for the user."
             raise errors.TooManyConfirmations(
                 message, retry_after=min(it.deadline for it in self._waiting.values()) - now
             )
@@ -184,11 +183,11 @@ class Confirmations:
         while past and past[0] + LIFETIME <= now:
             past.popleft()
         if len(past) >= MAX_UNCONFIRMED:
-            message = "The user has denied or not answered this app's last questions."
+            message = "The user denied or did not answer this app's last questions."
             raise errors.TooManyConfirmations(message, retry_after=past[0] + LIFETIME - now)
 
     async def _notify(self, confirmation: Confirmation) -> None:
-        # Imported late: few daemons are ever asked.
+        # Imported late: in most daemons, apps never ask anything.
         from upstash_helper.protocol.messages import confirmation_title
 
         caller, question = confirmation.caller, confirmation.question
@@ -201,7 +200,7 @@ class Confirmations:
             # The unverified name comes last, so that it cannot pass for the verified text before it.
             body=(
                 f"{who}{question.title} To allow or deny it: upstash-helper approvals list. "
-                f'It calls itself "{caller.name}".'
+                f'The app calls itself "{caller.name}".'
             ),
         )
 
@@ -218,7 +217,7 @@ class Confirmations:
 
         Raises:
             ConfirmationNotFound: If there is none with this ID.
-            ConfirmationExpired: If it was not decided in time, or the app no longer waits for the answer.
+            ConfirmationExpired: If it was not answered in time, or the app no longer waits for the answer.
             ConfirmationDecided: If it was answered with no.
         """
         return self._decide(confirmation_id, "allowed")
@@ -250,7 +249,7 @@ class Confirmations:
         if known.state == "expired" or (waiting is not None and self._is_over(waiting)):
             raise errors.ConfirmationExpired
         if waiting is None:
-            raise errors.ConfirmationDecided(f"The question was already decided: it was {known.state}.")
+            raise errors.ConfirmationDecided(f"The question was already answered: {known.state}.")
         self._end(confirmation_id, state)
         return self._by_id[confirmation_id]
 
@@ -260,7 +259,7 @@ class Confirmations:
         return self._clock.monotonic() >= waiting.deadline
 
     def _end(self, confirmation_id: str, state: Answer) -> None:
-        """End a question that waits. Without an effect if it does not."""
+        """End a question that waits. No effect if it does not wait."""
         waiting = self._waiting.pop(confirmation_id, None)
         if waiting is None:
             return
@@ -284,7 +283,7 @@ class Confirmations:
 
 
 def target_of(question: Question) -> str:
-    """Return what a question is about, for the audit log."""
+    """Return the action and target of a question, for the audit log."""
     return f"{question.action} {question.target}".rstrip()
 
 

@@ -1,4 +1,4 @@
-"""Writing a database's connection variables to a file of the user, so that they reach a project but not the app."""
+"""Writing a database's connection variables to one of the user's files, so that they reach a project, not the app."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a file is, or will be."""
 
     path: str
-    """The whole path, without links and relative parts."""
+    """The absolute path, without links and relative parts."""
     folder: str
     """The folder that contains it."""
     agreed: str = ""
-    """The folder of the user's agreement that contains it; empty if there is none."""
+    """The folder that the user allowed and that contains the file; empty if there is none."""
     can_agree: bool = True
-    """Whether the folder may be agreed to once and for all. The home folder and its parents contain too much."""
+    """Whether the whole folder can be allowed. The home folder and its parents contain too much."""
 
 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True):
     """What writing variables to a file changes."""
 
     is_new: bool
-    """Whether there is no file yet."""
+    """Whether the file does not exist yet."""
     is_changed: bool
     """Whether anything is different."""
     replaced: tuple[str, ...] = ()
-    """The variables that have another value in the file."""
+    """The variables that have a different value in the file."""
     git: Literal["ignored", "not_ignored", "no_repository", "not_known"] = "no_repository"
     """Whether Git ignores the file."""
 
@@ -63,7 +63,7 @@ class EnvFiles(Protocol):
         Return the place that an app names.
 
         Args:
-            path: An absolute path, or one relative to the only agreed folder.
+            path: An absolute path, or one relative to the only allowed folder.
             agreed: The folders in which the app may write.
         """
 
@@ -77,12 +77,12 @@ class EnvFiles(Protocol):
         Args:
             place: The file. It is refused if it, or a folder that contains it, has become a link, or Git tracks it.
             variables: The variables.
-            may_replace: Those that may have another value in the file.
+            may_replace: Those whose value in the file may be replaced.
         """
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written. It contains no value."""
+    """What was written, without the values."""
 
     path: str
     variables: tuple[str, ...]
@@ -91,10 +91,10 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 class WriteEnvFile:
     """
-    Writes a database's variables to a file for an app, which does not get to see them.
+    Writes a database's variables to a file for an app, without showing them to the app.
 
-    The user agrees to a folder once. Another question is asked each time for a database that the app has not created,
-    and before a variable gets another value.
+    The user allows a folder once. They are asked each time about a database that the app did not create, and before a
+    variable gets another value.
     """
 
     def __init__(
@@ -136,11 +136,11 @@ class WriteEnvFile:
             confirm: Asks the user. It is called at most once, and before anything is changed.
 
         Raises:
-            FileRefused: If nothing is written to this file, whatever the user says.
+            FileRefused: If this file is never written to, whatever the user says.
             FileNotWritten: If the file cannot be read or written.
             AccessEnded: If the app's access has ended.
             DatabaseNotFound: If the account has none with this ID.
-            LedgerUnavailable: If the creator cannot be looked up, or what is about to be done cannot be recorded.
+            LedgerUnavailable: If the creator cannot be looked up, or the change cannot be recorded.
             HelperError: Like ``Databases.access``.
         """
         folders = (await self._apps.get(caller.id)).folders
@@ -220,18 +220,20 @@ def _question(
     sets = f"{', '.join(names[:-1])} and {names[-1]}"
     sentences = [f"It sets {sets} {'in a new file' if change.is_new else 'and keeps all other lines'}."]
     if change.replaced:
-        sentences.append(f"It replaces the values that the file has for: {', '.join(change.replaced)}.")
+        sentences.append(f"It replaces the current values of: {', '.join(change.replaced)}.")
     if not is_own:
         sentences.append("The app did not create this database.")
     if not place.agreed and place.can_agree:
         sentences.append(
-            "From now on, the app can write variables of databases that it created to files in"
-            f" {place.folder} and the folders in it, until you revoke its access."
+            "If you allow this, the app can also write variables of databases that it created to other files in"
+            f" {place.folder} and its subfolders, until you revoke its access."
         )
     if change.git == "not_ignored":
         sentences.append("Git does not ignore this file, so it could be committed by mistake.")
     if change.git == "not_known":
-        sentences.append("It is not known whether Git ignores this file. If not, it could be committed by mistake.")
+        sentences.append(
+            "It is not known whether Git ignores this file. If it does not, it could be committed by mistake."
+        )
     return Question(
         action=ACTION,
         title=f'Write the credentials of the database "{name}" ({database.id}) to {place.path}?',

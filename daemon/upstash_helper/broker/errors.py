@@ -236,13 +236,13 @@ class BlockNotFound(HelperError):
 
 
 class ConfirmationNotFound(HelperError):
-    """There is no such confirmation, or it ended long ago."""
+    """There is no such confirmation, or it ended some time ago."""
 
     code = "confirmation_not_found"
 
 
 class ConfirmationDecided(HelperError):
-    """The user has already answered the question, in another way."""
+    """The user has already answered the question differently."""
 
     code = "confirmation_already_decided"
 
@@ -254,7 +254,7 @@ class ConfirmationExpired(HelperError):
 
 
 class TooManyConfirmations(HelperError):
-    """Too many questions wait for the user, or too many of the app's last ones were not answered with yes."""
+    """Too many questions are waiting for the user, or too many of the app's last ones were not answered with yes."""
 
     code = "too_many_confirmations"
 
@@ -296,7 +296,7 @@ class InvalidRequest(HelperError):
 
 
 class FileRefused(HelperError):
-    """Variables are not written to this file: it is a link, Git tracks it, or it is not a file of variables."""
+    """Variables are not written to this file: it is a link, Git tracks it, or it is not a file for variables."""
 
     code = "file_refused"
 

@@ -91,13 +91,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     program: str = ""
     """
     The executable that sent the request, if the system reports it; for a page or an extension, the browser. Only a
-    browser vouches for an origin: any other program can send an arbitrary one. For a native program, empty unless it
-    is another one, which that program has started to forward its requests.
+    browser vouches for an origin: any other program can send an arbitrary one. For a native program, empty unless
+    another program, which it started, forwarded the request.
     """
     pid: int | None = None
     """
-    Process ID of that program at the time of the request; for a native program that has started another one to forward
-    its requests, its own.
+    Process ID of that program at the time of the request; for a native program whose requests are forwarded by another
+    program, its own process ID.
     """
     sender_pid: int | None = None
     """Process ID of the program that forwarded the request of a native program. Not stored."""

@@ -32,7 +32,10 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     scopes: tuple[Scope, ...]
     all_databases: bool = False
-    """Whether ``databases:credentials`` covers every database, not only those that the app created."""
+    """
+    Whether ``databases:credentials`` and ``databases:commands`` cover every database, not only those that the app
+    created.
+    """
     audience: Audience = "api"
     """Where the app's tokens are accepted."""
     digest: bytes
@@ -42,7 +45,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
     """Unix time at which access ends; None: access ends only when the app has not been used for a long time."""
     folders: tuple[str, ...] = ()
-    """The folders in which the user lets the app write variables of its databases."""
+    """The folders in which the user allows the app to write variables of its databases."""
     mismatches: int = 0
     """How often the token was used from another origin or user than its own."""
 

@@ -33,7 +33,7 @@ _SECTIONS: Final = {
         "approvals": LazyCommand("commands.approvals:approvals", "Approve or deny apps that request access."),
         "apps": LazyCommand("commands.apps:apps", "List, rename, and revoke apps with access."),
         "audit": LazyCommand("commands.audit:audit", "Show what each app did, and when."),
-        "mcp": LazyCommand("commands.mcp:mcp", "Connect an agent that starts this command (MCP)."),
+        "mcp": LazyCommand("commands.mcp:mcp", "Connect an agent over standard input and output (MCP)."),
     },
     "Daemon": {
         "start": LazyCommand("commands.start_stop:start", "Start the daemon in the background."),

@@ -1,4 +1,4 @@
-"""Questions of apps that have access, on the command line: shown and answered by the command ``approvals``."""
+"""Questions from apps that have access, as the command ``approvals`` shows and answers them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def waiting(session: Session) -> tuple[Confirmation, ...]:
-    """Return the questions that wait for the user. A daemon of an earlier version has none."""
+    """Return the questions that wait for the user. With a daemon of an earlier version, there are none."""
     from upstash_helper.client.errors import ApiProblem
 
     try:
@@ -45,7 +45,7 @@ def summary(it: Confirmation) -> str:
 
 
 def described(it: Confirmation) -> str:
-    """Return a question in several lines: first what is verified about the app, then what it asks."""
+    """Return a question in several lines: first the app's verified identity, then what it asks."""
     rows = [(IDENTITY_KINDS[it.identity.kind], stored_name(it.identity))]
     rows += [("" if number else "Warning", warning.text) for number, warning in enumerate(it.identity.warnings)]
     rows += [("Calls itself", f"{quoted(it.claimed_name)} (not verified)"), ("Asks", it.title)]
@@ -83,10 +83,10 @@ def deny(session: Session, it: Confirmation) -> None:
 
 
 def ask_about_new(session: Session, asked: set[str]) -> None:
-    """Ask the user about each question that waits and is not in ``asked``, which gets it."""
+    """Ask the user about each question that waits and is not in ``asked``, and add it to ``asked``."""
     from upstash_helper.client.errors import ApiProblem
 
-    # The list is read again before each question: meanwhile, others were decided elsewhere.
+    # The list is read again before each question, since others may have been decided elsewhere.
     while new := [one for one in waiting(session) if one.id not in asked]:
         it = new[0]
         asked.add(it.id)
@@ -106,7 +106,7 @@ def ask_about_new(session: Session, asked: set[str]) -> None:
 def _answer(it: Confirmation) -> str:
     answer: str = ask(
         lambda: click.prompt(
-            f"{printable(it.title)} y: yes, n: no, l: later",
+            f"{printable(it.title)} y: allow, n: deny, l: later",
             type=click.Choice(["y", "n", "l"], case_sensitive=False),
             default="n",
             show_choices=False,
@@ -117,7 +117,7 @@ def _answer(it: Confirmation) -> str:
 
 
 def _present(it: Confirmation) -> None:
-    """Print what the user decides about. What was typed before cannot be an answer to it."""
+    """Print the question. Anything typed before it is discarded, since it cannot be an answer."""
     note(described(it))
     note("")
     discard_typed()

@@ -347,7 +347,8 @@ class DaemonClient:
         Args:
             pairing_id: The request.
             scopes: The scopes to grant, out of the requested ones; None: all of them.
-            all_databases: Extend ``databases:credentials`` to all databases, not only those that the app created.
+            all_databases: Extend ``databases:credentials`` and ``databases:commands`` to all databases, not only those
+                that the app created.
             once: Grant access for one hour only.
         """
         body = wire_apps.Approve(scopes=scopes, all_databases=all_databases, once=once)
@@ -372,11 +373,11 @@ class DaemonClient:
     # --- confirmations ------------------------------------------------------------------------------------------------
 
     def confirmations(self) -> tuple[wire_apps.Confirmation, ...]:
-        """Return what apps ask the user before they destroy or write something, oldest first."""
+        """Return the questions from apps that are about to destroy or write something, oldest first."""
         return self._ask("GET", "/v1/confirmations", wire_apps.ConfirmationList).confirmations
 
     def allow_confirmation(self, confirmation_id: str) -> wire_apps.Confirmation:
-        """Allow what the app is about to do, this once. Allowing it a second time has no effect."""
+        """Allow what the app is about to do, once. Repeating this has no effect."""
         return self._ask("POST", f"{_confirmation(confirmation_id)}/allow", wire_apps.Confirmation)
 
     def deny_confirmation(self, confirmation_id: str) -> wire_apps.Confirmation:

@@ -266,11 +266,11 @@ class Transport:
             body: JSON.
             headers: Request headers.
             cancel_token: Ends the exchange from another thread, as if the connection had broken. Without it, the
-                response has to begin within a time.
+                response must begin within ``ANSWER_SECONDS``.
 
         Raises:
             DaemonUnreachable: If there is no answer.
-            ApiProblem: If the server does not know the token, which was not sent then.
+            ApiProblem: If the server does not know the token. The token was not sent.
             UnexpectedAnswer: If it is not the daemon.
         """
         timeout = ANSWER_SECONDS if cancel_token is None else None

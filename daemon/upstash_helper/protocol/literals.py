@@ -92,7 +92,7 @@ BlockScope = Literal["identity", "site"]
 PairingState = Literal["pending", "approved", "denied", "expired"]
 
 ConfirmationState = Literal["pending", "allowed", "denied", "expired"]
-"""``expired``: the user did not decide in time, or the app no longer waits for the answer."""
+"""``expired``: the user did not answer in time, or the app no longer waits for the answer."""
 
 RevokeReason = Literal["owner", "app", "misused", "expired"]
 """``app``: the app signed itself out. ``misused``: its token was used from elsewhere too often."""

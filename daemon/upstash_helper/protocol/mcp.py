@@ -1,4 +1,4 @@
-"""What the endpoint ``/mcp`` and the stdio bridge have to agree on: versions, header fields, and metadata."""
+"""What the endpoint ``/mcp`` and the stdio bridge share: versions, header fields, and metadata."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 from upstash_helper import __version__
 
 STATELESS_VERSIONS: Final = ("2026-07-28",)
-"""The versions without sessions, in which each request is complete, the newest first."""
+"""The versions without sessions, in which each request is self-contained, newest first."""
 SESSION_VERSIONS: Final = ("2025-11-25", "2025-06-18")
-"""The versions that begin with ``initialize``, the newest first."""
+"""The versions that begin with ``initialize``, newest first."""
 
 VERSION_HEADER: Final = "MCP-Protocol-Version"
 METHOD_HEADER: Final = "Mcp-Method"
@@ -27,7 +27,7 @@ _ENCODED: Final = re.compile(r"=\?base64\?.*\?=")
 
 
 def header_value(text: str) -> str:
-    """Return a value as a header field carries it: as it is if it is plain ASCII, otherwise encoded in Base64."""
+    """Return a value for a header field: unchanged if it is plain ASCII, otherwise encoded in Base64."""
     is_plain = text.isascii() and text.isprintable() and text == text.strip(" ") and not _ENCODED.fullmatch(text)
     return text if is_plain else f"=?base64?{base64.b64encode(text.encode('utf-8', 'surrogatepass')).decode()}?="
 
@@ -41,10 +41,10 @@ CAPABILITIES: Final = {
     "resources": {"listChanged": False},
 }
 INSTRUCTIONS: Final = (
-    "Tools for the user's Upstash account, through upstash-helper on this computer. Which tools there are depends on "
-    "what the user has granted. No result has a password or token unless the user has granted that: to connect a "
-    "project to a database, have its variables written to the project's .env file. The user is asked before "
-    "something is deleted; a refusal is final."
+    "Tools for the user's Upstash account, through upstash-helper on this computer. The available tools depend on what "
+    "the user has granted. Results contain no passwords or tokens unless the user has granted this: to connect a "
+    "project to a database, use env_write, which writes the database's variables to the project's .env file. The user "
+    "is asked before a database, a backup, or an index is deleted. If the user says no, do not try again."
 )
 
 
@@ -54,7 +54,7 @@ def can_change(kind: str) -> bool:
 
 
 def negotiated(requested: str) -> str:
-    """Return the version for a session: the requested one, or else the newest, which the client may decline."""
+    """Return the version for a session: the requested one, otherwise the newest, which the client may decline."""
     return requested if requested in SESSION_VERSIONS else SESSION_VERSIONS[0]
 
 
@@ -69,7 +69,7 @@ def initialize_result(requested: str) -> dict[str, object]:
 
 
 def discover_result() -> dict[str, object]:
-    """Return the result of ``server/discover``, without what all results have."""
+    """Return the result of ``server/discover``, without the members that all results have."""
     return {
         "supportedVersions": [*STATELESS_VERSIONS, *SESSION_VERSIONS],
         "capabilities": CAPABILITIES,
@@ -79,11 +79,11 @@ def discover_result() -> dict[str, object]:
 
 def completed(members: dict[str, object], *, ttl_ms: int | None) -> dict[str, object]:
     """
-    Return a result with what the stateless versions require of all results.
+    Return a result with the members that the stateless versions require of all results.
 
     Args:
         members: The result.
-        ttl_ms: How long a client may keep it; None: it is not of a kind that clients keep.
+        ttl_ms: How long a client may cache it; None: clients do not cache this kind of result.
     """
     hints: dict[str, object] = {} if ttl_ms is None else {"ttlMs": ttl_ms, "cacheScope": "private"}
     return {"resultType": "complete", **hints, **members, "_meta": {f"{META_PREFIX}serverInfo": SERVER}}

@@ -475,11 +475,11 @@ PROBLEMS: Final[dict[str, Message]] = {
     "confirmation_not_found": Message(
         "Question not found", "There is no such question.", (Step("List them", "upstash-helper approvals list"),)
     ),
-    "confirmation_already_decided": Message("Already decided", "The question was already decided differently."),
+    "confirmation_already_decided": Message("Already answered", "The question was already answered differently."),
     "confirmation_expired": Message(
-        "Question expired", "The question was not decided in time, or the app no longer waits for the answer."
+        "Question expired", "The question was not answered in time, or the app no longer waits for the answer."
     ),
-    "too_many_confirmations": Message("Too many questions", "Too many questions of apps are waiting for the user."),
+    "too_many_confirmations": Message("Too many questions", "Too many questions from apps are waiting for the user."),
     "not_the_creator": Message(
         "Database of another creator",
         "This app may read only the credentials of databases that it created.",

@@ -49,8 +49,8 @@ class Identity(ResponseBody, frozen=True, kw_only=True):
         str,
         Meta(
             description="The program that sent the request, for display, unless it is the identity itself. For a page "
-            "or an extension, it should be a browser: any program can send any origin. For a program, it is one that "
-            "the program has started to forward its requests."
+            "or an extension, it should be a browser: any program can send any origin. For a program, it is another "
+            "program that it started to forward its requests."
         ),
     ] = ""
     warnings: Annotated[
@@ -86,7 +86,7 @@ class PairingRequest(RequestBody, frozen=True, kw_only=True, omit_defaults=True)
     for_starter: Annotated[
         bool,
         Meta(
-            description="Request access for the program that started the sender, such as an agent that starts a "
+            description="Request access for the program that started the sender, such as an agent that started a "
             "bridge. The helper asks the operating system which program that is, and skips shells and the like."
         ),
     ] = False
@@ -196,7 +196,11 @@ class Approve(RequestBody, frozen=True, kw_only=True):
         tuple[Scope, ...] | None, Meta(description="A subset of the requested scopes. Default: all of them.")
     ] = None
     all_databases: Annotated[
-        bool, Meta(description="Extend `databases:credentials` to all databases, not only those that the app created.")
+        bool,
+        Meta(
+            description="Extend `databases:credentials` and `databases:commands` to all databases, not only those that "
+            "the app created."
+        ),
     ] = False
     once: Annotated[bool, Meta(description="Allow access for one hour only.")] = False
 
@@ -226,7 +230,7 @@ class BlockList(ResponseBody, frozen=True, kw_only=True):
 
 
 class Confirmation(Recorded, frozen=True, kw_only=True):
-    """A question to the user, before something is destroyed or written for an app."""
+    """A question to the user before something is destroyed or written for an app."""
 
     id: str
     app_id: str
@@ -235,16 +239,16 @@ class Confirmation(Recorded, frozen=True, kw_only=True):
         str, Meta(description="The name that the app gave itself, or that the user gave it. It is not verified.")
     ]
     action: Annotated[str, Meta(examples=["database.delete"])]
-    title: Annotated[str, Meta(description="The question in one sentence, which names what it is about.")]
-    detail: Annotated[str, Meta(description="What will be destroyed or written, in whole sentences.")]
-    target: Annotated[str, Meta(description="What it is about, such as a database's ID or the path of a file.")]
+    title: Annotated[str, Meta(description="The question in one sentence, which names the target.")]
+    detail: Annotated[str, Meta(description="What will be destroyed or written, in full sentences.")]
+    target: Annotated[str, Meta(description="What is affected, such as a database's ID or the path of a file.")]
     state: ConfirmationState
     created_at: Timestamp
     expires_at: Timestamp
 
 
 class ConfirmationList(ResponseBody, frozen=True, kw_only=True):
-    """The questions that wait for the user, the oldest first."""
+    """The questions that wait for the user, oldest first."""
 
     confirmations: tuple[Confirmation, ...]
 
@@ -265,7 +269,7 @@ class App(ResponseBody, frozen=True, kw_only=True):
     expires_at: Annotated[str | None, Meta(description="RFC 3339, UTC; null: after 90 days without use.")]
     folders: Annotated[
         tuple[str, ...],
-        Meta(description="The folders in which the user lets it write variables of databases that it created."),
+        Meta(description="The folders in which the user allows it to write variables of databases that it created."),
     ] = ()
     mismatches: Annotated[int, Meta(description="How often its token was used from another origin or user.")]
     audience: Annotated[Audience, Meta(description="Where its tokens are accepted. `mcp`: at `/mcp` only.")] = "api"

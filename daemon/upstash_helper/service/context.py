@@ -183,7 +183,7 @@ def _has_display(environ: Mapping[str, str], platform: Platform, uid: int, runne
 
 
 def lasting_environment(profile: Profile, environ: Mapping[str, str], platform: Platform) -> dict[str, str]:
-    """Return the variables that determine the profile's folders, and that programs started at login may not have."""
+    """Return the variables that determine the profile's folders, which programs started at login may lack."""
     if profile.root is not None:
         return {f"{ENV_PREFIX}HOME": str(profile.root)}
     if platform != "linux":

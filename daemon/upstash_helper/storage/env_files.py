@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_PATH: Final = 1000
-"""Characters. A question shows the whole path."""
+"""Maximum characters. A question shows the whole path."""
 MAX_SIZE: Final = 1024 * 1024
-"""Bytes of a file."""
+"""Maximum bytes of a file."""
 _PRIVATE: Final = 0o600
 _ATTEMPTS: Final = 5
-"""Another program that changes the file as often while it is written has to finish first."""
+"""How often writing is tried if another program changes the file meanwhile."""
 
 _NAME: Final = re.compile(r"\.env(\.[\w.-]+)?|[\w-][\w.-]*\.env|\.dev\.vars(\.[\w-]+)?", re.IGNORECASE)
 _TEMPLATE: Final = re.compile(r".*\.(example|sample|template|tmpl|dist|defaults?|schema)(\..*)?", re.IGNORECASE)
@@ -78,7 +78,7 @@ class DotenvFiles:
         try:
             return await self._worker.run(job, deadline=self._deadline)
         except (DeadlineExceeded, Busy):
-            raise FileNotWritten(f"The disk of {path} does not respond.") from None
+            raise FileNotWritten(f"{path} cannot be read or written: the disk is not responding.") from None
         except JobFailed as failed:
             raise _explained(failed.error, path) from None
 
@@ -102,7 +102,8 @@ class DotenvFiles:
                 prepared = _prepare(folder, place, variables)
                 if not set(prepared.change.replaced) <= set(may_replace):
                     raise FileRefused(
-                        f"{place.path} was changed while the user decided, and would lose other values now. Try again."
+                        f"{place.path} was changed while the user was deciding, so other values would be replaced."
+                        " Try again."
                     )
                 try:
                     prepared.write(folder)
@@ -133,13 +134,13 @@ def _prepare(folder: confined_files.Folder, place: Place, variables: Mapping[str
     current = folder.read(path.name, limit=MAX_SIZE)
     if git_index.is_tracked(path):
         raise FileRefused(
-            f"Git tracks {path}, so that secrets in it would be committed. Name a file that Git ignores, such as"
+            f"Git tracks {path}, so secrets in it could be committed. Use a file that Git ignores, such as"
             f" {path.with_name('.env.local')}."
         )
     data = b"" if current is None else current.data
     bom, encoding = next((it for it in _BOMS if data.startswith(it[0])), (b"", "utf-8"))
     try:
-        # Bytes that are no UTF-8, such as in an older encoding of one byte for each character, are kept as they are.
+        # Bytes that are not UTF-8, such as in an older single-byte encoding, are kept unchanged.
         text = data[len(bom) :].decode(encoding, "surrogateescape")
     except UnicodeDecodeError:
         raise FileRefused(f"{path} is not a text file.") from None
@@ -165,7 +166,7 @@ def _prepare(folder: confined_files.Folder, place: Place, variables: Mapping[str
 
 def _located(text: str, agreed: tuple[str, ...], *, home: Path) -> Place:
     path = _checked(text, agreed)
-    # The outermost first: below an agreed folder, no link is followed.
+    # The outermost first: below an allowed folder, no link is followed.
     for folder in reversed(path.parents):
         for known in agreed:
             if _is_same(folder, known):
@@ -183,7 +184,7 @@ def _located(text: str, agreed: tuple[str, ...], *, home: Path) -> Place:
 
 def _checked(text: str, agreed: tuple[str, ...]) -> Path:
     if not text or len(text) > MAX_PATH or any(ord(character) < 32 for character in text):
-        raise FileRefused(f"A path has 1 to {MAX_PATH} characters, and no control characters.")
+        raise FileRefused(f"A path must have 1 to {MAX_PATH} characters, and no control characters.")
     path = Path(text)
     if not path.is_absolute():
         if text.startswith("~") or len(agreed) != 1:
@@ -192,7 +193,7 @@ def _checked(text: str, agreed: tuple[str, ...]) -> Path:
             )
         path = Path(agreed[0], text)
     if ".." in path.parts:
-        raise FileRefused('The path contains "..". Send it without.')
+        raise FileRefused('Send a path without "..".')
     _check_parts(path)
     return path
 
@@ -201,10 +202,10 @@ def _check_parts(path: Path) -> None:
     name = path.name
     if not _NAME.fullmatch(name) or _TEMPLATE.fullmatch(name):
         raise FileRefused(
-            f'Variables are only written to files such as .env, .env.local, and .dev.vars, not to "{name}".'
+            f'Variables can only be written to files such as .env, .env.local, and .dev.vars, not to "{name}".'
         )
     if any(part.casefold() == ".git" for part in path.parts):
-        raise FileRefused("Nothing is written to the data of Git.")
+        raise FileRefused("Nothing can be written to a .git folder.")
     if sys.platform == "win32":
         is_local = re.fullmatch(r"[A-Za-z]:\\", path.anchor) is not None
         if not is_local or any(
@@ -227,7 +228,7 @@ def _explained(error: BaseException, path: str) -> HelperError:
         case confined_files.Refused():
             return FileRefused(str(error))
         case git_index.Unreadable():
-            return FileRefused(f"It cannot be found out whether Git tracks {path}. {error}")
+            return FileRefused(f"Cannot determine whether Git tracks {path}. {error}")
         case OSError():
             problem = disk_errors.describe(error)
             return FileNotWritten(problem or f"{path} cannot be written: {disk_errors.reason(error)}.")

@@ -1,10 +1,10 @@
 """
-Reading and replacing a file in a folder of the user, without following a link anywhere on the way.
+Reading and replacing a file in one of the user's folders, without following a link anywhere in its path.
 
-Other programs may change the folder in the meantime, such as to lead a write elsewhere. Where the system has openat(2),
-each folder is opened relative to the one before it, so that what was checked is what is used. Windows has no such call
-in Python: there, the folders are checked before and after the content has been written, and the file is then renamed
-within its folder.
+Other programs may change the folder in the meantime, for example to redirect a write. Where the system has openat(2),
+each folder is opened relative to the one before it, so that the folder that was checked is the one that is used. Python
+has no such call on Windows: there, the folders are checked before and after the content is written, and the file is
+then renamed within its folder.
 """
 
 from __future__ import annotations
@@ -290,13 +290,13 @@ def _check_file(path: Path, status: os.stat_result, limit: int) -> None:
     if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise Refused(f"{path} belongs to another user.")
     if status.st_nlink > 1:
-        raise Refused(f"{path} has other names (hard links), under which the old content would stay.")
+        raise Refused(f"{path} has hard links, which would keep the old content.")
     if status.st_size > limit:
         raise _too_large(path, limit)
 
 
 def _too_large(path: Path, limit: int) -> Refused:
-    return Refused(f"{path} is larger than {limit} bytes, so it is not a file of variables.")
+    return Refused(f"{path} is larger than {limit} bytes, so it cannot be a file for variables.")
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """
-The text of ``.env`` files: quoting a value, and changing variables while everything else stays as it is.
+The text of ``.env`` files: quoting a value, and changing variables while everything else stays unchanged.
 
-There is no standard. What is written here, ``sh``, python-dotenv, and Node's dotenv read alike, where that is possible.
+There is no standard. Where possible, values are written so that ``sh``, python-dotenv, and Node's dotenv read the same.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
 
 class SeveralLines(Exception):
     """
-    A variable's value has a line break, so that replacing it would delete lines. ``str()`` is a sentence.
+    A variable's value has a line break, so replacing it would delete lines. ``str()`` is a sentence.
 
-    Likely, a quotation mark is missing.
+    The cause is probably a missing quotation mark.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,8 +1,8 @@
 """
 Whether Git ignores a file, read from the ``.gitignore`` files of its repository.
 
-For information only: unlike ``git check-ignore``, this does not know ``core.excludesFile``, so that it reads no
-configuration.
+For information only: unlike ``git check-ignore``, this ignores ``core.excludesFile``, so that it does not have to read
+the configuration.
 
 Format: https://git-scm.com/docs/gitignore
 """

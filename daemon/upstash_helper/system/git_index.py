@@ -38,7 +38,7 @@ _OPEN: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEX
 
 
 class Unreadable(Exception):
-    """It cannot be found out. ``str()`` names the file and what is wrong, as a sentence."""
+    """It cannot be determined whether a file is tracked. ``str()`` is a sentence with the file and the problem."""
 
 
 def repositories(folder: Path) -> Iterator[tuple[Path, Path]]:
@@ -125,7 +125,7 @@ def _parsed(index: Path) -> tuple[list[tuple[str, bool]], str]:
             continue
         with contextlib.suppress(ValueError, IndexError):
             return _parse(content, digest.digest_size)
-    raise Unreadable(f"{index} has a format that is not known.")
+    raise Unreadable(f"{index} has an unknown format.")
 
 
 def _parse(content: bytes, object_name: int) -> tuple[list[tuple[str, bool]], str]:

@@ -1,11 +1,11 @@
 """
-Matching a path with a pattern of a ``.gitignore`` file, in time that grows with the pattern's length only.
+Matching a path against a pattern of a ``.gitignore`` file, in time that depends only on the lengths of both.
 
-Nothing is tried and taken back: all positions in the path that the pattern so far can have reached are kept as the bits
-of one number, and each part of the pattern moves them at once. So no pattern takes long, however many asterisks it has.
-Like Git, this compares bytes.
+There is no backtracking: all positions in the path that the pattern can have reached so far are kept as the bits of one
+number, and each part of the pattern moves them together. So no pattern takes long, however many asterisks it has. Like
+Git, this compares bytes.
 
-Format: https://git-scm.com/docs/gitignore. Where that says too little, Git's ``wildmatch.c`` decides.
+Format: https://git-scm.com/docs/gitignore. Where that is not specific enough, this follows Git's ``wildmatch.c``.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 The program on whose behalf a process runs: its nearest ancestor that is not a launcher.
 
 An agent starts the stdio bridge as a command, often through a shell, ``uvx``, or the script of the entry point. The
-system knows the chain of parents, and no process can choose its own. So a program that is found like this is the agent,
-or was started by it; which of its children has sent a request is not known.
+system knows the chain of parents, and no process can choose its own. So the program that is found is the agent, or was
+started by it; which of its children sent a request is unknown.
 
-A launcher is recognized by its file, or, if that is Python's, by its command line. A program that imitates one is taken
-for the program that started it, which it could also ask to start the bridge.
+A launcher is recognized by its file or, if that is Python, by its command line. A program that imitates a launcher is
+taken for the program that started it, which it could also ask to start the bridge.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _RUNNERS: Final = frozenset(
 _OF_PYTHON: Final = frozenset({"pipx", "upstash-helper", "upstash_helper", "uv"})
 """Scripts and modules that make a Python process a launcher."""
 _PYTHONS: Final = ("python", "pypy")
-# They adopt processes whose parent has ended, and start services. None of them is an agent.
+# These adopt processes whose parent has ended, and start services. None of them is an agent.
 _SESSION_MANAGERS: Final = frozenset(
     {"catatonit", "docker-init", "dumb-init", "init", "launchd", "services", "svchost", "systemd", "tini", "wininit"}
 )
 _FIRST_PROCESS: Final = 1
-"""It adopts processes whose parent has ended, in a container whatever its program is."""
+"""It adopts processes whose parent has ended; in a container, it can be any program."""
 _MAX_DEPTH: Final = 16
 
 

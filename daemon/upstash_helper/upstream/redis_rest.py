@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COMMAND_SECONDS: Final = 30.0
 MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
-"""Much more than is shown to an agent, so that a reply that is a little too long can still be cut."""
+"""Much more than is shown to an agent, so that a reply that is too long can still be truncated."""
 
 
 class _Reply(msgspec.Struct):
@@ -79,19 +79,19 @@ def _encoded(commands: tuple[Command, ...]) -> bytes:
         return msgspec.json.encode(commands)
     except UnicodeEncodeError:
         pass
-    raise InvalidRequest("The commands contain a character that is half of a surrogate pair.")
+    raise InvalidRequest("The commands contain half of a surrogate pair, which is not a character.")
 
 
 def _check(response: Response, token: Secret) -> None:
     if response.status == 200:
         return
     message = error_text(response, token.reveal())
-    said = f" It says: {message}" if message else ""
+    said = f" The database says: {message}" if message else ""
     if response.status >= 500:
         detail = f"The database failed (status {response.status}). The commands may have run."
         raise UpstreamUnavailable(detail, retry_after=response.retry_after)
     if response.status in {401, 403}:
-        raise UpstreamForbidden(f"The database does not accept the token that Upstash gave out for it.{said}")
+        raise UpstreamForbidden(f"The database does not accept the token that Upstash returned for it.{said}")
     if response.status == 429:
         detail = f"The database's rate limit has been reached. Try again later.{said}"
         raise UpstreamRateLimited(detail, retry_after=response.retry_after)
@@ -99,7 +99,7 @@ def _check(response: Response, token: Secret) -> None:
 
 
 def _replies(response: Response, count: int) -> tuple[CommandReply, ...]:
-    # A value can have any bytes. The commands have run, so one that is not UTF-8 must not cost the other replies.
+    # A value can contain any bytes. The commands have run, so one that is not UTF-8 must not lose the other replies.
     text = response.body.decode("utf-8", "replace")
     try:
         replies = msgspec.json.decode(text, type=list[_Reply])

@@ -26,7 +26,7 @@ def every_command() -> tuple[Command, ...]:
     plain: list[Command] = [tuple(name.split()) for name in rules.DESTROYS]
     deletions: list[Command] = [(name, *KEYS) for name in sorted(rules.DELETING)]
     commands = [*plain, *deletions * (MAX_COMMANDS // len(deletions))]
-    shown = question(rules.to_confirm(tuple(commands)), DATABASE).detail.partition("What runs: ")[2]
+    shown = question(rules.to_confirm(tuple(commands)), DATABASE).detail.partition("Commands: ")[2]
     return (*commands, ("EVAL", "x" * (MAX_TEXT - len(shown) - len("; EVAL "))))
 
 
@@ -38,11 +38,11 @@ def test_the_longest_question_fits_where_it_is_shown() -> None:
 
     assert clean(asked.title, MAX_TITLE_TEXT) == asked.title
     assert clean(asked.detail, MAX_DETAIL_TEXT) == asked.detail
-    assert MAX_TEXT == len(asked.detail.partition("What runs: ")[2])
+    assert MAX_TEXT == len(asked.detail.partition("Commands: ")[2])
     for name, effect in rules.DESTROYS.items():
         assert name in asked.title
         assert f"{name} {effect}" in asked.detail
-        assert f"; {name}; " in asked.detail.replace("What runs: ", "; ")
+        assert f"; {name}; " in asked.detail.replace("Commands: ", "; ")
 
 
 def test_one_character_more_is_refused() -> None:

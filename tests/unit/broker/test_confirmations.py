@@ -89,7 +89,7 @@ async def test_first_answer_wins() -> None:
     task, it = await place.asking()
 
     place.confirmations.deny(it.id)
-    with pytest.raises(errors.ConfirmationDecided, match="it was denied"):
+    with pytest.raises(errors.ConfirmationDecided, match="already answered: denied"):
         place.confirmations.allow(it.id)
 
     assert "denied" == place.confirmations.deny(it.id).state
@@ -250,7 +250,7 @@ async def test_app_that_is_denied_cannot_nag() -> None:
             place.confirmations.deny(it.id)
         await task
 
-    with pytest.raises(errors.TooManyConfirmations, match="denied or not answered") as caught:
+    with pytest.raises(errors.TooManyConfirmations, match="denied or did not answer") as caught:
         await place.confirmations.ask(AGENT, DELETE)
     place.clock.advance(caught.value.retry_after or 0)
     task, _ = await place.asking()
@@ -303,7 +303,7 @@ async def test_user_is_notified_with_the_verified_program_first() -> None:
     [(title, body)] = place.desktop.shown
     assert "/usr/bin/agent needs your confirmation" == title
     assert body.startswith('Delete the database "orders"? To allow or deny it: upstash-helper approvals list. ')
-    assert body.endswith('It calls itself "Agent".')
+    assert body.endswith('The app calls itself "Agent".')
     task.cancel()
 
 

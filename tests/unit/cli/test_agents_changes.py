@@ -226,7 +226,7 @@ def test_uninstall_restores_each_file_of_an_agent(home: Home) -> None:
     steps, notes = uninstalling.undo_all(home.state, dry=False)
 
     assert [str(first)] == [step.what for step in steps]
-    assert [f"Codex: {second}: The file does not exist anymore."] == notes
+    assert [f"Codex: {second}: The file no longer exists."] == notes
     assert CONTENTS["codex"].encode() == first.read_bytes()
     assert [] == record.load(home.state)
 
@@ -308,7 +308,7 @@ def test_undo_of_a_changed_file_removes_only_our_entry(home: Home, name: str) ->
 
     expected = changed(CONTENTS[name])
     assert expected.encode() == file.read_bytes()
-    assert "The file was changed since, so only this entry is removed." == undone.note
+    assert "The file has changed since setup, so only the entry is removed." == undone.note
     assert [] == record.load(home.state)
 
 
@@ -329,19 +329,19 @@ def test_undo_of_a_changed_file_restores_the_earlier_entry(home: Home, name: str
     undone = home.undo(name)
 
     assert {"command": "npx", "args": ["a"]} == entry(AGENTS[name], file)
-    assert "The file was changed since, so only this entry is restored." == undone.note
+    assert "The file has changed since setup, so only the entry is restored." == undone.note
 
 
 @pytest.mark.parametrize(
     ("changed", "note"),
     [
-        ('{"mcpServers": {"upstash": {"url": "https://mine"}}}', 'The entry "upstash" was changed since'),
+        ('{"mcpServers": {"upstash": {"url": "https://mine"}}}', 'The entry "upstash" has changed since setup'),
         (
             '{"mcpServers": {"upstash": {"url": "http://localhost:3000/mcp", "headers": {"X": "y"}}}}',
-            "was changed since",
+            "has changed since setup",
         ),
-        ('{"mcpServers": {}}', "has no such entry anymore"),
-        (None, "The file does not exist anymore."),
+        ('{"mcpServers": {}}', "no longer contains the entry"),
+        (None, "The file no longer exists."),
     ],
 )
 def test_undo_leaves_what_the_user_has_changed(home: Home, changed: str | None, note: str) -> None:
@@ -407,7 +407,7 @@ def test_file_that_is_changed_all_the_time_is_left_to_its_agent(home: Home) -> N
         file.write_text(written[-1], encoding="utf-8")
         return proposal
 
-    with pytest.raises(Refused, match="is being changed by Claude Code all the time"):
+    with pytest.raises(Refused, match="Claude Code keeps changing"):
         home.apply(again(), again)
 
     assert written[-1] == file.read_text(encoding="utf-8")
@@ -567,7 +567,7 @@ def test_undo_does_not_restore_another_file_through_a_new_link(home: Home, tmp_p
     undone = home.undo("codex")
 
     assert content != target.read_bytes()
-    assert "only this entry is removed" in undone.note
+    assert "only the entry is removed" in undone.note
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ def lines_of(data: bytes, *, limit: int) -> list[bytes | str]:
         (b"\n\r\n \n", []),
         (b"one\ntwo\r\nthree", [b"one", b"two", b"three"]),
         (b"x" * 100 + b"\n", [b"x" * 100]),
-        (b"x" * 101 + b"\ntwo\n", ["The message is longer than 100 bytes, so it was not read.", b"two"]),
-        (b"x" * 200_000, ["The message is longer than 100 bytes, so it was not read."]),
+        (b"x" * 101 + b"\ntwo\n", ["The message is longer than 100 bytes, so it was ignored.", b"two"]),
+        (b"x" * 200_000, ["The message is longer than 100 bytes, so it was ignored."]),
     ],
 )
 def test_lines_are_read_up_to_a_limit(data: bytes, expected: Sequence[bytes | str]) -> None:

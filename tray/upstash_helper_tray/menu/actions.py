@@ -115,7 +115,7 @@ class Block:
 
 @dataclass(frozen=True)
 class AllowQuestion:
-    """Let an app do what it asks, this once."""
+    """Allow what an app asks, once."""
 
     confirmation_id: str
 

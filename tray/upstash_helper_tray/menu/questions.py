@@ -1,7 +1,7 @@
 """
-What apps with access ask the user before they destroy or write something, near the top of the menu.
+Questions from apps with access before they destroy or write something, near the top of the menu.
 
-The verified identity comes first. Denying is the first entry. Allowing takes a second step, which shows once more what
+The verified identity comes first. Denying is the first choice. Allowing takes a second step, which shows again what
 will be destroyed.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def questions(confirmations: tuple[Confirmation, ...]) -> Menu:
-    """Return the questions that wait: a single one directly, several in a submenu."""
+    """Return the questions that wait: one directly, several in a submenu."""
     if not confirmations:
         return ()
     shown = tuple(_question(it) for it in confirmations[:MAX_ENTRIES])
@@ -55,7 +55,7 @@ def _question(it: Confirmation) -> Entry:
 def _allow(it: Confirmation) -> Menu:
     if not _is_shown_in_full(it):
         return item("Too long for this menu. Decide in the dashboard…", OpenDashboard())
-    return confirmed("Allow…", it.detail or it.title, "Allow it, this once", AllowQuestion(it.id))
+    return confirmed("Allow…", it.detail or it.title, "Allow once", AllowQuestion(it.id))
 
 
 def _verified(it: Confirmation) -> str:
@@ -64,5 +64,5 @@ def _verified(it: Confirmation) -> str:
 
 
 def _is_shown_in_full(it: Confirmation) -> bool:
-    """Return whether all that the user would agree to can be read in the menu."""
+    """Return whether the menu shows everything that the user would allow."""
     return all(is_complete(text, wrapped(text)) for text in (_verified(it), it.title, it.detail))

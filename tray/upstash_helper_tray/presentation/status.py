@@ -93,7 +93,7 @@ def access_requests(count: int) -> str:
 
 
 def questions_title(count: int) -> str:
-    """Return how many questions of apps wait, as a sentence without its period."""
+    """Return how many questions from apps are waiting, as a sentence without its period."""
     return "An app needs your confirmation" if count == 1 else f"{count} questions need your confirmation"
 
 

@@ -321,7 +321,7 @@ def _ignoring_unavailable(what: str) -> Generator[None]:
     try:
         yield
     except ApiProblem as error:
-        # 404: a daemon of an earlier version, which apps cannot have ask anything.
+        # 404: a daemon of an earlier version, in which apps cannot ask questions.
         if error.status not in {404, 503}:
             raise
         logger.warning("tray_read_refused", extra={"what": what, "code": error.code})

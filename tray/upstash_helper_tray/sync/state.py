@@ -42,7 +42,7 @@ class TrayState:
     pairings: tuple[Pairing, ...] = ()
     """Pending access requests, oldest first."""
     confirmations: tuple[Confirmation, ...] = ()
-    """Questions of apps that wait for the user, oldest first."""
+    """Questions from apps that wait for the user, oldest first."""
     apps: tuple[App, ...] = ()
     console_url: str | None = None
     """Base address of the Upstash console. None if there is none, as with the sandbox."""
@@ -60,7 +60,7 @@ class IconStatus(Enum):
     CONNECTING = auto()
     CONNECTED = auto()
     ATTENTION = auto()
-    """Something needs the user: an access request, a question of an app, or a problem with the connection."""
+    """Something needs the user: an access request, a question from an app, or a problem with the connection."""
 
 
 Need = Literal["state", "apps", "databases"]

@@ -433,8 +433,8 @@ def _check_own_page(facts: RequestFacts, policy: Policy, address: ServerAddress)
 
 def _check_program(facts: RequestFacts) -> Denied | None:
     """
-    Accept programs. A browser sends Origin with every POST, and Fetch Metadata with everything. These are ``none`` only
-    for an address that the user has typed.
+    Accept programs. A browser sends Origin with every POST, and Fetch Metadata with every request. Sec-Fetch-Site is
+    ``none`` only for an address that the user entered.
     """
     if facts.origin is not None:
         return deny_origin(facts.origin, reason="program")
@@ -520,7 +520,7 @@ def deny_origin(origin: str, *, reason: Literal["not_approved", "unsupported", "
             "and browser extensions, in the form in which the browser sends them."
         )
     elif reason == "program":
-        detail = "This is only for programs on this computer, and not for pages of any origin."
+        detail = "Only programs on this computer can use this address. Pages cannot, whatever their origin."
     else:
         detail = f"The origin {_printable(origin)} does not have access. The user has to approve it first."
     return Denied(status=403, code="origin_not_allowed", detail=detail)
@@ -558,11 +558,11 @@ def deny_token(*, sent: bool) -> Denied:
 def deny_audience(policy: Policy, address: ServerAddress, host: str) -> Denied:
     """Deny a token that was issued for something else (RFC 6750, section 3.1; RFC 8707)."""
     if policy.audience == "mcp":
-        return deny_agent(address, host, sent=True, detail="This token is only accepted at the API.")
+        return deny_agent(address, host, sent=True, detail="This token is accepted by the API, but not at /mcp.")
     return Denied(
         status=401,
         code="invalid_token",
-        detail="This token is only accepted at /mcp.",
+        detail="This token is accepted only at /mcp.",
         headers=(("WWW-Authenticate", f'{REALM}, error="invalid_token"'),),
     )
 
@@ -575,7 +575,7 @@ def deny_agent(address: ServerAddress, host: str, *, sent: bool, detail: str = "
             if sent
             else "Send a token: Authorization: Bearer <token>."
         )
-        detail += " An MCP client gets one by signing in, which WWW-Authenticate describes."
+        detail += " An MCP client gets a token by signing in; WWW-Authenticate shows where."
     return Denied(
         status=401,
         code="invalid_token" if sent else "token_required",
@@ -591,7 +591,7 @@ def agent_challenge(address: ServerAddress, host: str = "", *, error: str = "", 
         parts.append(f'error="{error}"')
     if scope is not None:
         parts.append(f'scope="{scope}"')
-    # By the name that the client uses: it compares that with the address in the document (RFC 9728, section 3.3).
+    # With the host that the client uses, which it compares with the address in the document (RFC 9728, section 3.3).
     name = host if host in address.shared_hosts else address.shared_hosts[0]
     parts.append(f'resource_metadata="http://{name}/.well-known/oauth-protected-resource/mcp"')
     return ", ".join(parts)

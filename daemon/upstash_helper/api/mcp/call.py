@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 MAX_WAITING: Final = 12
 """
-How many requests of all apps together may wait for their users. They are held open, and with the event streams of apps
-they leave places for other requests; see ``connections.Limits.app_requests``.
+How many requests of all apps together may wait for the user. They are held open. Together with the event streams of
+apps, they leave room for other requests; see ``connections.Limits.app_requests``.
 """
 MAX_WAITING_PER_APP: Final = 4
 STOPPING: Final = "upstash-helper is stopping. Nothing was changed."
@@ -50,7 +50,7 @@ _CAPABILITY_OF: Final = {
 
 
 class InputRequired(Exception):
-    """The client has to repeat the request with answers. For the versions without requests to the client."""
+    """The client has to repeat the request with answers. For versions without requests to the client."""
 
     def __init__(self, requests: Mapping[str, object], state: str) -> None:
         super().__init__("input required")
@@ -59,11 +59,11 @@ class InputRequired(Exception):
 
 
 class NoAnswer(ToolError):
-    """The user has not answered in time."""
+    """The user did not answer in time."""
 
 
 class Waiting:
-    """The requests that wait for their users."""
+    """The requests that wait for the user."""
 
     def __init__(self) -> None:
         self._callers: Counter[str] = Counter()
@@ -76,13 +76,13 @@ class Waiting:
         Wait in the body of the context.
 
         Raises:
-            ToolError: If too many wait already, or the daemon stops.
+            ToolError: If too many are waiting already, or the daemon stops.
         """
         if self._is_closed:
             raise ToolError(STOPPING)
         if self._callers[caller_id] >= MAX_WAITING_PER_APP or self._callers.total() >= MAX_WAITING:
             raise ToolError(
-                "Too many requests are waiting for the user's answer, so nothing was changed. Wait for those first."
+                "Nothing was changed: too many requests are waiting for the user's answer. Wait for those first."
             )
         connection, timeout = request.protocol, asyncio.timeout(None)
         self._callers[caller_id] += 1
@@ -105,7 +105,7 @@ class Waiting:
                 del self._callers[caller_id]
 
     def close(self) -> None:
-        """End all waiting, because the daemon stops."""
+        """End all waiting, because the daemon is stopping."""
         self._is_closed = True
         for timeout in self._timeouts:
             timeout.reschedule(asyncio.get_running_loop().time())
@@ -135,14 +135,14 @@ class Call:
             caller: The app.
             http: The HTTP request.
             request: The message.
-            envelope: What the client has said about itself.
+            envelope: The client's protocol version and capabilities.
             session: Its session. None for a version without sessions.
-            reply: Where messages before the result are sent.
+            reply: Sends messages before the result.
             states: Issues and accepts states.
-            waiting: The requests that wait for their users.
+            waiting: The requests that wait for the user.
             exchanges: Ends the waiting with the app's access.
             ask_user: Asks the user in upstash-helper, for clients that cannot ask.
-            record_yes: Records that a client says that its user has allowed something.
+            record_yes: Records that, according to a client, its user has allowed something.
             read_only: Returns whether Upstash refuses all changes.
         """
         self.caller: Final = caller
@@ -197,7 +197,7 @@ class Call:
         self._reply.post(jsonrpc.notification(method, params))
 
     def progress(self, progress: float, *, total: float | None = None, message: str | None = None) -> None:
-        """Report progress, if the client has asked for that."""
+        """Report progress, if the client has asked for it."""
         described = self._progress(progress, total, message)
         if described is not None:
             self._reply.post(described)
@@ -220,10 +220,10 @@ class Call:
         Check that the client has declared a capability.
 
         Raises:
-            RpcError: With the status 400, if it has not.
+            RpcError: With status 400, if it has not.
         """
         if not isinstance(self.envelope.capabilities.get(capability), dict):
-            message = f"This requires the client's capability {capability}."
+            message = f"This requires a client with the capability {capability}."
             data: dict[str, object] = {"requiredCapabilities": {capability: {}}}
             raise RpcError(MISSING_CAPABILITY, message, data=data, status=400)
 
@@ -232,13 +232,13 @@ class Call:
         Return the client's results of ``requests``, each with ``method`` and ``params``, by their keys.
 
         Args:
-            requests: The requests. Each key belongs to exactly one question, also in repetitions of the call.
-            needs_state: Whether an answer counts only with the state that the question came with.
+            requests: The requests. Each key belongs to exactly one question, also when the call is repeated.
+            needs_state: Whether an answer counts only with the state that was sent with the question.
 
         Raises:
             InputRequired: If the client has to repeat the call with the answers. Everything before this is done again.
-            ClientRefused: If the client responds with an error, or accepts no request in a response.
-            RpcError: If the client has not declared that it takes such requests.
+            ClientRefused: If the client responds with an error, or does not accept requests in a response.
+            RpcError: If the client has not declared that it accepts such requests.
             NoAnswer: If there is no answer in time.
             ToolError: If too many questions are waiting.
             HelperError: If the app's access ends meanwhile.
@@ -263,7 +263,7 @@ class Call:
                 result: dict[str, Any] = await self._wait(lambda: answer)
                 return result
         except TimeoutError:
-            raise NoAnswer("The user has not answered in time. Nothing was changed.") from None
+            raise NoAnswer("The user did not answer in time. Nothing was changed.") from None
         finally:
             session.forget(request_id)
 
@@ -305,7 +305,7 @@ class Call:
             self._waits -= 1
 
     def waited(self) -> dict[str, object] | None:
-        """Return a message for a client that has not got anything for some seconds; None if it has not asked for it."""
+        """Return a message for a client that has received nothing for some seconds; None if it did not request any."""
         # Each report must be greater than the one before.
         more = self._progressed + 0.001
         return self._progress(more, None, "Waiting for the user's answer." if self._waits else None)

@@ -1,8 +1,8 @@
 """
 ``/mcp``: the Model Context Protocol over streamable HTTP.
 
-A POST has one message, and its response one, or a stream that ends with one. Versions since 2026-07-28 have no
-sessions; see ``versions``.
+The body of a POST is one message. The response is one message, or a stream that ends with one. Versions since
+2026-07-28 have no sessions; see ``versions``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LIST_TTL_MS: Final = 60_000
-"""How long a client may keep a list. It learns of changes earlier if it listens."""
+"""How long a client may cache a list. A client that listens is notified of changes earlier."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Method:
 
     handler: Callable[[Call, dict[str, Any]], Awaitable[object]]
     is_list: bool = False
-    """Whether clients may keep its result for a while."""
+    """Whether clients may cache its result for a while."""
     stateless: bool = True
     """Whether versions without sessions have it."""
     with_sessions: bool = True
@@ -89,7 +89,7 @@ class Method:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the endpoint needs of the daemon."""
+    """What the endpoint needs from the daemon."""
 
     exchanges: Exchanges
     events: EventBus
@@ -101,11 +101,11 @@ class Parts:
     ask_user: Callable[[Caller, Question], Awaitable[bool]]
     """Asks the user in upstash-helper, and returns whether they allowed it."""
     record_yes: Callable[[Caller, Question], Awaitable[None]]
-    """Records that a client says that its user has allowed something."""
+    """Records that, according to a client, its user has allowed something."""
     read_only: Callable[[], Awaitable[bool]]
     """Returns whether Upstash refuses all changes of the connected account."""
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
-    """How long a client that accepts a stream waits without getting anything."""
+    """How long a client that accepts a stream waits without receiving anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class Offers:
     prompts: tuple[Prompt, ...] = ()
     resources: ResourceProvider | None = None
     methods: Mapping[str, Method] = field(default_factory=dict)
-    """Further methods, which go with ``capabilities``."""
+    """Additional methods, which go with ``capabilities``."""
     capabilities: Mapping[str, object] = field(default_factory=dict)
     changing: frozenset[ListKind] = frozenset({"tools"})
     """The lists that can change."""
@@ -206,7 +206,7 @@ class Endpoint:
         return web.Response(status=204)
 
     def close(self) -> None:
-        """End what waits for users, because the daemon stops."""
+        """End the requests that wait for the user, because the daemon is stopping."""
         self._waiting.close()
 
     # --- eras ---------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Endpoint:
         self, http: web.Request, message: jsonrpc.Message, caller: Caller, *, streams: bool
     ) -> web.StreamResponse:
         if isinstance(message, Response):
-            raise RpcError(INVALID_REQUEST, "Send requests. This version has no responses of clients.", status=400)
+            raise RpcError(INVALID_REQUEST, "In this version, clients send requests, not responses.", status=400)
         if isinstance(message, Notification):
             # None of them has an effect: a client cancels a request by closing its stream.
             check_notification(http.headers)
@@ -272,7 +272,7 @@ class Endpoint:
         if version is not None and version not in WITH_SESSIONS:
             raise unsupported(version, None)
         if len(ids) != 1:
-            message = f"Send {SESSION_HEADER} once, with the ID from the response to initialize."
+            message = f"Send the header {SESSION_HEADER} once, with the ID from the response to initialize."
             raise RpcError(REFUSED, message, status=400)
         return self._sessions.get(ids[0], caller.id)
 
@@ -311,7 +311,7 @@ class Endpoint:
         try:
             return await reply.send(task)
         finally:
-            # The client may have disconnected. What changes something runs to its end in the background.
+            # The client may have disconnected. A change is completed in the background.
             end()
             if call.session is not None:
                 call.session.calls.pop(call.request.id, None)

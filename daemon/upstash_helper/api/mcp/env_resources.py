@@ -1,7 +1,7 @@
 """
-A resource for each database: a ``.env`` file with the names of its variables, and without their values.
+A resource for each database: a ``.env`` file with the names of its variables, without their values.
 
-A user adds it to a conversation instead of a real ``.env`` file, which would show the model the secrets.
+A user adds it to a conversation instead of a real ``.env`` file, which would show the secrets to the model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.models import Database
 
 MAX_LISTED: Final = 100
-"""Databases. A client shows them to its user as a list to choose from."""
+"""Maximum number of databases. A client shows them to its user as a list to choose from."""
 SCOPE: Final = "databases:read"
 
 _PREFIX: Final = "upstash-helper://redis/"
@@ -32,10 +32,10 @@ _TEMPLATE: Final = {
 _FILE: Final = """\
 # The Redis database {name} ({id}, {state}). Values are not shown here.
 # env_write puts them into a project's .env file without showing them to the model.
-# For the REST API, as of @upstash/redis and upstash-redis:
+# For clients of the REST API, such as @upstash/redis and upstash-redis:
 UPSTASH_REDIS_REST_URL=
 UPSTASH_REDIS_REST_TOKEN=
-# For Redis clients over TCP, with redis_url in env_write:
+# For Redis clients over TCP. env_write writes it if redis_url is true:
 REDIS_URL=
 """
 
@@ -48,10 +48,10 @@ class EnvResources:
 
     async def all(self, call: Call) -> list[dict[str, object]]:
         """
-        Return a resource for each database; none without an account.
+        Return a resource for each database; none if no account is connected.
 
         Raises:
-            HelperError: If Upstash cannot be asked.
+            HelperError: If the databases cannot be read.
         """
         if not call.caller.has(SCOPE):
             return []
@@ -71,7 +71,7 @@ class EnvResources:
         ]
 
     async def templates(self, call: Call) -> list[dict[str, object]]:
-        """Return the only one."""
+        """Return the only template."""
         return [dict(_TEMPLATE)] if call.caller.has(SCOPE) else []
 
     async def read(self, call: Call, uri: str) -> list[dict[str, object]] | None:
@@ -79,7 +79,7 @@ class EnvResources:
         Return the file of a database.
 
         Raises:
-            HelperError: If Upstash cannot be asked.
+            HelperError: If the database cannot be read.
         """
         if not call.caller.has(SCOPE) or not uri.startswith(_PREFIX) or not uri.endswith(_SUFFIX):
             return None

@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 messages, as the Model Context Protocol uses them: one object a body, with an object as ``params``."""
+"""JSON-RPC 2.0 messages, as the Model Context Protocol uses them: one object per body, with an object as ``params``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
-# Those of the protocol itself.
+# Defined by the Model Context Protocol.
 HEADER_MISMATCH: Final = -32020
 MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
-# Of the range that JSON-RPC leaves to servers.
+# In the range that JSON-RPC reserves for servers.
 REFUSED: Final = -32000
 
 MAX_ID_LENGTH: Final = 256
@@ -29,7 +29,7 @@ MAX_DEPTH: Final = 64
 """Levels of nesting. Far below what makes Python's own functions fail."""
 
 _MAX_INTEGER: Final = 2**53 - 1
-"""What every JSON parser keeps exactly (RFC 8259, section 6). A response must repeat the ID."""
+"""The largest integer that every JSON parser keeps exactly (RFC 8259, section 6). A response must repeat the ID."""
 
 
 class RpcError(Exception):
@@ -82,7 +82,7 @@ class Notification:
 
 @dataclass(frozen=True)
 class Response:
-    """The client's response to a request of ours. ``result`` is None if it is an error."""
+    """The client's response to a request from the daemon. ``result`` is None if it is an error."""
 
     id: RequestId
     result: dict[str, Any] | None
@@ -96,7 +96,7 @@ def parse(body: bytes) -> Message:
     Return the message in ``body``.
 
     Raises:
-        RpcError: With the status 400, if it is not JSON, or not one message.
+        RpcError: With status 400, if it is not JSON, or not one message.
     """
     try:
         value = validation.decode_json(body, cast("type[Any]", Any), unique_keys=True)
@@ -104,19 +104,19 @@ def parse(body: bytes) -> Message:
         raise RpcError(PARSE_ERROR, f"The body is not valid JSON. {error}", status=400) from None
     except validation.ValuesInvalid:
         # Any value is valid here, except numbers that no float can hold.
-        raise RpcError(PARSE_ERROR, "The body has a number that is too large.", status=400) from None
+        raise RpcError(PARSE_ERROR, "The body contains a number that is too large.", status=400) from None
     if _is_deep(value):
         raise _invalid(f"The body has more than {MAX_DEPTH} levels of nesting.")
     if isinstance(value, list):
         raise _invalid("Batches are not supported. Send one message in each request.")
     if not isinstance(value, dict):
-        raise _invalid("The body must be a JSON-RPC message, which is an object.")
+        raise _invalid("The body must be a JSON-RPC message, that is, a JSON object.")
     request_id = value.get("id")
     known = request_id if _is_id(request_id) else None
     if value.get("jsonrpc") != "2.0":
         raise _invalid('The member "jsonrpc" must be "2.0".', known)
     if "id" in value and known is None:
-        raise _invalid(f'The member "id" must be an integer, or text of at most {MAX_ID_LENGTH} characters.')
+        raise _invalid(f'The member "id" must be an integer or a string of at most {MAX_ID_LENGTH} characters.')
     if "method" in value:
         return _call(value, known)
     if known is not None and ("result" in value) != ("error" in value):
@@ -128,7 +128,7 @@ def parse(body: bytes) -> Message:
 def _call(value: dict[str, Any], request_id: RequestId | None) -> Request | Notification:
     method, params = value["method"], value.get("params", {})
     if not isinstance(method, str) or not 0 < len(method) <= MAX_METHOD_LENGTH:
-        raise _invalid(f'The member "method" must be text of 1 to {MAX_METHOD_LENGTH} characters.', request_id)
+        raise _invalid(f'The member "method" must be a string of 1 to {MAX_METHOD_LENGTH} characters.', request_id)
     if not isinstance(params, dict):
         raise _invalid('The member "params" must be an object.', request_id)
     return Notification(method, params) if request_id is None else Request(request_id, method, params)
@@ -173,7 +173,7 @@ def result(request_id: RequestId, value: object) -> dict[str, object]:
 
 
 def failure(error: RpcError, request_id: RequestId | None = None) -> dict[str, object]:
-    """Return an error response. JSON-RPC 2.0, section 5: its ID is null if that of the request is not known."""
+    """Return an error response. JSON-RPC 2.0, section 5: the ID is null if that of the request is unknown."""
     described: dict[str, object] = {"code": error.code, "message": error.message}
     if error.data is not None:
         described["data"] = error.data

@@ -11,27 +11,28 @@ if TYPE_CHECKING:
     from upstash_helper.api.mcp.call import Call
 
 MAX_NAME: Final = 100
-"""Characters of a database's name that are used."""
+"""Maximum characters of a database's name."""
 
-_EXISTING: Final = 'Use the database named "{name}". If there is none with this name, ask before you create it.'
+_EXISTING: Final = 'Use the database named "{name}". If there is none with this name, ask the user before creating it.'
 _NEW: Final = (
-    "Look at the databases first. If one of them is clearly this project's, use it. Otherwise create one, named after "
-    "the project, in the region nearest to where the project runs; ask if you do not know that."
+    "List the databases first. If one of them clearly belongs to this project, use it. Otherwise, create one, named "
+    "after the project, in the region nearest to where the project runs. If you do not know that, ask the user."
 )
 _STEPS: Final = (
-    "Add an Upstash Redis database to this project, with the tools of upstash-helper.",
+    "Add an Upstash Redis database to this project, using the tools of upstash-helper.",
     "",
     "1. {database}",
     (
-        "2. Write its variables into the project's .env file with env_write, which asks the user. If its result says "
+        "2. Write its variables to the project's .env file with env_write, which asks the user. If the result says "
         "that Git does not ignore the file, add it to .gitignore. Do not ask for the values, and do not print them."
     ),
     (
         "3. Add the client that fits the project: @upstash/redis for JavaScript and TypeScript, upstash-redis for "
-        "Python, or any Redis client, with redis_url in env_write. Create it from the environment, in one place."
+        "Python, or any Redis client if env_write was called with redis_url. Create the client in one place, from "
+        "environment variables."
     ),
-    "4. Use it where the user wants it; if they have not said where, suggest one place and ask.",
-    "5. Check that it works: run the project's own code, or PING with redis_run_command.",
+    "4. Use it where the user wants it. If they did not say where, suggest a place and ask.",
+    "5. Check that it works: run the project's own code, or run PING with redis_run_command.",
 )
 
 

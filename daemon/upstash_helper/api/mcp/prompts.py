@@ -1,4 +1,4 @@
-"""``prompts/list`` and ``prompts/get``: texts that a user can choose in a client."""
+"""``prompts/list`` and ``prompts/get``: prompts that a user can choose in a client."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Prompts:
         self._prompts = {prompt.name: prompt for prompt in prompts}
 
     async def list(self, call: Call, params: dict[str, Any]) -> dict[str, object]:  # noqa: ARG002 - a handler
-        """Return all of them."""
+        """Return all prompts."""
         return {
             "prompts": [
                 {"name": it.name, "title": it.title, "description": it.description, "arguments": it.arguments}
@@ -63,10 +63,10 @@ class Prompts:
 
     async def get(self, call: Call, params: dict[str, Any]) -> dict[str, object]:
         """
-        Return the messages of one.
+        Return the messages of a prompt.
 
         Raises:
-            RpcError: If there is none with this name, or an argument is missing.
+            RpcError: If there is no prompt with this name, or an argument is missing.
         """
         wanted: GetParams = convert(params, GetParams)
         prompt = self._prompts.get(wanted.name)

@@ -1,8 +1,8 @@
 """
 The response to one POST: a JSON document, or a stream of messages that ends with it.
 
-It becomes a stream as soon as something precedes the result: a notification, a request to the client, or so much time
-that a client could take the silence for a failure.
+It becomes a stream as soon as something precedes the result: a notification, a request to the client, or a delay that a
+client could take for a failure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EVENT_STREAM: Final = "text/event-stream"
 
 
 class Stream:
-    """A response of server-sent events, which begins with the first of them."""
+    """A response of server-sent events, which begins with the first event."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -72,7 +72,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a request ends with."""
+    """The end of a request."""
 
     message: object | None
     """None if the client has canceled the request."""
@@ -81,21 +81,21 @@ class Outcome:
 
 
 class Reply:
-    """What is sent in response to a request of the client, by its handler and by those who wait for it."""
+    """The response to a request of the client, to which its handler can add messages."""
 
     def __init__(self, request: web.Request, *, streams: bool, keep_alive_seconds: float) -> None:
         """
         Args:
             request: The HTTP request.
             streams: Whether the client accepts a stream.
-            keep_alive_seconds: How long it waits without getting anything.
+            keep_alive_seconds: How long it waits without receiving anything.
         """
         self.streams: Final = streams
         self._keep_alive_seconds = keep_alive_seconds if streams else None
         self._stream = Stream(request)
         self._messages: asyncio.Queue[object | None] = asyncio.Queue()
         self.on_waiting: Callable[[], object] = lambda: None
-        """Called each time the client has not got anything for some seconds. May return a message for it."""
+        """Called each time the client has received nothing for some seconds. May return a message for it."""
 
     def post(self, message: object) -> None:
         """Send a message before the result. It is dropped if the client does not accept a stream."""

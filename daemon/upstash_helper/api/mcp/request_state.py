@@ -1,9 +1,9 @@
 """
 The state of a call that waits for its user: what the client sends back with the answer.
 
-The endpoint keeps nothing of such a call. The client repeats it, with the answer and this state, so the state is what
-ties the answer to the question: to the caller, the tool, and the arguments that it was asked about. It is signed, valid
-for a few minutes, and works once.
+The endpoint keeps nothing about such a call. The client repeats it with the answer and this state, which binds the
+answer to the question: to the caller, the tool, and the arguments. The state is signed, valid for a few minutes, and
+works once.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 LIFETIME_SECONDS: Final = 300.0
 MAX_USED: Final = 4096
-"""How many used states are remembered until they expire. Beyond that, none is accepted, and questions are repeated."""
+"""How many used states are kept until they expire. Beyond that, no state is accepted, and questions are repeated."""
 _MAX_LENGTH: Final = 8192
 
 
 class StateInvalid(Exception):
-    """The state is not one of ours, is for another call, has expired, or was used before."""
+    """The state was not issued here, is for another call, has expired, or was used before."""
 
 
 class State(msgspec.Struct, frozen=True):
     """What a state contains."""
 
     subject: str
-    """The digest of what it is for."""
+    """The digest of the call that it is for."""
     nonce: str
     expires_at: float
-    """In monotonic time, which ends with the process, as does the key."""
+    """In monotonic time, which is valid only in this process, as is the key."""
     asked: tuple[str, ...]
     """The keys of the questions that were asked."""
     answers: dict[str, Any]
@@ -46,7 +46,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 def subject_of(caller_id: str, method: str, name: str, arguments: object) -> str:
-    """Return the digest of what a state is for."""
+    """Return the digest of the call that a state is for."""
     text = json.dumps([caller_id, method, name, arguments], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

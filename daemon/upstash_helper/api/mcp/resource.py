@@ -1,7 +1,7 @@
 """
 The route ``/mcp``, for local agents.
 
-The endpoint is imported and created at the first request: a daemon that never sees an agent does not pay for it.
+The endpoint is imported and created at the first request, so a daemon that no agent uses does not pay for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.mcp.endpoint import Endpoint
 
 BODY_LIMIT: Final = 128 * 1024
-"""Bytes. A call may have values that are to be stored in a database."""
+"""In bytes. A call may contain values to store in a database."""
 
 _POLICY: Final = Policy("token", body="json", order=BY_HANDLER, audience="mcp", body_limit=BODY_LIMIT)
 
@@ -39,18 +39,18 @@ class McpResource:
         return [
             Route(
                 method="POST", path="/mcp", handler=self.post, policy=_POLICY,
-                operation_id="sendMcpMessage", summary="Send a message of the Model Context Protocol",
+                operation_id="sendMcpMessage", summary="Send a Model Context Protocol (MCP) message",
                 answers={200: "application/json", 202: None}, problems=(404, 406),
             ),
             Route(
                 method="GET", path="/mcp", handler=self.get, policy=Policy("token", audience="mcp"),
-                operation_id="followMcpMessages", summary="Follow the messages of a session of that protocol",
+                operation_id="followMcpMessages", summary="Follow the messages of an MCP session",
                 answers={200: "text/event-stream"}, problems=(400, 404, 406, 429),
             ),
             Route(
                 method="DELETE", path="/mcp", handler=self.delete,
                 policy=Policy("token", order=BY_HANDLER, audience="mcp"),
-                operation_id="endMcpSession", summary="End a session of that protocol",
+                operation_id="endMcpSession", summary="End an MCP session",
                 answers={204: None}, problems=(400, 404),
             ),
         ]  # fmt: skip
@@ -68,7 +68,7 @@ class McpResource:
         return await self._get().delete(request, caller_of(request))
 
     def close(self) -> None:
-        """End what waits for users, because the daemon stops."""
+        """End the requests that wait for the user, because the daemon is stopping."""
         if self._endpoint is not None:
             self._endpoint.close()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ResourceProvider(Protocol):
-    """Knows the resources."""
+    """Provides the resources."""
 
     async def all(self, call: Call) -> list[dict[str, object]]:
         """Return the resources that the app may read."""
@@ -22,7 +22,7 @@ class ResourceProvider(Protocol):
         """Return the templates of their URIs."""
 
     async def read(self, call: Call, uri: str) -> list[dict[str, object]] | None:
-        """Return the contents of a resource, or None if there is none with this URI, or the app may not read it."""
+        """Return the contents of a resource; None if it does not exist, or the app may not read it."""
 
 
 class ReadParams(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Resources:
         self._provider = provider
 
     async def list(self, call: Call, params: dict[str, Any]) -> dict[str, object]:  # noqa: ARG002 - a handler
-        """Return all of them."""
+        """Return all resources."""
         return {"resources": await self._provider.all(call)}
 
     async def templates(self, call: Call, params: dict[str, Any]) -> dict[str, object]:  # noqa: ARG002 - a handler
@@ -47,10 +47,10 @@ class Resources:
 
     async def read(self, call: Call, params: dict[str, Any]) -> dict[str, object]:
         """
-        Return the contents of one.
+        Return the contents of a resource.
 
         Raises:
-            RpcError: If there is none with this URI.
+            RpcError: If there is no resource with this URI.
         """
         uri = convert(params, ReadParams).uri
         contents = await self._provider.read(call, uri)

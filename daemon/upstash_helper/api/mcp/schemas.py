@@ -8,15 +8,15 @@ import msgspec
 
 _REFERENCE: Final = "#/$defs/"
 _NAMES: Final = frozenset({"title", "description"})
-"""Of a class: its name and its docstring."""
+"""The members for a class's name and docstring."""
 
 
 def schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """
     Return the schema of a type: an object, without references, since not every client resolves them.
 
-    Names and docstrings of classes are left out. Models read the schemas of all tools, and each field has a
-    description of its own where its name is not enough.
+    Names and docstrings of classes are left out, since models read the schemas of all tools. A field has its own
+    description where its name is not enough.
     """
     (root,), components = msgspec.json.schema_components((kind,), ref_template=f"{_REFERENCE}{{name}}")
 

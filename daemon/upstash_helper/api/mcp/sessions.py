@@ -1,8 +1,8 @@
 """
 Sessions of the versions before 2026-07-28: what ``initialize`` has agreed on, and requests to the client.
 
-They are only in memory. A client that gets a 404 for its session begins another one, so that a restart of the daemon
-or too many sessions cost a request.
+They exist only in memory. A client that gets a 404 for its session begins another one, so a restart of the daemon or a
+dropped session costs only one request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_SESSIONS_PER_APP: Final = 32
 
 
 class ClientRefused(Exception):
-    """The client has responded to a request of ours with an error."""
+    """The client has responded to a request from the daemon with an error."""
 
 
 class Session:
@@ -37,7 +37,7 @@ class Session:
         self.caller_id: Final = caller_id
         self.envelope: Final = envelope
         self.calls: Final[dict[RequestId, Callable[[], None]]] = {}
-        """What cancels each request of the client that is in progress."""
+        """Functions that cancel the client's requests in progress."""
         self._streams: set[Subscription] = set()
         self._asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = 0
@@ -58,11 +58,11 @@ class Session:
         return self._numbers, future
 
     def forget(self, request_id: RequestId) -> None:
-        """Wait no longer for the response to a request."""
+        """Stop waiting for the response to a request."""
         self._asked.pop(request_id, None)
 
     def respond(self, response: Response) -> None:
-        """Take the client's response to a request. Responses to unknown requests are ignored: they may be late."""
+        """Handle the client's response to a request. Responses to unknown requests are ignored: they may be late."""
         future = self._asked.pop(response.id, None)
         if future is None or future.done():
             return
@@ -95,7 +95,7 @@ class Session:
 
 
 class Sessions:
-    """The open sessions, the one that was used longest ago first."""
+    """The open sessions, least recently used first."""
 
     def __init__(self) -> None:
         self._open: dict[str, Session] = {}
@@ -104,7 +104,7 @@ class Sessions:
         return len(self._open)
 
     def open(self, caller_id: str, envelope: Envelope) -> Session:
-        """Open a session. If there are too many, one that was not used for long ends."""
+        """Open a session. If there are too many, one of the least recently used ends."""
         own = [each for each in self._open.values() if each.caller_id == caller_id]
         if len(own) >= MAX_SESSIONS_PER_APP:
             self._end_one(own)
@@ -119,11 +119,11 @@ class Sessions:
         Return a session of a caller.
 
         Raises:
-            RpcError: With the status 404, if there is none with this ID, or it is another caller's.
+            RpcError: With status 404, if it does not exist, or is another caller's.
         """
         session = self._open.get(session_id)
         if session is None or session.caller_id != caller_id:
-            raise RpcError(-32001, "This session does not exist, or has ended. Initialize another one.", status=404)
+            raise RpcError(-32001, "This session does not exist, or has ended. Initialize a new one.", status=404)
         # It was used last.
         del self._open[session_id]
         self._open[session_id] = session

@@ -1,7 +1,7 @@
 """
-Streams on which a client learns that a list has changed: ``GET /mcp``, and ``subscriptions/listen`` since 2026-07-28.
+Streams that notify a client when a list changes: ``GET /mcp``, and ``subscriptions/listen`` since 2026-07-28.
 
-They end with the app's access and with the daemon, as event streams do, and count among those.
+Like event streams, they end with the app's access and with the daemon, and they count as event streams.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.identity import Caller
 
 MAX_STREAMS_PER_AGENT: Final = 8
-"""More than other apps have: all windows and subagents of an agent have one approval."""
+"""More than for other apps, since all windows and subagents of an agent share one approval."""
 
 ListKind = Literal["tools", "prompts", "resources"]
 _FILTERS: Final[dict[str, ListKind]] = {

@@ -1,8 +1,8 @@
 """
-What a tool of ``/mcp`` is: its schemas, the scope that it requires, and its handler.
+The definition of a tool of ``/mcp``: its schemas, the scope that it requires, and its handler.
 
-Tools know nothing of the protocol. The endpoint validates their arguments, offers them according to what the user has
-granted, and turns what they return or raise into results.
+Tools do not depend on the protocol. The endpoint validates their arguments, offers the tools that the user has granted,
+and turns what they return or raise into results.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Annotations(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ToolError(Exception):
-    """A tool cannot do what was requested. The message is for the model, and says what to do instead."""
+    """A tool cannot do what was requested. The message is for the model, and explains what to do instead."""
 
 
 class ToolCall(Protocol):
@@ -38,18 +38,18 @@ class ToolCall(Protocol):
 
     @property
     def caller(self) -> Caller:
-        """Return the agent that calls."""
+        """Return the agent that calls the tool."""
 
     async def confirm(self, question: Question) -> bool:
         """
         Ask the user, and return whether they allowed it. False: they denied it, or did not answer in time.
 
-        A handler calls it before it changes anything: some clients end the call with the question and send the whole
-        call again with the answer.
+        A handler must call this before it changes anything: for some clients, the call ends with the question, and is
+        repeated as a whole with the answer.
         """
 
     async def is_read_only(self) -> bool:
-        """Return whether the connected account allows only reading."""
+        """Return whether the connected account is read-only."""
 
 
 Arguments = Any
@@ -68,14 +68,14 @@ class Tool:
     result: type[msgspec.Struct] | None
     """The output schema. None: the result is text."""
     scope: Scope
-    """Agents without it neither see the tool nor can call it."""
+    """Agents without it can neither see nor call the tool."""
     annotations: Annotations
     handler: Handler
     """Raises ToolError and HelperError."""
     listed: bool = True
-    """False for a former name, which is answered and not listed."""
+    """False for a former name, which still works but is not listed."""
 
     @property
     def needs_write_access(self) -> bool:
-        """Whether the tool changes something, and so is not available while the account allows only reading."""
+        """Whether the tool changes something, so that it is not available while the account is read-only."""
         return not self.annotations.read_only_hint

@@ -1,4 +1,4 @@
-"""``tools/list`` and ``tools/call``: which tools an app has, and what becomes of a call."""
+"""``tools/list`` and ``tools/call``: the tools that an app has, and their calls."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class ToolCalls:
         """
         Args:
             tools: All tools, in the order in which they are listed.
-            exchanges: Ends reading calls with the app's access.
-            visible: Returns the tools that an app may call, also those that are not listed.
+            exchanges: Ends calls that only read with the app's access.
+            visible: Returns the tools that an app may call, including those that are not listed.
             challenge: Returns the value of ``WWW-Authenticate`` for a host and a missing scope.
             read_only: Returns whether Upstash refuses all changes.
         """
@@ -87,7 +87,7 @@ class ToolCalls:
         Return a page of the tools that the app may call.
 
         Raises:
-            RpcError: If the cursor is not one of ours.
+            RpcError: If the cursor is not valid.
         """
         cursor = convert(params, ListParams).cursor
         visible = self._visible(self._tools, call.caller, read_only=await self._read_only())
@@ -109,7 +109,7 @@ class ToolCalls:
         Raises:
             RpcError: If there is no such tool, or the app lacks its scope.
             InputRequired: If the client has to repeat the call with the user's answers.
-            AccessEnded: If the app's access has ended meanwhile.
+            AccessEnded: If the app's access ends meanwhile.
         """
         wanted: CallParams = convert(params, CallParams)
         tool = _named(wanted.name, self._tools)
@@ -171,7 +171,7 @@ def describe(tool: Tool) -> dict[str, object]:
 
 
 def failure(text: str) -> ToolResult:
-    """Return a result that says why a call has failed, so that the model can do something about it."""
+    """Return a result that explains why a call failed, so that the model can react to it."""
     return ToolResult(content=({"type": "text", "text": text},), is_error=True)
 
 

@@ -1,9 +1,9 @@
 """
 The versions of the protocol, and how a request shows which one it uses.
 
-Since 2026-07-28 each request is complete: it has its version and the client's capabilities in ``_meta``, and repeats
-the version, its method, and the name of what it is about in header fields, for the sake of proxies. The
-versions before begin with ``initialize``, and the requests that follow name the session that it has opened.
+Since 2026-07-28, each request is self-contained: it has its version and the client's capabilities in ``_meta``, and
+repeats the version, its method, and the name of its tool, prompt, or resource in header fields, for proxies. With
+earlier versions, a client begins with ``initialize``, and later requests name the session that this opened.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ENCODED: Final = re.compile(r"=\?base64\?(?P<data>.*)\?=")
 
 @dataclass(frozen=True)
 class Envelope:
-    """What a request says about its client."""
+    """The protocol version and the capabilities of a request's client."""
 
     version: str
     capabilities: dict[str, Any]
@@ -62,7 +62,7 @@ class Envelope:
 
 
 def kept(capabilities: dict[str, Any]) -> dict[str, Any]:
-    """Return what a session remembers of a client's capabilities, which may be of any size."""
+    """Return the part of a client's capabilities that a session keeps. The client may send them in any size."""
     known = {"elicitation": ("form", "url"), "sampling": (), "roots": ()}
     return {
         name: {part: {} for part in parts if part in capabilities[name]}
@@ -84,9 +84,10 @@ class HeaderFields(Protocol):
 
 def is_stateless(headers: HeaderFields, message: Message) -> bool:
     """
-    Return whether a message is of a version without sessions, or claims to be.
+    Return whether a message belongs to a version without sessions, or claims to.
 
-    The body counts: a client of an earlier version may send its newest version as a header when it initializes.
+    The body takes precedence: a client of an earlier version may send its newest version as a header when it
+    initializes.
     """
     if isinstance(message, Request | Notification) and VERSION_KEY in meta_of(message.params):
         return True
@@ -106,16 +107,17 @@ def check_stateless(headers: HeaderFields, request: Request) -> Envelope:
     Return the envelope of a request without a session.
 
     Raises:
-        RpcError: With the status 400, if the envelope is not complete, the header fields differ from the body, or the
-            version is not supported.
+        RpcError: With status 400, if the envelope is incomplete, the header fields differ from the body, or the version
+            is not supported.
     """
     meta = meta_of(request.params)
     missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]
     if missing:
-        raise RpcError(INVALID_PARAMS, f"_meta must have {' and '.join(missing)}.", status=400, request_id=request.id)
+        message = f"_meta must contain {' and '.join(missing)}."
+        raise RpcError(INVALID_PARAMS, message, status=400, request_id=request.id)
     version, capabilities = meta[VERSION_KEY], meta[CAPABILITIES_KEY]
     if not isinstance(version, str) or not isinstance(capabilities, dict):
-        message = f"{VERSION_KEY} must be text, and {CAPABILITIES_KEY} an object."
+        message = f"{VERSION_KEY} must be a string, and {CAPABILITIES_KEY} an object."
         raise RpcError(INVALID_PARAMS, message, status=400, request_id=request.id)
     _check_header(headers, VERSION_HEADER, version, request)
     _check_header(headers, METHOD_HEADER, request.method, request)
@@ -129,10 +131,10 @@ def check_stateless(headers: HeaderFields, request: Request) -> Envelope:
 
 def check_notification(headers: HeaderFields) -> None:
     """
-    Check the version of a notification without a session. No other header fields are required of it.
+    Check the version of a notification without a session. It requires no other header fields.
 
     Raises:
-        RpcError: With the status 400.
+        RpcError: With status 400, if the version is not supported.
     """
     version = headers.get(VERSION_HEADER)
     if version is not None and version not in STATELESS:
@@ -154,7 +156,7 @@ def _check_header(headers: HeaderFields, name: str, expected: str, request: Requ
     values = headers.getall(name, [])
     # Proxies that read the first of several and servers that read the last would disagree.
     if len(values) != 1:
-        problem = "is missing" if not values else "is there more than once"
+        problem = "is missing" if not values else "is repeated"
     elif (_decoded(values[0]) if name == NAME_HEADER else values[0]) != expected:
         problem = "differs from the body"
     else:
@@ -163,7 +165,7 @@ def _check_header(headers: HeaderFields, name: str, expected: str, request: Requ
 
 
 def _decoded(value: str) -> str | None:
-    """Return a header value that may be encoded because it has other characters than ASCII; None if it is malformed."""
+    """Return a header value, decoded if it is encoded because it is not plain ASCII; None if it is malformed."""
     match = _ENCODED.fullmatch(value)
     if match is None:
         return value

@@ -1,4 +1,4 @@
-"""The browser's part: an authorization request, its page, and the way back to the program."""
+"""The part in the browser: an authorization request, its page, and the redirect back to the program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WAIT_SECONDS: Final = 25.0
 async def authorize(
     request: web.Request, server: McpAuthorization, *, issuer: str, resources: frozenset[str]
 ) -> web.Response:
-    """Begin an authorization request, and continue at its own page, whose address has none of the parameters."""
+    """Begin an authorization request, and redirect to its page, whose address has none of the parameters."""
     try:
         parameters = parse(request.raw_path.partition("?")[2])
         begun = await server.requests.begin(parameters, issuer=issuer, resources=resources)
@@ -40,7 +40,7 @@ async def authorize(
 
 
 async def show(key: str, server: McpAuthorization, *, can_open: bool) -> web.Response:
-    """Return the page of a request, or continue at the program if the user has decided."""
+    """Return the page of a request, or redirect to the program if the user has decided."""
     waiting = server.requests.find(key)
     if waiting is None:
         return page.over()
@@ -51,7 +51,7 @@ async def show(key: str, server: McpAuthorization, *, can_open: bool) -> web.Res
 
 
 async def decision(key: str, server: McpAuthorization) -> web.Response:
-    """Wait for the user's decision. The response is a word: whether the page has to be loaded again."""
+    """Wait for the user's decision. The response is one word: whether the page has to be reloaded."""
     waiting = server.requests.find(key)
     is_decided = waiting is None or await server.requests.is_decided(waiting, wait_seconds=_WAIT_SECONDS)
     return web.Response(text="decided" if is_decided else "waiting")
@@ -61,11 +61,11 @@ async def open_dashboard(
     key: str, server: McpAuthorization, *, opens: Callable[[Caller], Awaitable[bool]], can_open: bool
 ) -> web.Response:
     """
-    Open the dashboard in the user's browser, where the user decides. This page gets no rights from that: another
-    program may be at its origin.
+    Open the dashboard in the user's browser, where the user decides. This gives the page no rights: another program may
+    use its origin.
 
-    The answer is a page and not a redirect: browsers apply the ``form-action`` of a page to all redirects that follow a
-    form, and the way back to the program is one.
+    The response is a page and not a redirect: browsers apply a page's ``form-action`` to all redirects that follow a
+    form, and the redirect to the program would be one of them.
     """
     waiting = server.requests.find(key)
     if waiting is None or waiting.is_over:
@@ -81,7 +81,7 @@ async def open_dashboard(
     return page.waiting(waiting, can_open=can_open, note=note)
 
 
-_NOT_OPENED: Final = "No browser could be opened. Choose Dashboard in the menu of the tray icon, or use the terminal."
+_NOT_OPENED: Final = "No browser could be opened. Use the menu of the tray icon or a terminal."
 
 
 def _to_client(redirection: Redirection) -> web.Response:

@@ -1,4 +1,4 @@
-"""What OAuth clients call: the metadata documents, registration, tokens, and revocation."""
+"""The endpoints for OAuth clients: the metadata documents, registration, tokens, and revocation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def register(request: web.Request, server: McpAuthorization, program: Iden
     try:
         given = msgspec.json.decode(request[BODY], type=wire.ClientMetadata)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        detail = "Send the metadata of the client as JSON, with redirect_uris as a list of texts."
+        detail = "Send the metadata of the client as JSON, with redirect_uris as a list of strings."
         raise OAuthError("invalid_client_metadata", detail) from None
     optional = {
         name: value
@@ -98,9 +98,11 @@ async def revoke(request: web.Request, server: McpAuthorization) -> web.Response
 
 
 def _refuse_secret(request: web.Request) -> None:
-    """Refuse a client that authenticates: none has a secret, so it means another server."""
+    """Refuse a client that authenticates: no client has a secret, so the request is for another server."""
     if hdrs.AUTHORIZATION in request.headers:
-        raise OAuthError("invalid_client", "Clients are public: send the client_id in the body, and no Authorization.")
+        raise OAuthError(
+            "invalid_client", "Clients are public: send the client_id in the body, without an Authorization header."
+        )
 
 
 async def answered(work: Callable[[], Awaitable[web.Response]]) -> web.Response:

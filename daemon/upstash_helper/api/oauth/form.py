@@ -25,7 +25,8 @@ def parse(text: str) -> dict[str, list[str]]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:  # also for what is not UTF-8
-        raise OAuthError("invalid_request", "The parameters are not encoded correctly, or too many.") from None
+        detail = f"The parameters are not encoded correctly, or there are more than {_MAX_FIELDS}."
+        raise OAuthError("invalid_request", detail) from None
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
@@ -34,7 +35,7 @@ def parse(text: str) -> dict[str, list[str]]:
 
 def single_values(body: bytes) -> Mapping[str, str]:
     """
-    Return the parameters of a body. RFC 6749, section 3.2: one without a value counts as omitted, and none is repeated.
+    Return the parameters in a body. RFC 6749, section 3.2: one without a value counts as omitted, and none is repeated.
 
     Raises:
         OAuthError: ``invalid_request`` if one is repeated, or the body is not encoded correctly.

@@ -1,11 +1,11 @@
 """
 The pages that a browser shows during an authorization request.
 
-They are at an address that other programs have used and may use again. So they have nothing that belongs to the owner:
+They are at an address that other programs have used and may use again. So they show nothing that is only for the owner,
 not even the path of the program, which the approval shows.
 
-The page of a request that waits is loaded again when the user has decided, and continues at the program then. Without
-scripts, the browser loads it every two seconds.
+The page of a pending request is reloaded when the user has decided, and then redirects to the program. Without scripts,
+the browser reloads it every two seconds.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
     Args:
         request: The request.
         can_open: Whether the daemon can open the dashboard.
-        note: What became of the button that was pressed; empty if none was.
+        note: The result of pressing the button; empty if it was not pressed.
     """
     address = f"/oauth/requests/{html.escape(request.key)}"
     name = html.escape(request.client.name)
@@ -82,22 +82,22 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
 <p class="outcome" role="status">{html.escape(note)}</p>
 <dl class="facts">
 <div><dt>Code</dt><dd><span class="code">{html.escape(request.user_code)}</span>
-<small>upstash-helper shows the same code</small></dd></div>
+<small>upstash-helper must show the same code</small></dd></div>
 <div><dt>Wants to</dt><dd><ul class="wanted">{wanted}</ul></dd></div>
 </dl>
 <h2>Where you can decide</h2>
 <ul class="steps">
-<li><p>In the dashboard, or in the menu of the tray icon.</p></li>
-<li><p>In a terminal:</p><div class="command"><code>upstash-helper approvals list</code></div></li>
+<li><p>In the dashboard or the menu of the tray icon</p></li>
+<li><p>In a terminal</p><div class="command"><code>upstash-helper approvals list</code></div></li>
 </ul>"""
     return _response(
         title=f"“{name}” requests access",
-        lead="A program with this name asks to use your Upstash account. Allow or deny it in upstash-helper, which "
-        "shows which program it is.",
+        lead="A program with this name requests access to your Upstash account. Allow or deny it in upstash-helper, "
+        "which shows which program it is.",
         icon="question",
         tone="busy",
         body=body,
-        closing="This page continues when you have decided. If you did not start this sign-in, deny it.",
+        closing="This page continues when you decide. If you did not start this sign-in, deny it.",
         head=f'<noscript><meta http-equiv="refresh" content="2;url={address}"></noscript>\n'
         f'<script type="module">{_script()[0]}</script>',
         data=f' data-request="{html.escape(request.key)}"',
@@ -105,23 +105,23 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
 
 
 def over() -> web.Response:
-    """Return the page of a request that has been answered, or is unknown."""
+    """Return the page for a request that has been answered, or is unknown."""
     return _response(
         title="This sign-in has ended",
-        lead="You can close this window. If the program still waits, start the sign-in in the program again.",
+        lead="You can close this page. If the program is still waiting, start the sign-in there again.",
         icon="check",
         status=404,
     )
 
 
 def continuing(name: str, address: str, *, is_allowed: bool) -> web.Response:
-    """Return the page that starts a program by its private-use scheme: the browser stays on this page."""
-    title = "Access allowed" if is_allowed else "Access not allowed"
+    """Return the page that opens a program by its private-use scheme: the browser stays on this page."""
+    title = "Access allowed" if is_allowed else "Access denied"
     link = html.escape(address)
     return _response(
         title=title,
-        # Without a click, browsers start a program only once in a while.
-        lead=f"“{html.escape(name)}” continues now. If it does not, press the button.",
+        # Without a click, browsers do not always open a program.
+        lead=f"“{html.escape(name)}” should open now. If it does not, press the button.",
         icon="check" if is_allowed else "cross",
         tone="good" if is_allowed else "plain",
         body=f'<div class="buttons"><a class="continue" href="{link}">Go back to the program</a></div>',
@@ -130,7 +130,7 @@ def continuing(name: str, address: str, *, is_allowed: bool) -> web.Response:
 
 
 def refused(title: str, detail: str) -> web.Response:
-    """Return the page of a request that cannot be sent back to its client."""
+    """Return the page for an error that cannot be sent back to the client."""
     return _response(title=html.escape(title), lead=html.escape(detail), icon="warning", tone="bad", status=400)
 
 
@@ -169,19 +169,19 @@ def _response(
     return response
 
 
-# Both are in the page, because no file of ours is at that origin: a page of any site could load it there.
+# Both are inline, because we serve no files at this origin: a page of any site could load them.
 
 
 @cache
 def _style() -> tuple[str, str]:
-    """Return the style of the pages, and its SHA-256 as the policy names it."""
+    """Return the style of the pages, and its SHA-256 for the content security policy."""
     style = "".join(read(f"pages/{name}").decode() for name in ("tokens.css", "page.css")) + _MORE
     return style, _digest(style)
 
 
 @cache
 def _script() -> tuple[str, str]:
-    """Return the script of the page that waits, and its SHA-256."""
+    """Return the script of the waiting page, and its SHA-256."""
     script = read("pages/oauth_waiting.js").decode()
     return script, _digest(script)
 

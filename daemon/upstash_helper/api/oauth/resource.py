@@ -1,8 +1,8 @@
 """
-``/oauth`` and its well-known addresses: the routes. What handles them is imported at the first request.
+The routes of ``/oauth`` and its well-known addresses. Their handlers are imported at the first request.
 
-The endpoints for programs refuse every page, and so have no CORS headers. The sign-in page is at the address that the
-program has opened, not at the origin of the owner's pages, which not every browser can open.
+The endpoints for programs refuse every page, so they have no CORS headers. The sign-in page is at the address that the
+program opened, not at the origin of the owner's pages, which not every browser can open.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _PARAMETERS: Final = tuple(
     for name, source in (
         ("response_type", "`code` (RFC 6749, section 4.1.1)"),
         ("client_id", "The registered client"),
-        ("redirect_uri", "A registered redirect URI; of a loopback address, the port may differ (RFC 8252)"),
+        ("redirect_uri", "A registered redirect URI; the port of a loopback address may differ (RFC 8252)"),
         ("code_challenge", "RFC 7636, section 4.3"),
         ("code_challenge_method", "`S256`"),
         ("resource", "The address of `/mcp` (RFC 8707)"),
-        ("scope", "Without it: read, change, and delete databases, and run commands in them"),
+        ("scope", "By default: read, change, and delete databases, and run commands in them"),
         ("state", "RFC 6749, section 4.1.1"),
     )
 )
@@ -59,9 +59,9 @@ class OAuthResource:
         """
         Args:
             server: Returns the authorization server, which is composed at the first call.
-            pairings: The requests for access, whose limits apply to registrations.
+            pairings: The requests for access. Their limits apply to registrations, too.
             peers: Identifies the program at the other end of a connection.
-            hosts: The hosts by which programs know the daemon, the preferred one first.
+            hosts: The hosts at which programs reach the daemon, the preferred one first.
             open_dashboard: Opens the dashboard for a request of an app.
             can_open: Whether the daemon opens browser windows.
         """
@@ -81,10 +81,13 @@ class OAuthResource:
                 answers={200: _JSON}, types=_types_of("resource" if handler == self.resource else "server"),
             )
             for path, handler, operation, summary in (
-                (_RESOURCE, self.resource, "getResourceMetadata", "The metadata of `/mcp` (RFC 9728)"),
-                (f"{_RESOURCE}/mcp", self.resource, "getMcpMetadata", "The metadata of `/mcp`, by its path"),
-                (_SERVER, self.metadata, "getServerMetadata", "The authorization server's metadata (RFC 8414)"),
-                (f"{_SERVER}/mcp", self.metadata, "getMcpServerMetadata", "The same, by the path of `/mcp`"),
+                (_RESOURCE, self.resource, "getResourceMetadata", "Get the metadata of `/mcp` (RFC 9728)"),
+                (f"{_RESOURCE}/mcp", self.resource, "getMcpMetadata", "Get the metadata of `/mcp`, by its path"),
+                (_SERVER, self.metadata, "getServerMetadata", "Get the authorization server's metadata (RFC 8414)"),
+                (
+                    f"{_SERVER}/mcp", self.metadata, "getMcpServerMetadata",
+                    "Get the authorization server's metadata, by the path of `/mcp`",
+                ),
             )
         ]  # fmt: skip
         return [
@@ -97,17 +100,17 @@ class OAuthResource:
             ),
             Route(
                 method="GET", path="/oauth/authorize", handler=self.authorize, policy=Policy("landing"),
-                operation_id="authorize", summary="Request access for an OAuth client. The user decides",
+                operation_id="authorize", summary="Ask the user to approve access for an OAuth client",
                 answers={200: _HTML, 303: None, 400: _HTML}, parameters=_PARAMETERS,
             ),
             Route(
                 method="GET", path=item, handler=self.show, policy=Policy("landing"),
-                operation_id="showAuthorizationRequest", summary="The page of an authorization request",
+                operation_id="showAuthorizationRequest", summary="Show the page of an authorization request",
                 answers={200: _HTML, 303: None, 404: _HTML},
             ),
             Route(
                 method="POST", path=f"{item}/decision", handler=self.decision, policy=Policy("form"),
-                operation_id="awaitDecision", summary="Wait for the decision, for the page of the request",
+                operation_id="awaitDecision", summary="Wait for the user's decision; for the page of the request",
                 answers={200: "text/plain"},
             ),
             Route(
@@ -195,8 +198,8 @@ class OAuthResource:
 
     def _origin(self, request: web.Request) -> str:
         """
-        Return the daemon's origin by the name that the program uses, which the guard has checked. Each name has an
-        issuer of its own: where another program has the port of ::1, only the address 127.0.0.1 leads here.
+        Return the daemon's origin with the host that the program uses, which the guard has checked. Each host is an
+        issuer of its own: if another program has the port of ::1, only 127.0.0.1 leads here.
         """
         host = request.headers.get("Host", "").lower()
         return f"http://{host if host in self._hosts else self._hosts[0]}"

@@ -1,4 +1,4 @@
-"""``/v1/confirmations``: questions to the user, before something is destroyed or written for an app."""
+"""``/v1/confirmations``: questions to the user before something is destroyed or written for an app."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConfirmationsResource:
     def __init__(self, *, confirmations: Callable[[], Confirmations]) -> None:
         """
         Args:
-            confirmations: Returns the confirmations. They are not needed before the first request.
+            confirmations: Returns the confirmations. Called at the first request.
         """
         self._confirmations = confirmations
 
@@ -34,13 +34,13 @@ class ConfirmationsResource:
             Route(
                 method="GET", path=collection, handler=self.waiting, policy=Policy("owner"),
                 operation_id="listConfirmations",
-                summary="List what apps ask the user before they destroy or write something",
+                summary="List questions from apps that are about to destroy or write something",
                 answers={200: wire.ConfirmationList},
             ),
             Route(
                 method="POST", path=f"{item}/allow", handler=self.allow,
                 policy=Policy("owner", audit="confirmation.allow", order=RECORD_FIRST),
-                operation_id="allowConfirmation", summary="Allow what the app is about to do, this once",
+                operation_id="allowConfirmation", summary="Allow what the app is about to do, once",
                 answers={200: wire.Confirmation}, problems=(404, 409, 410),
             ),
             Route(
@@ -90,7 +90,7 @@ def rendered(it: Confirmation) -> wire.Confirmation:
 
 
 def _audit_target(it: Confirmation) -> str:
-    """Return what was decided, as the audit log names it: what is to be done, and for which app."""
+    """Return what was decided, for the audit log: the action, its target, and the app."""
     return f"{it.question.action} {it.question.target} for {it.caller.shown}"
 
 

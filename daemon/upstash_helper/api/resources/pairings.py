@@ -102,7 +102,8 @@ class PairingsResource:
         if identity is not None and wanted.audience != "api":
             raise InvalidRequest("Only a program on this computer can have access to /mcp.", pointer="/audience")
         if identity is not None and wanted.for_starter:
-            raise InvalidRequest("Only a program can request access for its starter.", pointer="/for_starter")
+            message = "Only a program can request access for the program that started it."
+            raise InvalidRequest(message, pointer="/for_starter")
         await self._pairings.precheck(identity)
         identity = await self._with_program(request, identity, for_starter=wanted.for_starter)
         pairing_request = PairingRequest(
@@ -219,7 +220,7 @@ class PairingsResource:
 
 async def program_of(request: web.Request, peers: Peers, *, starter: bool = False) -> Identity:
     """
-    Return the program that sent ``request``, as the system reports it. Its name is empty if it does not.
+    Return the program that sent ``request``, as the system reports it. If it does not, the name is empty.
 
     Args:
         request: The request.

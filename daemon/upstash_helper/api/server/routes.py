@@ -59,8 +59,8 @@ class Order(enum.Enum):
     """
     BY_HANDLER = "by_handler"
     """
-    For a route whose body names the action: only its handler knows what is to be recorded, and records it, like
-    ``RECORD_FIRST``, under the action's name.
+    For a route whose body names the action: only its handler knows what to record. It does so as for ``RECORD_FIRST``,
+    under the action's name.
     """
 
 
@@ -121,7 +121,7 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     types: Callable[[], Mapping[str, Any]] | None = None
     """
-    Returns ``body`` and ``answers`` for the OpenAPI document, of a route whose types are imported late.
+    Returns ``body`` and ``answers`` for the OpenAPI document, for a route whose types are imported late.
     """
 
 

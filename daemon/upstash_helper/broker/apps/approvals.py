@@ -48,7 +48,7 @@ class Approvals:
         Args:
             pairing_id: The request.
             scopes: A subset of the requested scopes; None for all of them.
-            all_databases: Let the app read the credentials of databases that it did not create, too.
+            all_databases: Extend its scopes to databases that it did not create: their credentials, and commands.
             once: Grant access for one hour only.
 
         Raises:

@@ -40,13 +40,13 @@ ONCE_SECONDS: Final = 3600.0
 ACCESS_TOKEN_SECONDS: Final = 3600.0
 """Lifetime of an access token. Its app gets a new one with its refresh token."""
 MAX_ACCESS_TOKENS: Final = 32
-"""Access tokens of one app. The oldest is dropped."""
+"""Maximum access tokens of one app. The oldest is dropped."""
 
 MAX_MISMATCHES: Final = 5
 """After this many uses from another origin or user, a token counts as stolen and is revoked."""
 
 MAX_FOLDERS: Final = 32
-"""Folders in which an app may write."""
+"""Maximum folders in which an app may write."""
 
 # The last use is exact in memory, and written to the ledger at most this often.
 _SAVE_SECONDS: Final = 300.0
@@ -356,8 +356,8 @@ class AppRegistry:
 
     async def agree(self, app_id: str, folder: str) -> App:
         """
-        Let an app write variables of its databases in a folder, until its access ends. If there are too many, the
-        oldest is dropped.
+        Allow an app to write variables of its databases to files in a folder, until its access ends. If there are too
+        many folders, the oldest is dropped.
 
         Raises:
             AppNotFound: If there is none with this ID.
@@ -404,7 +404,7 @@ class AppRegistry:
         self._remove(app, "app")
 
     def replaced(self, app_id: str) -> None:
-        """Revoke the access of an app whose client has got access again, as another app."""
+        """Revoke the access of an app whose client received access again, as another app."""
         app = self._index.get(app_id)
         if app is not None:
             self._remove(app, "app")
@@ -413,8 +413,8 @@ class AppRegistry:
 
     def issue_access_token(self, app_id: str, *, family: str) -> Secret:
         """
-        Return a new access token of an app, which lasts ``ACCESS_TOKEN_SECONDS``, and at most as long as the app's
-        access. It is not written to the ledger.
+        Return a new access token for an app. It is valid for ``ACCESS_TOKEN_SECONDS``, and at most as long as the app
+        has access. It is not written to the ledger.
         """
         token = Secret(f"uhm_{secrets.token_urlsafe(32)}")
         self._index.add_access_token(token_digest(token.reveal().encode()), app_id=app_id, family=family)
@@ -461,7 +461,7 @@ class AppRegistry:
         Revoke the access of an app at once, because a token or code that works once was used again from ``where``.
 
         Args:
-            app_id: The app. Nothing happens if it has no access any more.
+            app_id: The app. Nothing happens if it no longer has access.
             where: The program that used it.
             result: What happened, for the audit log.
         """

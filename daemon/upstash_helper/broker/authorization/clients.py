@@ -1,9 +1,9 @@
 """
 Dynamic registration of clients (RFC 7591).
 
-Clients are public: a program on the user's computer can keep no secret from the user's other programs (RFC 8252,
+Clients are public: a program on the user's computer cannot keep a secret from the user's other programs (RFC 8252,
 section 8.4). Client ID metadata documents are not supported: the daemon would have to fetch an address that any local
-program chooses, and what it says about the program would still be less than what the system reports.
+program can choose, and the document would still show less about the program than the system reports.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock
 
 UNNAMED: Final = "MCP client"
-"""The name of a client that gives itself none."""
+"""The name of a client that does not send one."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a client's metadata that matters here."""
+    """The part of a client's metadata that is used here."""
 
     redirect_uris: tuple[str, ...] = ()
     client_name: str = ""
@@ -50,7 +50,7 @@ class Registration:
 
     async def register(self, wanted: Wanted, *, program: Identity) -> Client:
         """
-        Register a client. Of its redirect URIs, those that are not supported are left out.
+        Register a client. Redirect URIs that are not supported are left out.
 
         Args:
             wanted: Its metadata.
@@ -71,7 +71,7 @@ class Registration:
                 "any port and path, or a private-use scheme such as com.example.app:/callback.",
             )
         if "authorization_code" not in wanted.grant_types or "code" not in wanted.response_types:
-            raise OAuthError("invalid_client_metadata", "The only flow is the authorization code flow with PKCE.")
+            raise OAuthError("invalid_client_metadata", "Only the authorization code flow with PKCE is supported.")
         await self._store.ready()
         now = self._clock.time()
         client = Client(

@@ -1,4 +1,4 @@
-"""Authorization codes: they work once, for a minute, and only for the client that requested them."""
+"""Authorization codes. They work once, within a minute, and only for the client that requested them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Code(msgspec.Struct, kw_only=True):
-    """What a code was issued for, and what it gave."""
+    """What a code was issued for, and the access that it gave."""
 
     client_id: str
     redirect_uri: str
@@ -62,7 +62,7 @@ class Codes:
         self._codes: dict[bytes, Code] = {}
 
     def issue(self, **fields: object) -> Secret:
-        """Return a new code for ``fields``, those of ``Code`` without the time."""
+        """Return a new code for ``fields``, which are those of ``Code`` without the time."""
         self._prune()
         code = Secret(f"uhc_{secrets.token_urlsafe(32)}")
         issued_at = self._clock.monotonic()
@@ -70,12 +70,12 @@ class Codes:
         return code
 
     def find(self, code: str) -> Code | None:
-        """Return what a code was issued for, even if it was used or is too old; None if it is unknown."""
+        """Return what a code was issued for, even if it was used or has expired; None if it is unknown."""
         self._prune()
         return self._codes.get(token_digest(code.encode()))
 
     def is_over(self, code: Code) -> bool:
-        """Return whether a code is too old."""
+        """Return whether a code has expired."""
         return self._clock.monotonic() - code.issued_at >= CODE_SECONDS
 
     def _prune(self) -> None:

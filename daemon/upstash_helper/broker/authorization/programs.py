@@ -11,18 +11,17 @@ if TYPE_CHECKING:
 # A folder or file that is named after a version, such as "2.1.317", "v22.3.0", or "app-1.0.9". An agent that has
 # updated itself is at another path: "~/.local/share/claude/versions/2.1.317".
 _VERSION: Final = re.compile(r"(?:[A-Za-z]+-)?v?[0-9]+(?:\.[0-9]+)+(?:[-+_][A-Za-z0-9.+-]+)?|[0-9]+")
-# All processes of an application for macOS are one program: it has helpers, each with an executable of its own.
+# All processes of a macOS application are one program: it has helpers, each with its own executable.
 _BUNDLE: Final = re.compile(r"(.*?\.app)/Contents/.*")
 
 
 def is_same_program(registered: Identity, sender: Identity) -> bool:
     """
-    Return whether a connection comes from the program that registered a client. If the system did not report that one,
-    any does; if it does not report the present one, which can prevent that, none does.
+    Return whether a connection comes from the program that registered a client. If the system did not report that
+    program, every sender matches. If it does not report the sender, which can prevent this, the sender does not match.
 
-    Another version of it at a path that differs only in the version is the same program: the user is not asked again
-    because an agent has updated itself. A program in a container or sandbox is another one than that at the same path
-    outside.
+    A path that differs only in the version is the same program, so that the user is not asked again because an agent
+    has updated itself. A program in a container or sandbox differs from one at the same path outside.
     """
     if not registered.name:
         return True

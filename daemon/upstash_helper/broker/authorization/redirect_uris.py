@@ -1,8 +1,8 @@
 """
-Which redirect URIs a client can register, and which one it can then use.
+Which redirect URIs a client can register, and which ones it can use.
 
-Every client is a program on this computer (RFC 8252), so that a code must not leave it. Cursor and VS Code register
-addresses of their websites as well; those are left out of the registration.
+Every client is a program on this computer (RFC 8252), so a code must not leave it. Cursor and VS Code also register
+addresses on their websites, which are left out of the registration.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import re
 from typing import Final
 
 MAX_LENGTH: Final = 512
-"""Characters of one URI."""
+"""Maximum characters of a URI."""
 MAX_URIS: Final = 10
-"""URIs of one client. Cursor registers three, and VS Code four."""
+"""Maximum URIs of a client. Cursor registers three, and VS Code four."""
 
-# After the host there is a port, a path, a query, or nothing. So there is no user information ("http://localhost@evil"),
-# no longer host ("http://localhost.evil"), and no fragment.
+# Only a port, a path, or a query can follow the host. That excludes user information ("http://localhost@evil"), longer
+# hosts ("http://localhost.evil"), and fragments.
 _LOOPBACK: Final = re.compile(
     r"http://(?P<host>localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?P<query>\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
 
-# RFC 8252, section 7.1: the scheme is a reversed domain name, so it has a period. Cursor's has none, and is named here.
+# RFC 8252, section 7.1: the scheme is a reversed domain name, so it has a period. Cursor's has none, so it is listed.
 # Other schemes without a period belong to browsers and systems ("javascript", "file", "ms-settings").
 _PRIVATE_USE: Final = re.compile(
     r"(?:cursor|[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+):/{1,3}[A-Za-z0-9._~!$&'()*+,;=:@%/-]+"
@@ -41,14 +41,14 @@ def is_supported(uri: str) -> bool:
 
 
 def is_private_use(uri: str) -> bool:
-    """Return whether the scheme of ``uri`` starts a program, and the browser stays where it is."""
+    """Return whether the scheme of ``uri`` opens a program, while the browser stays on its page."""
     return _PRIVATE_USE.fullmatch(uri) is not None and len(uri) <= MAX_LENGTH
 
 
 def matches(registered: str, requested: str, *, own_port: int) -> bool:
     """
-    Return whether a client that has registered one URI can use another one: the same, but that the port of a loopback
-    address may differ (RFC 8252, section 7.3), since the program gets a new one each time.
+    Return whether a client that registered one URI can use another: they must be equal, except that the port of a
+    loopback address may differ (RFC 8252, section 7.3), since the program gets a new port each time.
 
     Args:
         registered: The registered URI.
@@ -65,4 +65,4 @@ def matches(registered: str, requested: str, *, own_port: int) -> bool:
 
 
 _PARTS: Final = {"host": "", "path": "/", "query": ""}
-"""The parts that must be equal, and what is the same as leaving them out."""
+"""The parts that must be equal, with their defaults."""

@@ -1,9 +1,9 @@
 """
-Authorization requests: each becomes an ordinary request for access, which the user decides outside of the browser.
+Authorization requests. Each becomes an ordinary request for access, which the user decides outside the browser.
 
-A page can navigate the browser to an authorization request, also with the ID of a client that has access. So the user
-is asked every time, and the result goes only to a redirect URI on this computer. While a request waits, another one of
-the same agent joins it: an agent with several processes causes one prompt, and each of them gets a code.
+A page can navigate the browser to an authorization request, even with the ID of a client that has access. So the user
+is asked every time, and the result goes only to a redirect URI on this computer. While a request is pending, another
+one from the same agent joins it: an agent with several processes causes one prompt, and each process gets a code.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ DEFAULT_SCOPES: Final[tuple[Scope, ...]] = (
     "databases:commands",
 )
 """
-What a client requests that names no scope, and what the metadata name. All other scopes can be requested, too.
-That includes deleting, since the user is asked before each deletion.
+The scopes that a client requests if it names none, and those in the metadata. All other scopes can be requested, too.
+They include ``databases:delete``, since the user is asked before each deletion.
 """
 
 MAX_STATE: Final = 2048
-"""Characters of the ``state`` parameter. All current clients send fewer than 200."""
+"""Maximum characters of the ``state`` parameter. All current clients send fewer than 200."""
 MAX_JOINED: Final = 16
-"""Authorization requests that wait for one decision."""
+"""Maximum authorization requests that wait for one decision."""
 MAX_WAITS: Final = 4
-"""Pages that wait for the decision of one request."""
+"""Maximum pages that wait for the decision about one request."""
 _MAX: Final = 128
 _REMEMBERED_SECONDS: Final = 600.0
 
-# Receives the events of access requests, which apps do not. It is not counted as one of the user's own streams.
+# Receives the events of access requests, which apps do not. It does not count as one of the user's own streams.
 _FOLLOWER: Final = Caller(kind="owner", id="oauth", name="oauth")
 
 
@@ -67,7 +67,7 @@ class AuthorizationRequest:
     """A request that waits for the user, or has been decided."""
 
     key: str
-    """Names the request in the address of its page. 128 random bits."""
+    """Identifies the request in the address of its page. 128 random bits."""
     client: Client
     redirect_uri: str
     state: str | None
@@ -80,17 +80,17 @@ class AuthorizationRequest:
     user_code: str
     at: float
     is_over: bool = False
-    """Whether the client has got its answer."""
+    """Whether the client has received its answer."""
     waits: int = 0
-    """How many pages wait for the decision: the same one may be open in several tabs."""
+    """How many pages wait for the decision: the page may be open in several tabs."""
 
 
 class Redirection(NamedTuple):
-    """Where the browser continues."""
+    """The address to which the browser is redirected."""
 
     url: Secret
     redirect_uri: str
-    """The registered part of the URL."""
+    """The URL without the response parameters."""
     client: Client
     is_allowed: bool
 
@@ -130,12 +130,12 @@ class AuthorizationRequests:
         self, parameters: Parameters, *, issuer: str, resources: frozenset[str]
     ) -> AuthorizationRequest | Redirection:
         """
-        Begin an authorization request. Return it, or where the browser continues if the request has an error that its
-        client can be shown.
+        Begin an authorization request. Return it, or a redirection if the request has an error that may be sent to its
+        client.
 
         Args:
             parameters: The parameters of the request.
-            issuer: The issuer, by the name of this computer that the client uses.
+            issuer: The issuer, with the host that the client uses.
             resources: The addresses of the MCP endpoint.
 
         Raises:
@@ -166,14 +166,14 @@ class AuthorizationRequests:
         return self._requests.get(key)
 
     async def settled(self, request: AuthorizationRequest) -> Redirection | None:
-        """Return where the browser continues, once; None if the user has not decided, or this has been returned."""
+        """Return the redirection, once; None if the user has not decided, or it was returned before."""
         pairing = await self._pairing(request)
         return None if request.is_over or self._is_undecided(pairing) else self._continued(request, pairing)
 
     async def is_decided(self, request: AuthorizationRequest, *, wait_seconds: float) -> bool:
         """
-        Return whether the user has decided, as soon as that is so. False after ``wait_seconds``, if too many wait for
-        the same request, or if the daemon is stopping.
+        Return True as soon as the user has decided. Return False after ``wait_seconds``, if too many pages wait for the
+        same request, or if the daemon is stopping.
         """
         if request.waits >= MAX_WAITS:
             return False
@@ -203,14 +203,14 @@ class AuthorizationRequests:
             return client
         if any(value.startswith("https://") for value in values):
             detail = (
-                "The program names itself by a web address. upstash-helper does not read such addresses: the program "
-                "has to register, which the server's metadata offers."
+                "The program identifies itself with a web address, which upstash-helper does not support. The program "
+                "has to register at the endpoint in the server's metadata."
             )
         else:
             detail = (
                 "The program that opened this page is not registered with upstash-helper, or its registration was "
-                "not used for 30 days. Start the sign-in in the program again. If the page is the same then, remove "
-                "the program's saved sign-in for this server first."
+                "not used for 30 days. Start the sign-in in the program again. If that does not help, remove the "
+                "program's saved sign-in for this server first."
             )
         raise RefusedOnPage("Unknown program", detail)
 
@@ -220,7 +220,7 @@ class AuthorizationRequests:
             return values[0]
         raise RefusedOnPage(
             "This sign-in cannot continue",
-            f"The program that calls itself “{client.name}” asks to continue at an address that it has not registered. "
+            f"The program that calls itself “{client.name}” asks to continue at an address that it did not register. "
             "Nothing was sent there. Start the sign-in in the program again.",
         )
 
@@ -235,15 +235,15 @@ class AuthorizationRequests:
             raise OAuthError("invalid_request", f"The state has more than {MAX_STATE} characters.")
         if single.get("response_type") != "code":
             code: Code = "unsupported_response_type" if "response_type" in single else "invalid_request"
-            raise OAuthError(code, "The response_type has to be code.")
+            raise OAuthError(code, "The response_type must be code.")
         if single.get("response_mode", "query") != "query":
-            raise OAuthError("invalid_request", "The response_mode has to be query.")
+            raise OAuthError("invalid_request", "The response_mode must be query.")
         # Without a method, a challenge would be the verifier (RFC 7636, section 4.3), which is no protection.
         if single.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(single.get("code_challenge", "")):
             raise OAuthError("invalid_request", "PKCE is required: send a code_challenge with the method S256.")
         resource = single.get("resource", "")
         if resource not in resources:
-            detail = f"The resource has to be {issuer}/mcp." if resource else f"Send the resource: {issuer}/mcp."
+            detail = f"The resource must be {issuer}/mcp." if resource else f"Send the resource: {issuer}/mcp."
             raise OAuthError("invalid_target", detail)
         return AuthorizationRequest(
             key=secrets.token_urlsafe(16),
@@ -263,7 +263,7 @@ class AuthorizationRequests:
     # --- the request for access ---------------------------------------------------------------------------------------
 
     async def _show(self, request: AuthorizationRequest) -> None:
-        """Have the user asked, or join a request of the same agent that waits already."""
+        """Ask the user, or join a pending request of the same agent."""
         joined = await self._joined(request)
         if joined is not None:
             request.pairing_id, request.poll_secret = joined.pairing_id, joined.poll_secret
@@ -282,9 +282,9 @@ class AuthorizationRequests:
 
     async def _joined(self, request: AuthorizationRequest) -> AuthorizationRequest | None:
         """
-        Return a request of the same agent that waits for the user: of the same client, or of a client with the same
-        name that the same program has registered. Different scopes are no reason for a second prompt; a client learns
-        which ones it got.
+        Return a pending request of the same agent: of the same client, or of a client with the same name that the same
+        program registered. Different scopes do not cause a second prompt; the response shows a client which ones it
+        got.
         """
         for other in tuple(self._requests.values()):
             if not _is_same_agent(other.client, request.client):
@@ -294,7 +294,7 @@ class AuthorizationRequests:
                 continue
             waiting = [one for one in self._requests.values() if one.pairing_id == pairing.id]
             if len(waiting) >= MAX_JOINED:
-                raise OAuthError("temporarily_unavailable", "Too many sign-ins of this program are waiting.")
+                raise OAuthError("temporarily_unavailable", "Too many sign-ins from this program are waiting.")
             return other
         return None
 
@@ -331,7 +331,7 @@ class AuthorizationRequests:
                 )
                 return {"code": code.reveal()}
             case Withdrawn():
-                return _error("access_denied", "The request was replaced by another one of this program.")
+                return _error("access_denied", "The request was replaced by another one from this program.")
             case Denied() | Waiting():
                 return _error("access_denied", "The user denied the request.")
 
@@ -366,6 +366,6 @@ def _error(code: Code, description: str) -> dict[str, str]:
 
 
 def _with_parameters(redirect_uri: str, answer: Mapping[str, str], state: str | None, issuer: str) -> str:
-    """Return the redirect URI with the answer. RFC 9207: it names the issuer, so that no other one's answer fits."""
+    """Return the redirect URI with the answer. It names the issuer, so that answers cannot be mixed up (RFC 9207)."""
     parameters = {**answer, **({} if state is None else {"state": state}), "iss": issuer}
     return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(parameters)}"

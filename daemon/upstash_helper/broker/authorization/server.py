@@ -1,4 +1,4 @@
-"""The authorization server, which is composed at the first request of an OAuth client."""
+"""The authorization server, which is created at the first request of an OAuth client."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class McpAuthorization:
             audit: The audit log.
             events: Publishes the decisions of the user.
             pending: Writes that follow what they record.
-            background: Finishes what was started, even if a client disconnects.
+            background: Completes what was started, even if a client disconnects.
             port: The daemon's own port.
             clock: The clock.
         """

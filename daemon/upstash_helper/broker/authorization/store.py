@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from upstash_helper.broker.ports import Clock
 
 MAX_UNUSED: Final = 100
-"""Clients without access. The program with the most of them loses its oldest."""
+"""Maximum clients without access. Beyond it, the program with the most of them loses its oldest."""
 MAX_UNUSED_OF_PROGRAM: Final = 10
-"""The same for one program. An agent registers once, or each time that it signs in."""
+"""The same for one program. An agent registers once, or each time it signs in."""
 UNUSED_SECONDS: Final = 30 * 86_400.0
 """A client without access is forgotten after this time."""
 MAX_FAMILIES: Final = 16
-"""Refresh tokens of one app: the processes of an agent may each have one."""
+"""Maximum refresh tokens of one app: the processes of an agent may each have one."""
 
 
 class AuthorizationStore:
@@ -80,9 +80,9 @@ class AuthorizationStore:
 
     async def add_client(self, client: Client) -> None:
         """
-        Store a new client. If there are too many, others without access are forgotten: those that have not been used
-        for long, then the oldest of the same program, then the oldest of the program that has the most. So no program
-        can displace a client with access, and none can displace those of a program that has fewer.
+        Store a new client. If there are too many, others without access are forgotten: those that have expired, then
+        the oldest of the same program, then the oldest of the program that has the most. So no program can displace a
+        client with access, or the clients of a program that has fewer.
 
         Raises:
             LedgerUnavailable: Nothing is changed then.
@@ -136,11 +136,11 @@ class AuthorizationStore:
         return None if token is None or not self._is_live(token) else token
 
     def of_client(self, client_id: str) -> tuple[RefreshToken, ...]:
-        """Return the refresh tokens of a client, the oldest first."""
+        """Return the refresh tokens of a client, oldest first."""
         return tuple(token for token in self._tokens.values() if token.client_id == client_id)
 
     def of_app(self, app_id: str) -> tuple[RefreshToken, ...]:
-        """Return the refresh tokens of an app, the oldest first."""
+        """Return the refresh tokens of an app, oldest first."""
         return tuple(token for token in self._tokens.values() if token.app_id == app_id)
 
     async def save_token(self, token: RefreshToken) -> None:

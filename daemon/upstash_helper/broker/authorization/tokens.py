@@ -2,10 +2,10 @@
 Tokens: a code is exchanged for an access token and a refresh token, which later refreshes replace.
 
 Access tokens are kept in memory and last an hour; after a restart of the daemon, a client refreshes. A refresh token
-works once. If one that was replaced is sent again, it has probably been stolen, and nobody knows by whom: the access of
-the app is revoked (RFC 9700, section 4.14.2). The exception is a client that has lost the response, or whose processes
-share one token and refresh at the same moment: for some seconds, and until the new token is used, the same request gets
-the same response.
+works once. If one that was replaced is sent again, it was probably stolen, and it is unknown who has the new one: the
+app's access is revoked (RFC 9700, section 4.14.2). The exception is a client that has lost the response, or whose
+processes share one token and refresh at the same moment: for 30 seconds, and until the new token is used, the same
+request gets the same response.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class TokenService:
             pairings: The requests for access, which become apps when the code is exchanged.
             apps: The apps with access.
             audit: The audit log.
-            background: Finishes what was started, even if the client disconnects.
+            background: Completes what was started, even if the client disconnects.
             clock: The clock.
         """
         self._store = store
@@ -122,13 +122,13 @@ class TokenService:
                 raise OAuthError("invalid_request", "Send the grant_type.")
             case _:
                 raise OAuthError(
-                    "unsupported_grant_type", "The grant_type has to be authorization_code or refresh_token."
+                    "unsupported_grant_type", "The grant_type must be authorization_code or refresh_token."
                 )
 
     async def revoke(self, form: Mapping[str, str]) -> None:
         """
-        Revoke a token (RFC 7009), with all others of its family. Without another family, the app loses its access. An
-        unknown token is no error.
+        Revoke a token (RFC 7009) and all others in its family. If the app has no other family, it loses its access. An
+        unknown token is not an error.
 
         Raises:
             OAuthError: If the request is not valid, or the token belongs to another client.
@@ -159,7 +159,7 @@ class TokenService:
             raise OAuthError("invalid_request", "Send the client_id.")
         client = self._store.client(form["client_id"])
         if client is None:
-            raise OAuthError("invalid_client", "The client is not registered, or is no longer. Register it again.")
+            raise OAuthError("invalid_client", "The client is not registered, or not anymore. Register it again.")
         return client
 
     # --- codes --------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class TokenService:
             _require_known(client, program)
             if code.is_used:
                 await self._revoke_misused(code.app_id, f"code of {program.shown_without_pid}", "code_reused")
-                raise OAuthError("invalid_grant", "The code was used before, so the access that it gave was revoked.")
+                raise OAuthError("invalid_grant", "The code was already used, so the access that it gave was revoked.")
             code.is_used = True  # also if it is refused: no second attempt
             self._check_code(form, code, client, program)
             try:
@@ -193,14 +193,14 @@ class TokenService:
         if form.get("redirect_uri") != code.redirect_uri:
             raise OAuthError("invalid_grant", "The redirect_uri differs from that of the authorization request.")
         if not code.fits(form.get("code_verifier", "")):
-            raise OAuthError("invalid_grant", "The code_verifier does not fit the code_challenge.")
+            raise OAuthError("invalid_grant", "The code_verifier does not match the code_challenge.")
         if form.get("resource", code.resource) != code.resource:
             raise OAuthError("invalid_target", "The resource differs from that of the authorization request.")
         if not is_same_program(client.identity, program):
-            raise OAuthError("invalid_grant", "Another program has registered this client.")
+            raise OAuthError("invalid_grant", "This client was registered by another program.")
 
     async def _app_of(self, code: Code) -> App:
-        """Return the app that the user approved. Of several codes of one decision, the first one gives it access."""
+        """Return the app that the user approved. If one decision has several codes, the first one creates it."""
         secret = code.poll_secret.reveal().encode()
         try:
             try:
@@ -289,7 +289,7 @@ class TokenService:
         ):
             return last.response
         await self._revoke_misused(app.id, program.shown_without_pid, "refresh_token_reused")
-        raise OAuthError("invalid_grant", "The refresh token was used before, so the access was revoked.")
+        raise OAuthError("invalid_grant", "The refresh token was already used, so the app's access was revoked.")
 
     def _remember(self, known: RefreshToken, form: Mapping[str, str], tokens: Tokens) -> None:
         now = self._clock.monotonic()
@@ -312,11 +312,11 @@ class TokenService:
 
 def _require_known(client: Client, program: Identity) -> None:
     """
-    Refuse a sender that the system does not report, if it reported the one that registered. It may be another program,
-    which hides, or the system may be busy: so nothing is used up or counted.
+    Refuse a sender that the system does not report, if it reported the program that registered. The sender may be
+    another program that hides, or the system may be busy, so nothing is used up or counted.
     """
     if client.identity.name and not program.name:
-        raise OAuthError("temporarily_unavailable", "The system does not report which program has sent the request.")
+        raise OAuthError("temporarily_unavailable", "The system did not report which program sent the request.")
 
 
 def _new_token(family: str) -> Secret:
@@ -332,5 +332,5 @@ def _is_current(known: RefreshToken, token: str) -> bool:
 
 
 def _request(form: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return what has to be equal in a repeated refresh. The token is compared by its digest."""
+    """Return the parameters that must be equal in a repeated refresh. The token is compared by its digest."""
     return tuple(sorted((name, value) for name, value in form.items() if name != "refresh_token"))

@@ -21,15 +21,15 @@ REMOVED: Final = "[removed by upstash-helper: a credential of this database]"
 """Takes the place of the database's own password and tokens in replies."""
 
 _REFUSAL: Final = (
-    "This app may run commands only in databases that it created. To use others, it has to request access again, and"
-    ' the user has to choose "all databases".'
+    "This app may run commands only in databases that it created. To use others, it must request access again, and the"
+    ' user must choose "all databases".'
 )
 
 
 class RunCommands:
     """
-    Runs commands. An app may use the databases that it created, and all others only if the user allowed that: the rule
-    is that for their credentials, since with these it could run the same commands.
+    Runs commands. An app may use the databases that it created, and all others only if the user allowed that. The rule
+    is the same as for their credentials, with which it could run the same commands.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class RunCommands:
             database_id: The database.
             commands: The commands.
             caller: The app that runs them.
-            read_only: Use the token with which the database itself refuses to write. That is always so if the user has
+            read_only: Use the token with which the database itself refuses to write. It is always used if the user
                 allowed only reading at Upstash.
 
         Raises:
             NotTheCreator: Like ``ReadCredentials``, and so are the others.
-            UpstreamForbidden: If only reading is allowed, and Upstash gave out no token for that.
+            UpstreamForbidden: If only reading is allowed, and Upstash returned no read-only token.
             HelperError: Like ``ReadCredentials`` and ``CommandsApi.run``.
         """
         async with self._exchanges.begin(caller):
@@ -75,17 +75,17 @@ class RunCommands:
             if read_only or (await self._connection.usable()).is_read_only:
                 token = secrets.read_only_rest_token
                 if not token:
-                    raise UpstreamForbidden("Upstash gave out no read-only token for this database.")
+                    raise UpstreamForbidden("Upstash returned no read-only token for this database.")
             replies = await self._api.run(access.database.rest_url, token, commands)
         return tuple(_without(reply, secrets) for reply in replies)
 
 
 def _without(reply: CommandReply, secrets: DatabaseSecrets) -> CommandReply:
-    """Return a reply without the secrets: a command such as ``ACL RESTTOKEN`` can return one, and so can any key."""
+    """Return a reply without the secrets. A command such as ``ACL RESTTOKEN`` can return one, and so can any key."""
     result, error = reply.result, reply.error
     for secret in (secrets.password, secrets.rest_token, secrets.read_only_rest_token):
         if secret:
-            # As it is in JSON, in case it has characters that are escaped there.
+            # In its JSON form, in case it has characters that are escaped there.
             result = result.replace(msgspec.json.encode(secret.reveal())[1:-1], REMOVED.encode())
             error = None if error is None else error.replace(secret.reveal(), REMOVED)
     return CommandReply(result=result, error=error)

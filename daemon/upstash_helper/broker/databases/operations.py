@@ -318,7 +318,7 @@ class ReadCredentials:
         Args:
             database_id: The database.
             caller: The caller.
-            refusal: What to say to an app that did not create it, if that is not about credentials.
+            refusal: The error message for an app that did not create it, if it is not about credentials.
 
         Raises:
             NotTheCreator: Like a call, and so are the others.

@@ -1,11 +1,11 @@
 """
-The agents that ``setup`` knows: how to recognize each on this computer, and where and how it is configured.
+The agents that ``setup`` supports: how to recognize each on this computer, and where and how it is configured.
 
-Only the user's own configuration is written, never that of a project. Each agent's facts are in its function, with
-their source. They were looked up in November 2026, and those that get the address were run: each signed in at a daemon.
+Only the user's own configuration is written, never a project's. Each agent's facts are in its function, with their
+source. They were looked up in November 2026. The agents that get the address were run: each signed in at a daemon.
 
 An agent gets the address of the daemon if its own OAuth sign-in works with a server at localhost: then one process
-serves all agents, and nothing has to be installed where the agent can start it. Otherwise it gets the command
+serves all agents, and the agent does not have to find and start a command. Otherwise, it gets the command
 ``upstash-helper mcp``.
 """
 
@@ -28,14 +28,14 @@ Format = Literal["json", "commented", "jsonc", "toml"]
 
 @dataclass(frozen=True, kw_only=True)
 class Computer:
-    """Where programs of this user keep their settings, and which programs there are."""
+    """Where this user's programs keep their settings, and which programs exist."""
 
     platform: Platform
     home: Path
     environ: Mapping[str, str] = field(repr=False)
 
     def folder(self, variable: str) -> Path | None:
-        """Return the folder in an environment variable, if that has an absolute path."""
+        """Return the folder in an environment variable, if it is an absolute path."""
         value = Path(self.environ.get(variable, ""))
         return value if value.is_absolute() else None
 
@@ -60,7 +60,7 @@ class Computer:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What an agent is told to use: an address, or a command. It contains no secret."""
+    """What an agent is configured to use: an address, or a command. It contains no secret."""
 
     url: str = ""
     command: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Target:
         return "http" if self.url else "stdio"
 
     def is_used_by(self, other: Target | None) -> bool:
-        """Return whether an entry uses this target, maybe with more options, such as ``--read-only``."""
+        """Return whether an entry uses this target, possibly with more options, such as ``--read-only``."""
         if other is None or self.url != other.url or self.environment != other.environment:
             return False
         return self.command == other.command[: len(self.command)]
@@ -91,14 +91,14 @@ class Agent:
     file: Callable[[Computer], Path]
     format: Format
     container: Callable[[Mapping[str, Any]], tuple[str, ...]]
-    """The keys of the object that has the servers by name. It may depend on the content of the file."""
+    """The path of keys to the object that contains the servers. It may depend on the content of the file."""
     fields: Callable[[Target], dict[str, Any]]
     """The server's entry."""
     transport: Transport
     sign_in: str
-    """What the user does next if the agent has the address, with ``{server}``."""
+    """The user's next step if the agent has the address, with ``{server}``."""
     by_hand: Callable[[str, Target], str]
-    """One line with which the user can do the same."""
+    """One line with which the user can configure the agent."""
 
     def is_found(self, computer: Computer) -> bool:
         """Return whether the agent is on this computer."""
@@ -106,7 +106,7 @@ class Agent:
 
 
 def target_of(entry: Mapping[str, Any]) -> Target | None:
-    """Return what an entry, in any agent's format, has the agent use; None if it has more than a `Target`."""
+    """Return the target of an entry in any agent's format; None if the entry cannot be expressed as a `Target`."""
     if any(entry.get(key) for key in _CREDENTIAL_FIELDS):
         return None
     url = next((entry[key] for key in ("url", "httpUrl", "serverUrl") if entry.get(key)), "")
@@ -135,7 +135,7 @@ CONNECTION_FIELDS: Final = frozenset(
         "cwd", "oauth", "oauth_resource", "scopes", "auth",
     }
 )  # fmt: skip
-"""What an entry says about the connection, for any agent. ``setup`` replaces these, and keeps all others."""
+"""The fields of an entry that describe the connection, for any agent. ``setup`` replaces these and keeps all others."""
 
 
 def _command_fields(target: Target, *, typed: bool) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _json(value: object) -> str:
 
 
 def _shell(words: tuple[str, ...]) -> str:
-    """Return words as a command line that POSIX shells and, for ordinary words, PowerShell understand."""
+    """Return words as a command line for POSIX shells and, if the words are ordinary, PowerShell."""
     import shlex
 
     return shlex.join(words)
@@ -406,4 +406,4 @@ def _opencode() -> Agent:
 AGENTS: Final = {
     agent.name: agent for agent in (_claude_code(), _codex(), _gemini(), _cursor(), _vscode(), _opencode())
 }
-"""By the names that users type."""
+"""By the names that users enter."""

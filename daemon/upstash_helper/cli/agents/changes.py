@@ -1,4 +1,4 @@
-"""Setting an agent up and undoing it: what would be changed, and changing it."""
+"""Setting an agent up, and undoing it: proposing a change, and making it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upstash_helper.cli.agents.config_file import ConfigFile
 from upstash_helper.cli.agents.errors import FileChanged, InvalidText, Refused
 
 State = Literal["not_found", "not_set_up", "set_up", "different", "unreadable"]
-"""``different``: there is an entry of our name that has something else. ``unreadable``: the file cannot be edited."""
+"""``different``: our entry has different content. ``unreadable``: the file cannot be edited."""
 
 _TRIES: Final = 5
 
@@ -25,14 +25,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the agents are told to use."""
+    """What the agents should use."""
 
     server: str
     """The name of the entry."""
     targets: Mapping[Transport, Target]
     """By transport. One may be missing."""
     equivalent: Sequence[Target] = ()
-    """Others that start the same installation."""
+    """Other targets that start the same installation."""
 
     def target(self, agent: Agent, transport: Transport | None) -> Target:
         """
@@ -54,7 +54,7 @@ class Examined:
     path: Path
     state: State
     target: Target | None = None
-    """What the entry has; None if there is none, or if it has more than that."""
+    """The target of the entry; None if there is no entry, or if it cannot be expressed as a target."""
     problem: str = ""
     """Why the file is unreadable."""
 
@@ -70,15 +70,15 @@ class Proposal:
     note: str = ""
     """What the user should know about it."""
     changes: Sequence[record.Change] = ()
-    """What is in the record afterwards, in the place of ``replaces``."""
+    """What the record contains afterward, in place of ``replaces``."""
     replaces: Sequence[record.Change] = ()
-    """What is not in the record afterwards, unless ``changes`` has it."""
+    """What the record no longer contains afterward, unless it is in ``changes``."""
     folders: Sequence[Path] = ()
     """Removed with the file, if they are empty."""
 
     @property
     def is_change(self) -> bool:
-        """Whether the file differs from what it will be."""
+        """Whether the file would be changed."""
         return self.file.data != self.data
 
 
@@ -153,7 +153,7 @@ def _undone(agent: Agent, changes: Sequence[record.Change]) -> Proposal:
     latest = changes[-1]
     file = config_file.read(Path(latest.path))
     if file.data is None:
-        return Proposal(agent=agent, file=file, data=None, note="The file does not exist anymore.")
+        return Proposal(agent=agent, file=file, data=None, note="The file no longer exists.")
     config_file.check_writable(file)
     data: bytes | None = file.data
     left = list(changes)
@@ -170,11 +170,11 @@ def _undone(agent: Agent, changes: Sequence[record.Change]) -> Proposal:
 
 def apply(proposal: Proposal, again: Callable[[], Proposal], *, state: Path) -> Proposal:
     """
-    Make a change, and keep it in the record. If the agent has written its file in the meantime, it is made again.
+    Make a change, and record it. If the agent has written its file in the meantime, try again.
 
     Args:
-        proposal: The change that the user has agreed to.
-        again: Returns the same change for the file as it is now.
+        proposal: The change that the user confirmed.
+        again: Returns the same change for the current file.
         state: The folder of the record.
 
     Returns:
@@ -190,7 +190,7 @@ def apply(proposal: Proposal, again: Callable[[], Proposal], *, state: Path) -> 
             proposal = again()
             continue
         return proposal
-    message = f"{proposal.file.path} is being changed by {proposal.agent.title} all the time. Close it, and try again."
+    message = f"{proposal.agent.title} keeps changing {proposal.file.path}. Close it, and try again."
     raise Refused(message)
 
 
@@ -206,7 +206,7 @@ def _replace(proposal: Proposal, state: Path) -> None:
     if not proposal.is_change:
         record.save(state, [*others, *changes])
         return
-    if not changes:  # undoing: if this is interrupted, the record has a change that no file has, which does no harm
+    if not changes:  # undoing: if this is interrupted, the record has a change that no file has, which is harmless
         config_file.replace(proposal.file, proposal.data)
         record.save(state, others)
         return
@@ -235,22 +235,22 @@ def _edited(file: ConfigFile, edit: Callable[[], _T]) -> _T:
 
 
 def _without_entry(agent: Agent, file: ConfigFile, data: bytes, left: Sequence[record.Change]) -> Proposal:
-    """Return the change that removes only our entry, or restores an earlier one, in a file that others have changed."""
+    """Return the change that removes only our entry, or restores its earlier content, in a file that others changed."""
     oldest, latest = left[0], left[-1]
     current = ConfigFile(path=file.path, target=file.target, data=data, status=file.status)
     text = current.text
     entry = _found(agent, current, latest.server)
     if entry is None:
-        note = "The file was changed since, and has no such entry anymore."
+        note = "The file has changed since setup, and no longer contains the entry."
         return Proposal(agent=agent, file=file, data=data, note=note)
     if target_of(entry) != target_of(latest.fields):
-        note = f'The entry "{latest.server}" was changed since, so it is left as it is.'
+        note = f'The entry "{latest.server}" has changed since setup, so it was not changed.'
         return Proposal(agent=agent, file=file, data=data, note=note)
     if oldest.previous is None:
         changed = _edited(current, lambda: entries.without(agent, text, latest.server, created=oldest.created))
-        note = "The file was changed since, so only this entry is removed."
+        note = "The file has changed since setup, so only the entry is removed."
     else:
         previous = oldest.previous
         changed = _edited(current, lambda: entries.with_fields(agent, text, latest.server, previous))
-        note = "The file was changed since, so only this entry is restored."
+        note = "The file has changed since setup, so only the entry is restored."
     return Proposal(agent=agent, file=file, data=current.encoded(changed), note=note)

@@ -1,8 +1,8 @@
 """
-An agent's configuration file, which belongs to the user and is written by the agent as well.
+An agent's configuration file, which belongs to the user, and which the agent also writes.
 
-It is replaced atomically, with its owner, mode, and (on Linux) extended attributes, and only if nobody has changed it
-since it was read. A link, which dotfile managers use, is followed: its target is replaced, and the link stays.
+It is replaced atomically, with its owner, mode, and (on Linux) extended attributes, and only if it has not changed
+since it was read. A link, as dotfile managers use, is followed: its target is replaced, and the link remains.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from upstash_helper.system import open_files, private_files, text
 
 _BOM: Final = "\ufeff"
 _LIMIT: Final = 64_000_000
-"""In bytes. Claude Code keeps its history in the same file, so it can be some megabytes large."""
+"""In bytes. Claude Code keeps its history in the same file, which can have several megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def read(path: Path) -> ConfigFile:
     Read a file, which may be missing.
 
     Raises:
-        Refused: If it cannot be read, or is something else than a file.
+        Refused: If it cannot be read, or is not a regular file.
     """
     target = Path(os.path.realpath(path))  # Path.resolve() reports a loop of links as another exception
     try:
@@ -69,7 +69,7 @@ def read(path: Path) -> ConfigFile:
             message = f"{path} is not a file."
             raise Refused(message)
         if status.st_size > _LIMIT:
-            message = f"{path} is larger than {_LIMIT // 1_000_000} MB, which is not a configuration file."
+            message = f"{path} is larger than {_LIMIT // 1_000_000} MB, so it cannot be a configuration file."
             raise Refused(message)
         return ConfigFile(path=path, target=target, data=open_files.read_bytes(target), status=status)
     except FileNotFoundError:
@@ -98,10 +98,10 @@ def check_writable(file: ConfigFile) -> None:
         raise Refused(message)
     # Not only os.access, which is always true for root.
     if not status.st_mode & stat.S_IWUSR or not os.access(file.target, os.W_OK):
-        message = f"{where} is read-only, so it is not changed. A tool may manage it: make the change there."
+        message = f"{where} is read-only, so it is not changed. If a tool manages it, make the change in that tool."
         raise Refused(message)
     if status.st_nlink > 1:
-        message = f"{where} has other names (hard links), which would keep the old content, so it is not changed."
+        message = f"{where} has hard links, which would keep the old content, so it is not changed."
         raise Refused(message)
 
 
@@ -170,4 +170,4 @@ def _copy_attributes(source: Path, draft: Path, status: os.stat_result) -> None:
     if sys.platform != "win32" and status.st_gid != draft.stat().st_gid:
         os.chown(draft, -1, status.st_gid)
     shutil.copystat(source, draft)
-    os.utime(draft)  # agents notice a change by the time
+    os.utime(draft)  # agents use the time to notice a change

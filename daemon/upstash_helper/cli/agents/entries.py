@@ -1,4 +1,4 @@
-"""The entry of a server in the text of a configuration file, for every format."""
+"""A server's entry in the text of a configuration file, for every format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def find(agent: Agent, text: str, server: str) -> dict[str, Any] | None:
     Return the entry of a server; None if there is none.
 
     Raises:
-        InvalidText: If the text is not valid, or has something else in the place of the entry.
+        InvalidText: If the text is not valid, or has something else in place of the entry.
     """
     content = _content(agent, text)
     found: Any = content
@@ -35,7 +35,7 @@ def find(agent: Agent, text: str, server: str) -> dict[str, Any] | None:
 
 def with_fields(agent: Agent, text: str, server: str, fields: Mapping[str, Any]) -> str:
     """
-    Return the text with what an entry says about the connection replaced by ``fields``. Other fields are kept.
+    Return the text with the connection fields of an entry replaced by ``fields``. Other fields are kept.
 
     Raises:
         InvalidText: If the text is not valid, or cannot be edited.
@@ -68,7 +68,7 @@ def without(agent: Agent, text: str, server: str, *, created: bool) -> str:
         agent: The agent.
         text: The text.
         server: The name of the entry.
-        created: Whether the object that has the servers was created with the entry. If it is empty, it is removed too.
+        created: Whether the object for the servers was created with the entry. If so, it is removed if it is empty.
 
     Raises:
         InvalidText: If the text is not valid, or cannot be edited.
@@ -125,7 +125,7 @@ def _set(content: Mapping[str, Any], path: tuple[str, ...], value: object) -> di
 
 
 def _check(agent: Agent, changed: str, expected: Mapping[str, Any]) -> None:
-    """Parse the result, so that a text that was misunderstood is refused instead of damaged."""
+    """Parse the result, so that a text that was misread is refused instead of damaged."""
     if _content(agent, changed) != expected:
-        message = "has a form that setup does not edit"
+        message = "has a format that setup cannot edit"
         raise InvalidText(message)

@@ -1,15 +1,15 @@
-"""Why an agent's configuration is left as it is."""
+"""Errors for which an agent's configuration is not changed."""
 
 from __future__ import annotations
 
 
 class Refused(Exception):
-    """A configuration is not changed. ``str()`` is a sentence that explains it and names the file."""
+    """A configuration is not changed. ``str()`` is a sentence that explains why, with the file."""
 
 
 class InvalidText(Exception):
     """
-    A text cannot be edited. ``str()`` is a predicate with its place, such as "is not valid JSON: line 3, column 7: …".
+    A text cannot be edited. ``str()`` is a predicate with a position, such as "is not valid JSON: line 3, column 7: …".
     """
 
 

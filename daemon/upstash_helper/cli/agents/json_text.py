@@ -1,8 +1,8 @@
 """
-Minimal edits of JSON: a member of an object is set or removed, and everything else stays as it was.
+Minimal edits of JSON: a member of an object is set or removed, and everything else stays unchanged.
 
-Comments and trailing commas are allowed where the program that reads the file allows them. The text is not formatted
-again: only the member itself, and the comma before it, are inserted or removed.
+Comments and trailing commas are allowed where the program that reads the file allows them. The text is not reformatted:
+only the member itself, and the comma before it, are inserted or removed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Member:
     value: int
     end: int
     comma: int | None
-    """The comma after it, also a trailing one."""
+    """The comma after it, including a trailing one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def value_of(text: str, *, dialect: Dialect) -> dict[str, Any]:
 
     Args:
         text: JSON, without a byte order mark.
-        dialect: What the program that reads it allows.
+        dialect: The dialect of the program that reads it.
 
     Raises:
         InvalidText: If it is not valid, or not an object.
@@ -85,7 +85,7 @@ def value_of(text: str, *, dialect: Dialect) -> dict[str, Any]:
 
 def with_member(text: str, path: Sequence[str], value: object, *, dialect: Dialect) -> str:
     """
-    Return the text with a member set, after creating the objects on the way to it.
+    Return the text with a member set, after creating the objects that contain it.
 
     Args:
         text: Like ``value_of``.
@@ -94,7 +94,7 @@ def with_member(text: str, path: Sequence[str], value: object, *, dialect: Diale
         dialect: Like ``value_of``.
 
     Raises:
-        InvalidText: If the text is not valid, one of the keys is there twice, or a value on the way is not an object.
+        InvalidText: If the text is not valid, a key is repeated, or a value in the path is not an object.
     """
     value_of(text, dialect=dialect)
     plain = _structure(text, dialect)
@@ -120,7 +120,7 @@ def with_member(text: str, path: Sequence[str], value: object, *, dialect: Diale
 
 def without_member(text: str, path: Sequence[str], *, dialect: Dialect) -> str:
     """
-    Return the text without a member, and with the same text if there is no such member.
+    Return the text without a member; the same text if there is no such member.
 
     Raises:
         InvalidText: Like ``with_member``.
@@ -224,7 +224,7 @@ def _only(text: str, found: _Object, key: str) -> _Member | None:
     matches = [member for member in found.members if member.key == key]
     if len(matches) > 1:
         # Programs differ in which of them they use.
-        raise _invalid(text, matches[1].start, f'"{key}" is there twice')
+        raise _invalid(text, matches[1].start, f'"{key}" is repeated')
     return matches[0] if matches else None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CONTEXT: Final = 3
 _HIDDEN: Final = "…"
 _WORDS: Final = frozenset({"true", "false", "null"})
-"""Values that are no secrets."""
+"""Values that are not secret."""
 _NUMBER: Final = re.compile(r"[+-]?[0-9][0-9.eE+-]*")
 
 _JSON_PART: Final = re.compile(
@@ -35,7 +35,7 @@ _TOML_KEY: Final = re.compile(
     r"""\s*(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*'))*\s*"""
 )
 _HEADER: Final = re.compile(r"\[{1,2} *[A-Za-z_][^\[\],]*\]{1,2}")
-"""Not a list in a list, which may have secrets."""
+"""Does not match a list in a list, which may contain secrets."""
 
 
 def lines(proposal: Proposal, *, visible: Collection[str]) -> list[str]:
@@ -44,7 +44,7 @@ def lines(proposal: Proposal, *, visible: Collection[str]) -> list[str]:
 
     Args:
         proposal: The change.
-        visible: The strings that are shown.
+        visible: The strings to show.
     """
     old, new = _lines(proposal.file.data), _lines(proposal.data)
     start = _common(old, new)
@@ -125,5 +125,5 @@ def literals(value: object) -> Iterator[str]:
 
 
 def visible_in(proposal: Proposal) -> set[str]:
-    """Return the strings of our own entry, which are no secrets."""
+    """Return the strings of our own entry, which are not secret."""
     return {literal for change in proposal.changes for literal in literals(dict(change.fields))}

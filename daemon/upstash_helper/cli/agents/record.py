@@ -1,8 +1,9 @@
 """
-What ``setup`` has changed, so that it can be undone. It is kept in the profile's state folder, private to the user.
+The record of what ``setup`` has changed, so that it can be undone. It is in the profile's state folder, private to the
+user.
 
-Not the files are kept, which contain the secrets of other servers, but only the difference of each change: where it is,
-how long the new text is, and the old text in its place. Hashes show whether it still applies.
+It does not contain the files, which have the secrets of other servers, but only the difference of each change: its
+position, the length of the new text, and the old text. Hashes show whether it still applies.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     replaced: bytes
     """The old text."""
     fields: Mapping[str, Any]
-    """What was written about the connection."""
+    """The connection fields that were written."""
     previous: Mapping[str, Any] | None
-    """What the entry said about it before; None if there was no entry."""
+    """The connection fields that the entry had before; None if there was no entry."""
     created: bool
-    """Whether the object that has the servers was created."""
+    """Whether the object for the servers was created."""
     folders: Sequence[str] = ()
     """Folders that were created."""
 
@@ -90,10 +91,10 @@ def reversed_change(change: Change, data: bytes) -> bytes:
 
 def by_file(changes: Sequence[Change]) -> list[list[Change]]:
     """
-    Return the changes of each file, the oldest first. The file that was changed last is the first one.
+    Return the changes of each file, oldest first. The file that was changed last comes first.
 
-    An agent can have several files, such as one for each value of CLAUDE_CONFIG_DIR. A file can have several paths, by
-    links, and a path several files, one after the other.
+    An agent can have several files, such as one for each value of CLAUDE_CONFIG_DIR. Through links, a file can have
+    several paths, and a path several files over time.
     """
     found: list[list[Change]] = []
     for change in changes:
@@ -108,7 +109,7 @@ def _is_same_file(one: Change, other: Change) -> bool:
 
 def load(state: Path) -> list[Change]:
     """
-    Return the changes, the oldest first.
+    Return the changes, oldest first.
 
     Raises:
         Refused: If the record cannot be read.
@@ -120,7 +121,7 @@ def load(state: Path) -> list[Change]:
     except private_files.NotPrivate as error:
         raise Refused(str(error)) from error
     except msgspec.DecodeError as error:
-        message = f"{path}, the record of what setup has changed, is damaged: {error}. Move it away."
+        message = f"{path}, the record of what setup has changed, is damaged: {error}. Move it to another folder."
         raise Refused(message) from error
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
@@ -129,7 +130,7 @@ def load(state: Path) -> list[Change]:
 
 def save(state: Path, changes: Sequence[Change]) -> None:
     """
-    Replace the record. Without changes there is no file.
+    Replace the record. If there are no changes, remove it.
 
     Raises:
         Refused: If it cannot be written.

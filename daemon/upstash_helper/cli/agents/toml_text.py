@@ -1,8 +1,8 @@
 """
-Minimal edits of TOML: a table is appended, its keys are set, or it is removed, and everything else stays as it was.
+Minimal edits of TOML: a table is appended, its keys are set, or it is removed, and everything else stays unchanged.
 
-Only tables with a header of their own, such as ``[mcp_servers.upstash]``, are edited. Each result is parsed again and
-compared with what it should be, so that a text that this module misunderstands is refused instead of damaged.
+Only tables with their own header, such as ``[mcp_servers.upstash]``, are edited. Each result is parsed again and
+compared with the expected one, so that a text that this module misreads is refused instead of damaged.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def with_table(text: str, path: Path, fields: Mapping[str, object], *, replaces:
 
 def without_table(text: str, path: Path) -> str:
     """
-    Return the text without a table and the tables in it, and with the same text if there is no such table.
+    Return the text without a table and the tables in it; the same text if there is no such table.
 
     Raises:
         InvalidText: Like ``with_table``.
@@ -115,7 +115,7 @@ def without_table(text: str, path: Path) -> str:
 
 
 def _reason(message: str, text: str) -> str:
-    """Return the place, then the reason: Python has them the other way around."""
+    """Return the position, then the reason. Python reports them in the opposite order."""
     found = re.fullmatch(r"(?P<what>.*) \(at (?P<place>line \d+, column \d+|end of document)\)", message, re.DOTALL)
     if found is None:
         return message
@@ -127,7 +127,7 @@ def _reason(message: str, text: str) -> str:
 
 def _unsupported(path: Path) -> InvalidText:
     name = ".".join(map(_key, path))
-    message = f"has {name} in a form that setup does not edit: it needs a table of its own, with the header [{name}]"
+    message = f"has {name} in a format that setup cannot edit: it must be a table with its own header [{name}]"
     return InvalidText(message)
 
 
@@ -181,7 +181,7 @@ def _equals(text: str, position: int) -> int:
 
 
 def _end(text: str, position: int) -> int:
-    """Return where the line ends in which a header or a value that begins at ``position`` ends."""
+    """Return the end of the line in which a header or a value that begins at ``position`` ends."""
     depth = 0
     while position < len(text):
         character = text[position]
@@ -243,12 +243,12 @@ def _rendered(value: object) -> str:
             inside = ", ".join(f"{_key(key)} = {_rendered(item)}" for key, item in value.items())
             return f"{{ {inside} }}" if inside else "{}"
         case _:
-            message = f"has a value of the type {type(value).__name__}, which setup does not write"
+            message = f"has a value of type {type(value).__name__}, which setup cannot write"
             raise InvalidText(message)
 
 
 def _ended(text: str, newline: str) -> str:
-    """Return the text with an empty line at its end, if there is anything in it."""
+    """Return the text with an empty line at its end, unless it is empty."""
     if not text:
         return text
     ended = text if text.endswith("\n") else text + newline

@@ -1,5 +1,5 @@
 """
-What ``uninstall`` does with the configuration of agents. With --purge it is undone, since its record is removed too.
+What ``uninstall`` does with the configuration of agents. --purge undoes the changes, since it removes their record.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def kept_note(state: Path, command: str) -> list[str]:
         return [str(error)]
     if not titles:
         return []
-    return [f"Kept: the entry for upstash-helper in the configuration of {', '.join(titles)}. To remove it: {command}"]
+    return [f"Kept: the upstash-helper entry in the configuration of {', '.join(titles)}. To remove it: {command}"]
 
 
 def undo_all(state: Path, *, dry: bool) -> tuple[list[Step], list[str]]:
     """
-    Undo what ``setup`` has changed for the profile, and return the steps and notes.
+    Undo the changes that ``setup`` made for the profile, and return the steps and notes.
 
     Args:
         state: The folder of the record.
-        dry: Change nothing.
+        dry: Do not change anything.
     """
     steps: list[Step] = []
     notes: list[str] = []

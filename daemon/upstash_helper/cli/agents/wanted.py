@@ -1,4 +1,4 @@
-"""What agents are told to use: this profile's daemon by its address, or this installation by its command."""
+"""What agents are configured to use: the address of this profile's daemon, or this installation's command."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wanted(profile_flag: str | None, environ: Mapping[str, str]) -> Wanted:
     """
     Return what agents should use for a profile, without settings that are only in this terminal's environment.
 
-    With ``port_policy = "on-demand"`` and no ``api_port``, the daemon has no address that stays the same.
+    With ``port_policy = "on-demand"`` and no ``api_port``, the daemon has no fixed address.
 
     Raises:
         SettingsError: If a setting is invalid.
@@ -55,7 +55,7 @@ def wanted(profile_flag: str | None, environ: Mapping[str, str]) -> Wanted:
     targets: dict[Transport, Target] = {}
     ports = profile.settings.api_ports
     if len(ports) == 1:
-        # Not 127.0.0.1: the daemon's address as an OAuth resource and issuer has this name.
+        # Not 127.0.0.1: localhost is the name in the daemon's OAuth resource and issuer.
         targets["http"] = Target(url=f"http://localhost:{ports[0]}/mcp")
     targets["stdio"] = command
     return Wanted(server=server_name(profile.name), targets=targets, equivalent=others)
@@ -65,8 +65,8 @@ def programs(environ: Mapping[str, str]) -> list[tuple[str, ...]]:
     """
     Return the commands that run this installation. The first one is the most likely to work after an upgrade.
 
-    The launcher on the PATH stays where it is, while package managers such as Homebrew have a folder for each version.
-    It is used if it belongs to the Python that is running now.
+    The launcher on the PATH keeps its place, while package managers such as Homebrew have a folder for each version. It
+    is used if it belongs to the Python that is running.
     """
     program = executable.this_program()
     if program[1:] != ("-P", "-m", "upstash_helper"):

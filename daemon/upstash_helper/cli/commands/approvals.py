@@ -1,4 +1,4 @@
-"""``approvals``: pending requests for access, questions of apps that have it, and blocks."""
+"""``approvals``: pending requests for access, questions from apps that have access, and blocks."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def approvals() -> None:
     """
     Approve or deny apps that request access to your Upstash account.
 
-    An app that has access may also have to ask you, before it deletes or writes something. Such a question is answered
-    in the same way.
+    Apps that have access may have to ask you before they delete or write something. You answer such a question in the
+    same way.
 
     Refer to a request by the code that its app shows, by its ID, or by at least the first four characters of its ID.
     If only one request is pending, it can be omitted. A request expires after two minutes, and a question after five.
@@ -190,10 +190,10 @@ def _require_request(request: str | None, *, yes: bool) -> None:
 @pass_session
 def list_approvals(session: Session) -> None:
     """
-    List pending access requests, and questions of apps that have access.
+    List pending access requests and questions.
 
-    A request starts with the app's identity, as the browser or the operating system reports it. Text in quotes was
-    chosen by the app.
+    Questions are from apps that already have access. Each entry starts with the app's identity, as the browser or the
+    operating system reports it. Text in quotes was chosen by the app.
     """
     with session.progress("Reading"):
         found, questions = session.client.pairings(), confirmations.waiting(session)
@@ -211,7 +211,7 @@ def list_approvals(session: Session) -> None:
             note(f"If the app shows the same code and you trust it: {approve}")
         if questions:
             one = questions[0].id if len(questions) == 1 else "ID"
-            note(f"To let the app do what it asks, this once: {session.command('approvals', 'approve', one)}")
+            note(f"To allow what the app asks, once: {session.command('approvals', 'approve', one)}")
         note(f"Otherwise, use deny{' or block' if found else ''} instead of approve.")
     else:
         note("No requests are pending.")
@@ -238,7 +238,7 @@ upstash-helper approvals approve BCDF-GHJK --yes
 @click.option(
     "--all-databases",
     is_flag=True,
-    help="Also allow this for databases that the app did not create: read their credentials, run commands.",
+    help="Extend databases:credentials and databases:commands to databases that the app did not create.",
 )
 @click.option("--once", is_flag=True, help="Grant access for one hour only.")
 @yes_option
@@ -247,12 +247,11 @@ def approve(
     session: Session, *, request: str | None, scopes: tuple[Scope, ...], all_databases: bool, once: bool, yes: bool
 ) -> None:
     """
-    Approve a request, or let an app do what it asks.
+    Approve a request, or allow what an app asks.
 
     The app's identity and the requested scopes are shown first. Without --scope, every requested scope is granted.
     To grant a scope that can delete data, read passwords, or reach the whole account, type the request's code as well.
-    An app's question is answered with yes this once, and takes no other options. Without a terminal, pass the request
-    and --yes.
+    A question is allowed once, and takes no options except --yes. Without a terminal, pass the request and --yes.
     """
     from upstash_helper.protocol import wire_apps
 
@@ -260,7 +259,7 @@ def approve(
     pairing = _find(session, request)
     if isinstance(pairing, wire_apps.Confirmation):
         if scopes or all_databases or once:
-            message = "--scope, --all-databases, and --once are for requests for access. This is an app's question."
+            message = "--scope, --all-databases, and --once apply to requests for access. This is an app's question."
             raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
         confirmations.allow(session, pairing, yes=yes)
         return
@@ -331,7 +330,7 @@ def block(session: Session, *, request: str | None, site: bool, yes: bool) -> No
     pairing = _find(session, request)
     if isinstance(pairing, wire_apps.Confirmation):
         message = (
-            "This is a question of an app that has access. To deny it:"
+            "This is a question from an app that has access. To deny it:"
             f" {session.command('approvals', 'deny', pairing.id)}. To end the app's access:"
             f" {session.command('apps', 'revoke', pairing.app_id)}"
         )
@@ -360,9 +359,7 @@ def _check_grant(pairing: Pairing, scopes: tuple[Scope, ...] | None, *, all_data
         message = f"The app did not request {', '.join(extra)}. Requested scopes: {', '.join(requested)}."
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
     if all_databases and not {"databases:credentials", "databases:commands"} & set(scopes or requested):
-        message = (
-            "--all-databases needs the scope databases:credentials or databases:commands, which would not be granted."
-        )
+        message = "--all-databases requires databases:credentials or databases:commands, and neither would be granted."
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
 
 
@@ -410,9 +407,9 @@ def watch(session: Session) -> None:
 
     Runs until Ctrl-C or until the daemon stops. Answering y grants every requested scope; to grant one that can
     delete data, read passwords, or reach the whole account, type the request's code as well. To grant fewer, answer l
-    and use `approvals approve --scope`. You are also asked before an app deletes or writes something that needs your
-    yes, and if an app's sign-in is for another account than the connected one. With --json, each decision is printed as
-    a line.
+    and use `approvals approve --scope`. You are also asked when an app needs your confirmation to delete or write
+    something, and when an app's sign-in is for another account than the connected one. With --json, each decision is
+    printed as a line.
     """
     if not interactive():
         message = "This needs a terminal. Without one, use `approvals list` and `approvals approve --yes`."

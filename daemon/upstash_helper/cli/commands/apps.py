@@ -183,7 +183,7 @@ def _show(session: Session, app: App) -> None:
         rows.append(("", app.all_databases_meaning or "Including databases that it did not create"))
     if app.audience == "mcp":
         rows.append(("Through", "MCP only: its tokens are not accepted anywhere else"))
-    rows += [("" if number else "Writes .env files in", folder) for number, folder in enumerate(app.folders)]
+    rows += [("" if number else "May write .env files in", folder) for number, folder in enumerate(app.folders)]
     rows += [
         ("Approved", local_time(app.created_at)),
         ("Last used", local_time(app.last_used_at)),

@@ -223,7 +223,7 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     Undo install: stop the daemon, and no longer start it at login.
 
     The settings, approved apps, the log, and the account's credential in the keyring are kept for a later install, as
-    are the entries that setup has added to the configuration of agents. --purge removes them too, for this profile.
+    are the entries that setup added to the configuration of agents. --purge removes them too, for this profile.
     Your Upstash account and its databases are not affected.
     """
     from upstash_helper.cli.agents.uninstalling import kept_note, undo_all

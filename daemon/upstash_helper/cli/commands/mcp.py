@@ -1,4 +1,4 @@
-"""``mcp`` for click: its help and completion, and ``mcp headers``. ``cli.mcp.arguments`` parses ``mcp`` itself."""
+"""The click command ``mcp``, for help and completion, and ``mcp headers``. ``cli.mcp.arguments`` parses ``mcp``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class _McpGroup(CommandGroup):
-    """A group that does something without a command, too."""
+    """A group that also runs without a subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments."""
@@ -40,12 +40,12 @@ def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(get_args(Scope)),
         metavar="SCOPE",
         multiple=True,
-        help=f"Request this scope. Can be given more than once. Default: {', '.join(DEFAULT_SCOPES)}.",
+        help=f"Request this scope. Can be repeated. Default: {', '.join(DEFAULT_SCOPES)}.",
     )
     read_only = click.option(
         READ_ONLY,
         is_flag=True,
-        help="Request only connection:read and databases:read: the agent cannot change anything.",
+        help="Request only connection:read and databases:read, so that the agent cannot change anything.",
     )
     return read_only(scope(function))
 
@@ -54,7 +54,7 @@ _EXAMPLES: Final = """
 # Claude Code
 claude mcp add upstash -- upstash-helper mcp
 
-# Codex, and it can change nothing
+# Codex, without permission to change anything
 codex mcp add upstash -- upstash-helper mcp --read-only
 """
 
@@ -66,17 +66,17 @@ def mcp(ctx: click.Context, *, scopes: tuple[str, ...], read_only: bool) -> None
     """
     Connect an agent to the helper over standard input and output (MCP).
 
-    An agent starts this command and sends messages to it, which are forwarded to the daemon. The daemon is started if
-    it is not running. The first time, you are asked whether the agent may use your Upstash account, and for what. Its
-    token is kept in your keyring; nothing secret is in the agent's configuration.
+    An agent starts this command, which forwards the agent's messages to the daemon. The daemon is started if it is not
+    running. The first time, you are asked whether the agent may use your Upstash account, and what it may do. The
+    agent's token is kept in your keyring; its configuration contains no secrets.
 
-    You are asked once for each agent, not for each of its processes. Until you have approved the request, the agent
-    sees no tools. An agent that cannot be told apart from other programs, such as code in the arguments of an
-    interpreter, has to request access each time it starts: its token is not kept.
+    You are asked once per agent, not once per process. Until you approve the request, the agent has no tools. An agent
+    that cannot be told apart from other programs, such as code in the arguments of an interpreter, requests access each
+    time it starts, and its token is not kept.
     """
     if ctx.invoked_subcommand is not None:
         if scopes or read_only:
-            raise click.UsageError(f"Put the options behind {ctx.invoked_subcommand}.", ctx)
+            raise click.UsageError(f"Put the options after {ctx.invoked_subcommand}.", ctx)
     else:
         from upstash_helper.cli.mcp.run import run_bridge
 
@@ -84,22 +84,22 @@ def mcp(ctx: click.Context, *, scopes: tuple[str, ...], read_only: bool) -> None
 
 
 _HEADERS_EXAMPLES: Final = """
-# What Claude Code runs with "headersHelper": "upstash-helper mcp headers"
+# Claude Code runs this with "headersHelper": "upstash-helper mcp headers"
 upstash-helper mcp headers
 """
 
 
 @mcp.command("headers", cls=Command, examples=_HEADERS_EXAMPLES)
 @_scope_options
-@click.option(SHOW, is_flag=True, help="Print them on a terminal, too. Anyone who sees the token can use it.")
+@click.option(SHOW, is_flag=True, help="Print the token even to a terminal. Anyone who sees it can use it.")
 @pass_session
 def headers(session: Session, *, scopes: tuple[str, ...], read_only: bool, show: bool) -> None:
     """
-    Print the header fields with which an agent reaches the helper at /mcp.
+    Print the header fields that an agent needs to use /mcp.
 
-    The output is a JSON object, for agents that run a command to get them. If the agent that runs this command has no
-    access yet, you are asked first. You are asked each time if it cannot be told apart from other programs, such as
-    code in the arguments of an interpreter: its token is not kept.
+    The output is a JSON object, for agents that run a command to get header fields. If the agent that runs this command
+    has no access yet, you are asked first. If it cannot be told apart from other programs, such as code in the
+    arguments of an interpreter, you are asked each time, and its token is not kept.
     """
     from upstash_helper.cli.mcp.headers import authorization
     from upstash_helper.system import console

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from upstash_helper.cli.agents.changes import Examined, Proposal, Wanted
 
 _EXAMPLES: Final = """
-# Show which agents are on this computer, and whether they use upstash-helper
+# Show the agents on this computer, and whether they use upstash-helper
 upstash-helper setup --list
 
-# Set up all of them, or some
+# Set up all of them, or only some
 upstash-helper setup
 upstash-helper setup claude-code codex
 
-# Restore the files as they were
+# Restore the files
 upstash-helper setup --undo
 """
 
@@ -49,11 +49,11 @@ _STATES: Final = {
 _COLORS: Final = {"+": "green", "-": "red"}
 
 _Key = tuple[str, Path]
-"""A file of an agent, by the agent's name and the path."""
+"""An agent's file: the agent's name and the path."""
 
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent, and what was changed, as JSON."""
+    """An agent and its changes, as JSON."""
 
     name: str
     title: str
@@ -92,7 +92,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     " that works best with the agent]",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, without changing it.")
-@click.option("--force", is_flag=True, help="Allow a command in a temporary folder, which may be deleted.")
+@click.option("--force", is_flag=True, help="Allow a command that is in a temporary folder, which may be deleted.")
 @yes_option
 @pass_session
 def setup(
@@ -109,13 +109,13 @@ def setup(
     """
     Configure agents on this computer to use upstash-helper.
 
-    Finds Claude Code, Codex, Gemini CLI, Cursor, VS Code, and OpenCode, shows what would change in their configuration,
-    and asks before it is written. No secret is written: each agent requests access when it connects for the first time,
-    and you approve it.
+    Finds Claude Code, Codex, Gemini CLI, Cursor, VS Code, and OpenCode, shows the changes to their configuration, and
+    asks before writing them. No secret is written: each agent requests access when it first connects, and you approve
+    it.
 
-    AGENT is claude-code, codex, gemini, cursor, vscode, or opencode. Without one, every agent that is found and not set
-    up yet is set up; name an agent to replace an entry that it already has. Only your user configuration is changed,
-    not that of a project. Other profiles than the default one get an entry of their own, such as upstash-work.
+    AGENT is claude-code, codex, gemini, cursor, vscode, or opencode. By default, all agents that are found and not yet
+    set up are set up; to replace an agent's existing entry, name the agent. Only your user configuration is changed,
+    never a project's. A profile other than the default gets its own entry, such as upstash-work.
     """
     if sum((list_only, undo, transport is not None)) > 1:
         raise click.UsageError("Use only one of --list, --undo, and --transport.")
@@ -146,7 +146,7 @@ class _Run:
     # --- setting up ---------------------------------------------------------------------------------------------------
 
     def set_up(self, names: tuple[str, ...], transport: Transport | None, *, list_only: bool, force: bool) -> None:
-        """Show the agents, and set up those that are named; without names, all that are not set up."""
+        """Show the agents, and set up the named ones, or all that are not set up if none is named."""
         chosen = [AGENTS[name] for name in dict.fromkeys(names)] or list(AGENTS.values())
         found = [changes.examine(agent, self._computer, self._goal) for agent in chosen]
         if not self._session.json and (list_only or not names):
@@ -173,17 +173,17 @@ class _Run:
             return self._goal.target(agent, transport)
         except KeyError:
             message = (
-                'With port_policy = "on-demand" the daemon has no address that stays the same. Set api_port, or use:'
-                " --transport stdio"
+                'With port_policy = "on-demand", the daemon has no fixed address. Set api_port, or use'
+                " --transport stdio."
             )
             raise Failure(message, code="no_address", exit_code=exit_codes.USAGE) from None
 
     def _check_found(self, found: Sequence[Examined], *, named: bool) -> None:
         """
-        Refuse to configure agents that are not here.
+        Refuse to configure agents that were not found.
 
         Raises:
-            Failure: With one line for each agent, which does the same where the agent is.
+            Failure: With one line for each agent, with which the user can configure it.
         """
         missing = [one.agent for one in found if one.state == "not_found"]
         if not missing or (not named and len(missing) < len(found)):
@@ -193,7 +193,7 @@ class _Run:
         lines = "\n".join(
             f"  {agent.title}: {agent.by_hand(self._goal.server, self._target(agent, None))}" for agent in missing
         )
-        message = f"{what} on this computer. To configure it yourself:\n{lines}"
+        message = f"{what} on this computer. To configure an agent yourself:\n{lines}"
         raise Failure(message, code="agent_not_found", exit_code=exit_codes.NOT_FOUND)
 
     def _proposals(
@@ -206,7 +206,7 @@ class _Run:
             if not named and one.state == "different":
                 command_line = self._session.command("setup", one.agent.name)
                 self._notes.append(
-                    f"{one.agent.title} has another entry {self._goal.server}. To replace it: {command_line}"
+                    f'{one.agent.title} has a different entry "{self._goal.server}". To replace it: {command_line}'
                 )
                 continue
             if one.state == "set_up" and transport is None:
@@ -230,7 +230,7 @@ class _Run:
     # --- undoing ------------------------------------------------------------------------------------------------------
 
     def undo(self, names: tuple[str, ...]) -> None:
-        """Undo what is in the record, for the agents that are named; without names, for all."""
+        """Undo the recorded changes of the named agents, or of all agents if none is named."""
         recorded = record.load(self._state)
         server = self._goal.server
         agents = [AGENTS[name] for name in dict.fromkeys(names)] or list(AGENTS.values())
@@ -345,11 +345,11 @@ class _Run:
             if examined.target is not None and examined.target.url:
                 steps[name] = AGENTS[name].sign_in.format(server=self._goal.server)
             else:
-                steps[name] = f"Restart {AGENTS[name].title}, and approve it when it requests access."
+                steps[name] = f"Restart {AGENTS[name].title}, and approve its request for access."
         return steps
 
     def _note_if_not_running(self, done: Sequence[Proposal]) -> None:
-        """Say so if nothing answers at the address: with the command, the agent starts the daemon."""
+        """Add a note if nothing answers at the address. With the command, the agent starts the daemon."""
         from upstash_helper.protocol import discovery
         from upstash_helper.service.context import this_platform
         from upstash_helper.service.control import find
@@ -361,7 +361,7 @@ class _Run:
             if find(self._session.profile, self._session.folders, platform=this_platform()) is not None:
                 return
         self._notes.append(
-            f"{_listed_words(by_address)} can connect only while the daemon is running. To start it at login:"
+            f"{_listed_words(by_address)} can connect only while the daemon is running. To start the daemon at login:"
             f" {self._session.command('install')}"
         )
 
@@ -414,7 +414,7 @@ def _show(proposal: Proposal, diff: Sequence[str]) -> None:
     where = _short(proposal.file.path)
     if proposal.file.path != proposal.file.target:
         where += f" (a link to {_short(proposal.file.target)})"
-    what = " (new file)" if proposal.file.data is None else " (the file is removed)" if proposal.data is None else ""
+    what = " (new file)" if proposal.file.data is None else " (file will be removed)" if proposal.data is None else ""
     say(f"{proposal.agent.title}: {where}{what}")
     for line in diff:
         shown = printable(line.replace("\t", "    "))

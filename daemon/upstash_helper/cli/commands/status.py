@@ -182,7 +182,7 @@ def _show_hints(session: Session, found: DaemonStatus) -> None:
         requests = "1 app requests" if pending == 1 else f"{pending} apps request"
         note(f"{requests} access. See: {see}", color="yellow")
     if pending := _count(session.client.confirmations):
-        questions = "An app needs" if pending == 1 else f"{pending} questions of apps need"
+        questions = "An app needs" if pending == 1 else f"{pending} questions from apps need"
         note(f"{questions} your confirmation. See: {see}", color="yellow")
     if found.version != __version__:
         note(f"This command is version {__version__}. To update the running daemon: {session.command('restart')}")

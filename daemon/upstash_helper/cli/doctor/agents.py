@@ -1,4 +1,4 @@
-"""The check of agents: whether what they are configured to use is here."""
+"""The check of agents: whether they are configured to use this helper, and whether it exists."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def agents(context: DoctorContext, *, computer: Computer | None = None) -> Itera
         here = this_computer() if computer is None else computer
         goal = wanted(context.session.profile_flag, os.environ)
     except SettingsError:
-        return  # the check of the settings shows it
+        return  # the check of the settings reports it
     found = [changes.examine(agent, here, goal) for agent in AGENTS.values()]
     problems = [problem for one in found if (problem := _problem(one, goal, context)) is not None]
     yield from problems
@@ -45,7 +45,7 @@ def agents(context: DoctorContext, *, computer: Computer | None = None) -> Itera
     if titles:
         yield ok(_NAME, f"set up: {', '.join(titles)}")
     elif any(one.state != "not_found" for one in found):
-        yield ok(_NAME, f"none is set up; to do that: {context.command('setup')}")
+        yield ok(_NAME, f"found, but none is set up; to set them up: {context.command('setup')}")
     else:
         yield ok(_NAME, "none found")
 
@@ -62,17 +62,17 @@ def _problem(one: Examined, goal: Wanted, context: DoctorContext) -> CheckResult
         return None
     if one.target.command and _is_ours(one.target.command):
         program = one.target.command[0]
-        gone = ", which does not exist anymore" if Path(program).is_absolute() and not Path(program).exists() else ""
+        gone = ", which no longer exists" if Path(program).is_absolute() and not Path(program).exists() else ""
         return warning(
             _NAME, f"{one.agent.title} is configured to start another upstash-helper: {program}{gone}", again
         )
     if one.target.url.startswith(("http://localhost:", "http://127.0.0.1:")):
         expected = goal.targets["http"].url if "http" in goal.targets else "no fixed address"
-        detail = f"{one.agent.title} is configured to use {one.target.url}, and this helper has {expected}"
+        detail = f"{one.agent.title} is configured to use {one.target.url}, but this helper uses {expected}"
         return warning(_NAME, detail, again)
     return None
 
 
 def _is_ours(command: tuple[str, ...]) -> bool:
-    """Return whether a command is an upstash-helper's, also one that was removed."""
+    """Return whether a command starts an upstash-helper, even one that was removed."""
     return "upstash_helper" in command or Path(command[0]).stem == "upstash-helper"

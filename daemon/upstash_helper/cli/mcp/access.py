@@ -1,8 +1,8 @@
 """
-The bridge's token: from the keyring, or requested from the user in a thread while the client goes on.
+The bridge's token: from the keyring, or requested from the user in a thread while the client continues.
 
-All processes of an agent share one token, and one request: who asks holds a lock, and the others wait for the token. If
-it is not certain which agent it is, nothing is shared.
+All processes of an agent share one token and one request: the process that asks holds a lock, and the others wait for
+the token. If the agent is not certain, nothing is shared.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ REASON: Final = "To work with your Upstash databases as a tool of this agent (MC
 State = Literal["loading", "asking", "approved", "refused"]
 
 LOADING_SECONDS: Final = 3.0
-"""How long the keyring may take. It may be locked, and its user may be looking for the password."""
+"""How long the keyring may take. It may be locked, and the user may be looking for the password."""
 _POLL_LOCK_SECONDS: Final = 0.3
 _WITHDRAW_SECONDS: Final = 5.0
 # The daemon refuses an agent that requests access more than five times in a minute.
 _RETRY_SECONDS: Final = 15.0
-# A token that the user has granted for an hour ends without anybody having revoked it.
+# A token that the user granted for an hour ends without being revoked.
 _ASK_AGAIN_SECONDS: Final = 1800.0
 _MAX_OUTCOME_BYTES: Final = 4096
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Why a request has failed, for the other processes of the agent that wait for it."""
+    """Why a request failed, for the agent's other processes that wait for it."""
 
     text: str
     may_retry: bool
 
 
 class Access:
-    """The token, and how far the request for one has got. Threads may share it."""
+    """The token, and the state of the request for one. Threads may share it."""
 
     def __init__(
         self,
@@ -68,9 +68,9 @@ class Access:
         Args:
             daemon: The daemon.
             open_store: Opens the store. Called once, in a thread.
-            file_name: The name of the files by which the processes of an agent agree on who asks. None: it is not
-                certain which processes are of the same agent, so each of them asks.
-            fallback_name: The agent's name, if it does not say its own.
+            file_name: The name of the files with which the processes of an agent agree on which one asks. None: it is
+                not certain which processes belong to the same agent, so each of them asks.
+            fallback_name: The agent's name, if its client does not send one.
             scopes: The scopes to request.
             warn: Shows a sentence to the user.
         """
@@ -92,9 +92,9 @@ class Access:
         self._closing = threading.Event()
         self._replaced_at: float | None = None
         self._retry_at: float | None = None
-        self._explanation = "The access is being checked. Try again in a few seconds."
+        self._explanation = "Access to Upstash is being checked. Try again in a few seconds."
         self.on_approved: Callable[[], None] = lambda: None
-        """Called, in a thread, when the user has approved a request of this process or of another one."""
+        """Called in a thread when the user has approved a request of this process or of another one."""
 
     def __repr__(self) -> str:
         return f"Access({self._state!r})"
@@ -103,7 +103,7 @@ class Access:
 
     @property
     def state(self) -> State:
-        """How far it has got."""
+        """The state of the request."""
         with self._changed:
             return self._state
 
@@ -115,16 +115,16 @@ class Access:
 
     @property
     def explanation(self) -> str:
-        """Why there is no token yet, and what the user can do, for a model that reads it."""
+        """Why there is no token yet, and what the user can do, for a model."""
         with self._changed:
             return self._explanation
 
     def begin(self) -> None:
-        """Start to load the token. The user is asked once the client's name is known; see ``name_client``."""
+        """Start loading the token. The user is asked once the client's name is known; see ``name_client``."""
         self._run(self._obtain)
 
     def name_client(self, name: str) -> None:
-        """Set the name that the client gives itself, once. If it is empty, the agent's file is its name."""
+        """Set the name that the client gives itself, once. If it is empty, the name of the agent's file is used."""
         if not self._named.is_set():
             self._name = name.strip()[:256] or self._name
             self._named.set()
@@ -150,8 +150,8 @@ class Access:
 
     def renounce(self, token: str) -> bool:
         """
-        Take note that the daemon does not accept a token. Return whether there may be another one: another process has
-        got one, or the user is asked once more.
+        Record that the daemon does not accept a token. Return whether there may be another one: another process may
+        have received one, or the user is asked again.
         """
         with self._changed:
             if self._token != token:
@@ -206,7 +206,7 @@ class Access:
         if (token := self._load()) is not None:
             self._approve(token)
             return
-        # A client that only looks whether the command exists says nothing, and must not make a prompt appear.
+        # A client that only checks whether the command exists sends nothing, and must not make a prompt appear.
         while not self._named.wait(0.2):
             if self._closing.is_set():
                 return
@@ -222,7 +222,7 @@ class Access:
         now = time.monotonic()
         if self._replaced_at is not None and now - self._replaced_at < _ASK_AGAIN_SECONDS:
             self._refuse(
-                "The user has revoked this agent's access to Upstash. It is not requested again unless the agent is"
+                "The user has revoked this agent's access to Upstash. Access is not requested again until the agent is"
                 " restarted."
             )
             return
@@ -309,9 +309,9 @@ class Access:
     def _decision(self, started: StartedPairing) -> NewToken | None:
         approve = self._daemon.command("approvals", "approve")
         waiting = (
-            f"The user has not allowed {self._name} to use Upstash yet. Ask the user to compare the code"
-            f" {started.user_code} and to approve the request: in the tray menu or the dashboard of upstash-helper, or"
-            f" with: {approve}"
+            f"The user has not yet allowed {self._name} to use Upstash. Ask the user to check that the request has the"
+            f" code {started.user_code}, and to approve it in the tray menu or the dashboard of upstash-helper, or with"
+            f" `{approve}`."
         )
         self._warn(waiting)
         self._wait_for_user(f"{waiting} Then call the tool again.")
@@ -338,8 +338,8 @@ class Access:
         match error:
             case PairingDenied() | AppBlocked():
                 text = (
-                    f"{error} Nothing was done. It is not requested again unless the agent is restarted; do not try to"
-                    " reach Upstash in another way."
+                    f"{error} Nothing was done. Access is not requested again until the agent is restarted. Do not try"
+                    " to reach Upstash in another way."
                 )
             case PairingExpired():
                 text, retry = f"{error} The next call requests access again.", time.monotonic()
@@ -353,7 +353,7 @@ class Access:
         self._refuse(text, retry_at=retry)
 
     def _outcome_since(self, since: float) -> Outcome | None:
-        """Return why the request of the process that held the lock has failed; None if it has ended otherwise."""
+        """Return why the request of the process that held the lock failed; None if it ended otherwise."""
         if self._outcome_file is None:
             return None
         with contextlib.suppress(OSError, private_files.NotPrivate, msgspec.MsgspecError):

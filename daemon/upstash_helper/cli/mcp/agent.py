@@ -1,8 +1,8 @@
 """
-The agent that has started this process, as far as this process can see, and the name under which its token is kept.
+The agent that started this process, as far as this process can see, and the name under which its token is kept.
 
-The daemon finds out on its own which program asks for access. Here it only matters that all processes of one agent find
-the same token, and those of other agents do not.
+The daemon determines itself which program requests access. Here, all processes of one agent must find the same token,
+and those of other agents must not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from upstash_helper.system.starters import Process
 
 # A folder or file that is named after a version, such as 2.1.317 or v22.3.0. An agent that updates itself gets another
-# path each time, and must not ask its user again for that.
+# path each time, and its user must not be asked again because of that.
 _VERSION: Final = re.compile(r"v?\d+(?:\.\d+)+(?:[-+.][0-9A-Za-z.-]+)?")
 _GENERAL: Final = ("bin", "current", "lib", "releases", "versions")
 _MAX_SHOWN: Final = 200
@@ -36,13 +36,13 @@ class Agent(NamedTuple):
     program: str
     """Its file, and for an interpreter the script, without versions; empty if it is unknown."""
     name: str
-    """The name of the file or script, for a client that does not say its own."""
+    """The name of the file or script, for a client that does not send a name."""
     is_certain: bool = True
-    """Whether no other agent is the same ``program``, so that its token can be kept under it."""
+    """Whether ``program`` identifies the agent, so that its token can be kept under it."""
 
 
 def find_agent() -> Agent:
-    """Return the agent that has started this process. Never raises."""
+    """Return the agent that started this process. Never raises."""
     return agent_of(starters.starter_of(os.getpid()))
 
 
@@ -69,8 +69,8 @@ def agent_of(process: Process | None) -> Agent:
 
 def token_account(agent: Agent, scopes: Sequence[Scope]) -> str:
     """
-    Return the account of the token in the keyring. Other scopes are another account: a client that is configured for
-    less must not use a token that allows more.
+    Return the account of the token in the keyring. Each set of scopes has its own account: a client that is configured
+    for less must not use a token that allows more.
     """
     program = printable(agent.program) or "unknown agent"
     if len(program) > _MAX_SHOWN:

@@ -1,8 +1,7 @@
 """
-The arguments of ``mcp``, and their parser, which does without click.
+The arguments of ``mcp``, and their parser, which does not use click.
 
-An agent starts the bridge each time it starts itself, and waits for it. click knows the options only for its help and
-completion.
+An agent starts the bridge each time it starts, and waits for it. click has the options only for help and completion.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bridge: reads messages, has each forwarded in a thread of its own, and writes what comes back."""
+"""The bridge: reads messages, forwards each in a thread of its own, and writes the responses."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from upstash_helper.cli.mcp.daemon import Daemon
 
 MAX_REQUESTS: Final = 64
-"""Requests at the same time. Each has a thread and a connection."""
+"""Maximum requests at the same time. Each has a thread and a connection."""
 _DRAIN_SECONDS: Final = 1.0
-"""How long requests that the daemon is working on may take after the client has closed its end."""
+"""How long requests in progress may take after the client has closed its end."""
 _POLL_SECONDS: Final = 0.02
 _PROGRESS_SECONDS: Final = 5.0
 _HOLD_SECONDS: Final = 60.0
 _HOLD_POLL_SECONDS: Final = 2.0
 _SIGNAL_SECONDS: Final = 0.5 if sys.platform == "win32" else None
 _ATTEMPTS: Final = 3
-"""Tokens that are tried for one request: the stored one, one that another process has stored, and a new one."""
+"""How many tokens are tried for one request: the stored one, one that another process stored, and a new one."""
 
 
 class _Pending:
@@ -86,18 +86,20 @@ class Bridge:
         self._lock = threading.Lock()
         self._pending: dict[object, _Pending] = {}
         self._emptied: list[str] = []
-        """The lists of versions with sessions that were empty without access. (Others have subscriptions.)"""
+        """
+        The lists that were empty without access, for versions with sessions. (Other versions have subscriptions.)
+        """
         self._ended = threading.Event()
         output.on_closed = self._ended.set
         access.on_approved = self._announce
 
     def run(self, descriptor: int) -> int | None:
         """
-        Forward messages until the client closes one of its ends, or the process gets a signal. Return the signal, if
-        that is the reason. For the main thread.
+        Forward messages until the client closes one of its ends, or the process receives a signal. Return the signal,
+        if there was one. Must run in the main thread.
 
         Args:
-            descriptor: Where the client's messages are read.
+            descriptor: The file descriptor from which the client's messages are read.
         """
         signals: list[int] = []
 
@@ -142,7 +144,7 @@ class Bridge:
             self._ended.set()
 
     def _drain(self) -> None:
-        """Wait for what the daemon is working on: ``printf … | upstash-helper mcp`` shows the responses."""
+        """Wait for requests in progress, so that ``printf … | upstash-helper mcp`` shows the responses."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         while time.monotonic() < deadline and not self._ended.is_set():
             with self._lock:
@@ -160,14 +162,14 @@ class Bridge:
             return
         if message.method == INITIALIZED:
             return  # it is sent when the session is opened
-        # In order. Without access there is nothing that it could be about.
+        # In order. Without access, there is nothing that it could refer to.
         if (token := self._access.token) is not None:
             self._send_aside(message, token)
 
     def _take_request(self, message: Message) -> None:
         if message.method != "server/discover":
-            # A client that is only looking which versions there are may be a short-lived process of its own: nobody is
-            # asked for it.
+            # A client that only checks which versions there are may be a short-lived process of its own, so it does not
+            # cause a prompt.
             client = message.params.meta.client or message.params.client
             self._access.name_client("" if client is None else client.name)
         pending = _Pending(message)
@@ -187,7 +189,7 @@ class Bridge:
             threading.Thread(target=self._handle, args=(pending,), name="request", daemon=True).start()
 
     def _cancel(self, request_id: object) -> bool:
-        """Cancel a request. Return whether the daemon has to be told, as the versions with sessions require."""
+        """Cancel a request. Return whether the daemon has to be notified, as the versions with sessions require."""
         with self._lock:
             pending = self._pending.get(request_id) if isinstance(request_id, str | int) else None
         if pending is None:
@@ -215,7 +217,7 @@ class Bridge:
         except Canceled:
             pass
         except Lost as error:
-            text = f"{error} It is not known whether the call has changed anything. Check before you repeat it."
+            text = f"{error} It is not known whether the call changed anything. Check before you repeat it."
             self._fail(message, text)
         except Refused as error:
             self._output.fail(message.id, REFUSED, str(error), code=error.code, status=error.status)
@@ -230,7 +232,7 @@ class Bridge:
                 self._pending.pop(message.id, None)
 
     def _fail(self, message: Message, text: str) -> None:
-        """Respond with an error, which a model can read if the request is the model's."""
+        """Respond with an error, which the model can read if the request is a tool call."""
         result = unapproved.result_of(message, text) if message.method == "tools/call" else None
         if result is None:
             self._output.fail(message.id, INTERNAL_ERROR, text)
@@ -262,7 +264,7 @@ class Bridge:
         self._output.send(message.body)
 
     def _token_for(self, pending: _Pending) -> str | None:
-        """Return the token. Wait for the user as long as the method's clients tolerate it, and report the progress."""
+        """Return the token. Wait for the user as long as clients tolerate it for the method, and report progress."""
         message = pending.message
         until = time.monotonic() + unapproved.seconds_for(message.method)
         steps = 0
@@ -290,7 +292,7 @@ class Bridge:
         self._output.succeed(message.id, result)
 
     def _announce(self) -> None:
-        """Have the client ask again for the lists that were empty without access."""
+        """Make the client request the lists again that were empty without access."""
         with self._lock:
             methods, self._emptied = self._emptied, []
         for method in methods:
@@ -299,7 +301,7 @@ class Bridge:
     # --- subscriptions ------------------------------------------------------------------------------------------------
 
     def _subscribe(self, pending: _Pending) -> None:
-        """Keep a subscription until it is canceled, also while there is no access and while the daemon restarts."""
+        """Keep a subscription until it is canceled, even while there is no access and while the daemon restarts."""
         subscription = Subscription(pending.message, self._output)
         if self._access.wait(0, canceled=pending.canceled) is None and subscription.can_begin:
             subscription.acknowledge()
@@ -310,7 +312,7 @@ class Bridge:
                 self._follow(pending, token, subscription)
                 if subscription.is_over:
                     return
-                # The daemon has stopped, and is not started for this.
+                # The daemon has stopped. It is not started just for this.
                 while not self._daemon.is_running and not pending.canceled.wait(_HOLD_POLL_SECONDS):
                     pass
             pending.canceled.wait(1.0)

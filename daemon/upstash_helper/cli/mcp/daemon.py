@@ -1,4 +1,4 @@
-"""The daemon of a profile: where it is now, and starting it if it is not running."""
+"""The daemon of a profile: finding it, and starting it if it is not running."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _POLL_SECONDS: Final = 0.05
 
 
 class Daemon:
-    """The daemon. Threads may share it. The address is read for each request: a restarted daemon may have another."""
+    """
+    The daemon. Threads may share it. The address is read for each request, since a restarted daemon may have another.
+    """
 
     def __init__(self, profile: str, folders: Folders) -> None:
         """
@@ -45,7 +47,7 @@ class Daemon:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is running. It is not started."""
+        """Whether it is running. This does not start it."""
         return discovery.is_running(self.folders.runtime)
 
     def transport(self, token: str | None) -> Transport:
@@ -102,7 +104,7 @@ class Daemon:
         return None
 
     def _run_start(self) -> str:
-        """Run the command that starts it, in its own process, and return its error message if it fails."""
+        """Run the command that starts the daemon in a process of its own, and return the error message if it fails."""
         import subprocess
 
         from upstash_helper.system.processes import command_line

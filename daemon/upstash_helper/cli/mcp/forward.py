@@ -1,4 +1,4 @@
-"""Sending one message to the daemon: header fields, sessions of the versions before 2026-07-28, and interruptions."""
+"""Sending a message to the daemon: header fields, sessions of the versions before 2026-07-28, and interruptions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TokenRejected(Exception):
 
 
 class Lost(Exception):
-    """The daemon has stopped, or closed the connection, before it has responded. ``str()`` is a sentence."""
+    """The daemon stopped or closed the connection before it responded. ``str()`` is a sentence."""
 
 
 class Canceled(Exception):
@@ -52,7 +52,7 @@ class Canceled(Exception):
 
 
 class Refused(Exception):
-    """The daemon has responded with an error that is no JSON-RPC message. ``str()`` is its text."""
+    """The daemon responded with an error that is not a JSON-RPC message. ``str()`` is its text."""
 
     def __init__(self, text: str, code: str, status: int) -> None:
         super().__init__(text)
@@ -107,10 +107,10 @@ class _MaybeRpc(msgspec.Struct):
 
 class Session:
     """
-    What ``initialize`` has agreed on, for the versions before 2026-07-28.
+    The session that ``initialize`` opens, for the versions before 2026-07-28.
 
-    The client's request is answered at once, and remembered. It is sent to the daemon before the first message that
-    needs the session, and again when the daemon has forgotten it, because it was restarted.
+    The client's request is answered immediately, and remembered. It is sent to the daemon before the first message that
+    needs the session, and again if the daemon has lost the session, because it was restarted.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class Session:
             return {**fields, SESSION_HEADER: self.id} if self.id else fields
 
     def opened(self, exchange: Exchange, response: Message) -> None:
-        """Take note of the daemon's response to ``initialize``."""
+        """Store what the daemon responded to ``initialize``."""
         with contextlib.suppress(msgspec.MsgspecError):
             result = msgspec.json.decode(response.result, type=_InitializeResult)
             with self.lock:
@@ -141,7 +141,7 @@ class Session:
                 self.is_open = True
 
     def lost(self, session_id: str) -> None:
-        """Take note that the daemon does not know a session, unless there is another one already."""
+        """Record that the daemon does not know a session, unless there is another one already."""
         with self.lock:
             if self.id == session_id:
                 self.is_open = False
@@ -184,7 +184,7 @@ class Forwarder:
         while True:
             try:
                 if not self._try(message, token, cancellation, receive):
-                    # The session is another one now. If the daemon does not know that one either, it responds with 404.
+                    # The session is a new one now. If the daemon does not know it either, it responds with 404.
                     self._try(message, token, cancellation, receive, is_last=True)
             except DaemonUnreachable as error:
                 if cancellation.event.is_set():
@@ -206,7 +206,7 @@ class Forwarder:
         *,
         is_last: bool = False,
     ) -> bool:
-        """Return False if the daemon has forgotten the session. It is opened again by the next call."""
+        """Return False if the daemon has lost the session. The next call opens it again."""
         session = self._session
         if not message.is_stateless and message.method != "initialize":
             self.open_session(token, cancellation)
@@ -310,7 +310,7 @@ class Forwarder:
         if found.jsonrpc and found.error is not None:
             receive(parse(_with_id(body, message.id)))
             return
-        text = found.detail or found.title or f"The daemon responded with the status {status}."
+        text = found.detail or found.title or f"The daemon responded with status {status}."
         raise Refused(text, found.code, status)
 
 
@@ -323,13 +323,13 @@ def _decoded(body: bytes) -> _MaybeRpc:
 
 
 def _with_id(body: bytes, request_id: object) -> bytes:
-    """Return an error response with the ID of the request. One that the daemon could not read has none."""
+    """Return an error response with the ID of the request. If the daemon could not read the request, it has none."""
     fields: dict[str, Any] = msgspec.json.decode(body)
     return body if fields.get("id") == request_id else msgspec.json.encode({**fields, "id": request_id})
 
 
 def _parsed(bodies: Iterable[bytes]) -> Iterator[Message]:
-    """Yield what are messages. Anything else must not get to the client."""
+    """Yield the valid messages. Anything else must not reach the client."""
     for body in bodies:
         with contextlib.suppress(Invalid):
             yield parse(body)

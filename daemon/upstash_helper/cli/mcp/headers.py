@@ -1,4 +1,4 @@
-"""``mcp headers``: the header fields with which a client reaches ``/mcp`` on its own."""
+"""``mcp headers``: the header fields that a client needs to use ``/mcp`` directly."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from upstash_helper.cli.mcp.arguments import McpRequest
     from upstash_helper.settings.profiles import Folders
 
-# A request of access ends after two minutes.
+# A request for access ends after two minutes.
 _WAIT_SECONDS = 150.0
 
 
 def authorization(request: McpRequest, *, profile: str, folders: Folders) -> bytes:
     """
-    Return the header fields as JSON. The user is asked if the agent has no access yet, and each time if it is not
-    certain which agent it is, which is then said on stderr.
+    Return the header fields as JSON. The user is asked if the agent has no access yet. If the agent is not certain, the
+    user is asked each time, and a line on stderr explains this.
 
     Raises:
         Failure: If there is no access.
@@ -46,7 +46,7 @@ def authorization(request: McpRequest, *, profile: str, folders: Folders) -> byt
 
 
 def _is_rejected(daemon: Daemon, token: str) -> bool:
-    """Return whether the daemon does not know the token, for which the token itself is not sent."""
+    """Return whether the daemon does not know the token. The token itself is not sent for this."""
     try:
         with daemon.transport(token).exchange("GET", "/health"):
             return False

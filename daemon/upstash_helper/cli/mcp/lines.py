@@ -1,5 +1,5 @@
 """
-The messages on the standard streams: one JSON-RPC 2.0 object a line.
+The messages on the standard streams: one JSON-RPC 2.0 object per line.
 
 The streams are used without Python's buffers: a thread that is blocked in one holds its lock when the process ends.
 """
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_LINE_BYTES: Final = 128 * 1024
-"""The length of a body that the daemon accepts. A longer one would end the connection before the error can be read."""
+"""
+The longest body that the daemon accepts. For a longer one, the connection would end before the error can be read.
+"""
 _READ_BYTES: Final = 1 << 16
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 INTERNAL_ERROR: Final = -32603
 REFUSED: Final = -32000
-"""Of the range that JSON-RPC leaves to servers, as the daemon uses it."""
+"""In the range that JSON-RPC reserves for servers, as in the daemon."""
 
 
 class Invalid(Exception):
@@ -82,7 +84,7 @@ class _Fields(msgspec.Struct, frozen=True):
 
 
 class Message(NamedTuple):
-    """A message of the client, or of the daemon."""
+    """A message from the client or the daemon."""
 
     kind: Literal["request", "notification", "response"]
     body: bytes
@@ -102,14 +104,14 @@ def parse(line: bytes) -> Message:
     Parse a message.
 
     Raises:
-        Invalid: If it is none.
+        Invalid: If it is not a message.
     """
     try:
         fields = msgspec.json.decode(line, type=_Fields)
     except msgspec.ValidationError:
         raise Invalid(INVALID_REQUEST, "A message must be one JSON object. Batches are not supported.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Invalid(PARSE_ERROR, "The line is not JSON in UTF-8.") from None
+        raise Invalid(PARSE_ERROR, "The line is not valid JSON in UTF-8.") from None
     except RecursionError:
         raise Invalid(INVALID_REQUEST, "The message is nested too deeply.") from None
     valid_id = fields.id if isinstance(fields.id, str | int) and not isinstance(fields.id, bool) else None
@@ -129,7 +131,7 @@ def parse(line: bytes) -> Message:
 
 
 def _params(raw: msgspec.Raw) -> Params:
-    # Whatever else is wrong with them, the daemon says.
+    # The daemon reports whatever else is wrong with them.
     try:
         return msgspec.json.decode(raw, type=Params) if raw else Params()
     except (msgspec.MsgspecError, RecursionError):
@@ -154,7 +156,7 @@ def read_lines(descriptor: int, *, limit: int = MAX_LINE_BYTES) -> Iterator[byte
 
 
 class _Line:
-    """A line that is being read. Beyond the limit, it occupies no more memory."""
+    """A line that is being read. Its memory is limited."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -175,7 +177,7 @@ class _Line:
         self._content.clear()
         self._is_too_long = False
         if was_too_long:
-            return Invalid(INVALID_REQUEST, f"The message is longer than {self._limit} bytes, so it was not read.")
+            return Invalid(INVALID_REQUEST, f"The message is longer than {self._limit} bytes, so it was ignored.")
         return line or None
 
 
@@ -194,7 +196,7 @@ class Output:
         self._lock = threading.Lock()
         self._is_closed = False
         self.on_closed: Callable[[], object] = lambda: None
-        """Called when the client reads no more."""
+        """Called when the client has closed the stream."""
 
     def send(self, body: bytes) -> None:
         """Write a message, which is valid JSON, on one line. Does nothing after the client has closed the stream."""
@@ -237,4 +239,4 @@ def warn(text: str) -> None:
         sys.stderr.write(f"upstash-helper: {text}\n")
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
-        pass  # there is no place left to report it
+        pass  # it cannot be reported anywhere

@@ -1,4 +1,4 @@
-"""The daemon's responses at ``/mcp``: one message as JSON, or a stream of events with a message each."""
+"""The daemon's responses at ``/mcp``: one message as JSON, or a stream of events with one message each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from upstash_helper.client.transport import Exchange
 
 MAX_MESSAGE_BYTES: Final = 64 << 20
-"""No result is nearly as long. It bounds what a stream without line breaks can occupy."""
+"""No result is nearly as long. It limits the memory for a stream without line breaks."""
 
 
 class TooLong(Exception):
@@ -22,8 +22,8 @@ def messages_of(exchange: Exchange) -> Iterator[bytes]:
     Yield the messages of a response, as they arrive.
 
     Raises:
-        DaemonUnreachable: If the connection breaks within a response that is no stream. A stream just ends.
-        TooLong: If one is too long.
+        DaemonUnreachable: If the connection breaks within a response that is not a stream. A stream just ends.
+        TooLong: If a message is too long.
     """
     if exchange.header("Content-Type").partition(";")[0].strip().lower() == "text/event-stream":
         yield from events(exchange.lines())

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from upstash_helper.client.token_store import TokenStore
 
 UNCERTAIN_AGENT: Final = (
-    "The program that has started this command cannot be told apart from others, such as a script in the arguments of"
-    " an interpreter. So its token is not kept, and access is requested each time."
+    "The program that started this command cannot be told apart from others, as with code in the arguments of an"
+    " interpreter. Its token is not kept, and access is requested each time."
 )
 
 
@@ -34,7 +34,7 @@ def run_bridge(request: McpRequest) -> int:
         return exit_codes.USAGE
     if console.is_terminal(sys.stdin):
         setup = daemon.command("setup")
-        warn(f"An agent starts this command, and sends JSON-RPC messages to it. To configure your agents: {setup}")
+        warn(f"Agents start this command and send JSON-RPC messages to it. To configure your agents: {setup}")
     access = open_access(daemon, request)
     access.begin()
     caught = Bridge(daemon, access, Output(sys.stdout.fileno())).run(sys.stdin.fileno())
@@ -42,7 +42,7 @@ def run_bridge(request: McpRequest) -> int:
 
 
 def open_access(daemon: Daemon, request: McpRequest) -> Access:
-    """Return the access of the agent that has started this process."""
+    """Return the access of the agent that started this process."""
     agent = find_agent()
     account = token_account(agent, request.scopes)
 

@@ -1,9 +1,9 @@
 """
 Which script an interpreter runs, from its command line.
 
-The account of a token depends on it, so a wrong answer would give an agent the token of another one. Whatever is not
-certain is therefore unknown: an option that may take the following word as its value, a name that is no file, code in
-the arguments.
+The account of a token depends on it, so a wrong answer would give an agent another agent's token. Therefore, whatever
+is not certain counts as unknown: an option that may take the following word as its value, a name that is not a file,
+code in the arguments.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _OF_NODE: Final = frozenset(
     {"-C", "--conditions", "--env-file", "--experimental-loader", "--import", "--loader", "-r", "--require"}
 )
 _FLAGS_OF_NODE: Final = re.compile(r"--(enable-.+|expose-gc|inspect|inspect-brk|no-.+|preserve-symlinks|watch)")
-# Options whose value is always the next word. The same letter is something else for another interpreter: with -r, PHP
-# runs code, and Deno takes no value.
+# Options whose value is always the next word. The same letter can mean something else for another interpreter: with -r,
+# PHP runs code, and Deno takes no value.
 _WITH_VALUE: Final = {
     "bun": frozenset({"--import", "--preload", "-r", "--require"}),
     "deno": frozenset({"--config", "--import-map"}),
@@ -55,12 +55,12 @@ _WITHOUT_VALUE: Final = {
 }
 _NONE: Final = re.compile(r"(?!)")
 _PYTHON_FLAGS: Final = frozenset("bBdEhiIOPqRsSuvx")
-# A name without a dot or slash is one of a package or task for these, and of a class for Java.
+# For these, a name without a dot or slash is a package, a task, or (for Java) a class.
 _NAMES_ARE_NO_FILES: Final = ("bun", "deno", "dotnet", "java", "javaw")
 
 
 def interpreter_of(executable: str) -> str:
-    """Return the name of an interpreter without its version; empty for every other program."""
+    """Return the name of an interpreter without its version; an empty string for any other program."""
     name = re.sub(r"[\d.]+t?$", "", starters.name_of(executable))
     return name if name in _INTERPRETERS else ""
 
@@ -100,7 +100,7 @@ def script_of(process: Process) -> str:
 
 
 def _of_python(process: Process, words: Iterator[str]) -> str:
-    """Its options are letters, several of which can be one word, and the last of which can have a value."""
+    """Python's options are letters. Several can be one word, and the last one can have a value."""
     for word in words:
         if word == "--check-hash-based-pycs":
             next(words, "")
@@ -123,7 +123,7 @@ def _of_python(process: Process, words: Iterator[str]) -> str:
 
 def _module(process: Process, module: str) -> str:
     # The system reports the file of the interpreter, which many virtual environments share. The one that was started is
-    # in the command line; it is unknown if the shell has searched for it.
+    # in the command line; if the shell found it on the PATH, it is unknown.
     interpreter = _existing(process, process.words[0]) if re.search(r"[/\\]", process.words[0]) else ""
     folder = starters.folder_of(process.pid)
     first = module.partition(".")[0]

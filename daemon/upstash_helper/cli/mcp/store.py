@@ -1,4 +1,4 @@
-"""Where the bridge keeps its token: where the profile keeps its credential."""
+"""The bridge's token store: the same kind of store as for the profile's credential."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STORE_FOLDER = "mcp"
 
 def open_store(account: str, *, profile: str, folders: Folders) -> TokenStore:
     """
-    Return the store of an account: the keyring, or what the setting ``credential_store`` names instead.
+    Return the store of an account: the keyring, or the store in the setting ``credential_store``.
 
     Args:
         account: The token's name; see ``agent.token_account``.

@@ -1,8 +1,8 @@
 """
 ``subscriptions/listen``: a request that stays open, and that the client does not send again.
 
-So the bridge keeps it: it acknowledges it without access, sends it to the daemon once there is access, and again after
-the daemon was restarted.
+So the bridge keeps it. It acknowledges it even without access, sends it to the daemon once there is access, and sends
+it again when the daemon was restarted.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Subscription:
     def receive(self, message: Message) -> None:
         """Pass on a message of the daemon."""
         if message.method == _ACKNOWLEDGED and self._is_acknowledged:
-            # It was held, or interrupted: what has changed meanwhile was not reported.
+            # It was held or interrupted, so changes in the meantime were not reported.
             for name in self._honored():
                 self._notify(f"notifications/{_LISTS[name]}/list_changed")
             return
@@ -59,7 +59,7 @@ class Subscription:
         self._output.send(message.body)
 
     def _honored(self) -> list[str]:
-        """Return the lists whose changes the client wants to hear of, and that can change."""
+        """Return the lists that can change and about whose changes the client wants to be notified."""
         wanted = self._wanted if isinstance(self._wanted, dict) else {}
         return [name for name, kind in _LISTS.items() if wanted.get(name) is True and can_change(kind)]
 

@@ -1,10 +1,10 @@
 """
-What a client gets without the daemon: at its start, and as long as the user has not allowed its agent anything.
+The bridge's responses without the daemon: when a client starts, and until the user approves its agent.
 
-Clients give a server some seconds to start. The keyring and the daemon may take them, and the user needs longer than
-that. So the client can connect at once: ``initialize`` and ``server/discover`` are answered as the daemon answers them.
-Without access, the lists are empty, as for an agent that may not do anything. A call of a tool waits for the user, and
-then returns what the model can read and act on.
+Clients give a server a few seconds to start. The keyring and the daemon may take that long, and the user takes longer.
+So the client can connect immediately: ``initialize`` and ``server/discover`` are answered as the daemon would answer.
+Without access, the lists are empty, as for an agent without scopes. A tool call waits for the user, and then returns a
+text that the model can act on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LISTS: Final = {
     "resources/list": "resources",
     "resources/templates/list": "resourceTemplates",
 }
-"""The methods that return lists, with the lists' names."""
+"""The methods that return lists, with the names of the lists."""
 CHANGES: Final = {
     method: f"notifications/{kind}/list_changed"
     for method, kind in LISTS.items()
@@ -39,13 +39,13 @@ CHANGES: Final = {
 
 LIST_SECONDS: Final = 2.0
 """
-How long a list waits for the user, who may be approving just now. Clients give a server 10 seconds or more for all that
-it does when it starts, and some do not ask for the list again.
+How long a list waits for the user, who may be approving right now. Clients give a server 10 seconds or more to start,
+and some do not request the list again.
 """
 CALL_SECONDS: Final = 40.0
-"""How long a call of a tool waits for the user. Clients end a call after 60 seconds or more."""
+"""How long a tool call waits for the user. Clients end a call after 60 seconds or more."""
 _TTL_MS: Final = 60_000
-"""As the daemon's."""
+"""The same as the daemon's."""
 
 
 def seconds_for(method: str) -> float:
@@ -54,7 +54,7 @@ def seconds_for(method: str) -> float:
 
 
 def answer_at_once(message: Message) -> dict[str, Any] | None:
-    """Return the result of a request that needs no daemon and is valid; None for every other request."""
+    """Return the result of a valid request that does not need the daemon; None for every other request."""
     if message.is_stateless:
         at_once = message.method == "server/discover"
     else:
@@ -74,7 +74,7 @@ def result_of(message: Message, explanation: str) -> dict[str, Any] | None:
     if result is None or not message.is_stateless:
         return result
     is_discovery = message.method == "server/discover"
-    # A list that is about to change must not be kept.
+    # A list that is about to change must not be cached.
     ttl = _TTL_MS if is_discovery else 0 if message.method in LISTS else None
     return completed(result, ttl_ms=ttl)
 

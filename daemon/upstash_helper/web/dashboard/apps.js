@@ -101,7 +101,7 @@ function card(it, store) {
       ? h(
           "div",
           {},
-          h("p", { class: "label" }, "Writes .env files in"),
+          h("p", { class: "label" }, "May write .env files in"),
           h(
             "ul",
             { class: "granted" },

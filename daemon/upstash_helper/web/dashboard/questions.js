@@ -1,4 +1,4 @@
-/** Questions of apps that have access: what they are about to destroy or write, above every section. */
+/** Questions from apps that have access, before they destroy or write something. Shown above every section. */
 
 import { h, icon, uniqueId } from "./dom.js";
 import { IDENTITIES, timeLeft } from "./format.js";
@@ -8,7 +8,7 @@ import { WaitingCards } from "./waiting_cards.js";
 /** @import { Confirmation } from "./openapi.js" */
 /** @import { Store } from "./store.js" */
 
-/** What is shown for a question that was decided elsewhere, or is over. */
+/** What is shown for a question that was answered elsewhere, or is over. */
 const ENDED = {
   pending: "no longer waits for your answer",
   allowed: "was allowed elsewhere",
@@ -32,7 +32,7 @@ export class Questions extends WaitingCards {
 
   /** @override @param {number} count */
   headingFor(count) {
-    if (count === 0) return "No app asks anything";
+    if (count === 0) return "No questions are waiting";
     return count === 1 ? "An app needs your confirmation" : `${count} questions need your confirmation`;
   }
 
@@ -89,7 +89,7 @@ export class Questions extends WaitingCards {
             h("span", { class: "claims-of" }, "Calls itself"),
             untrusted(`“${it.claimed_name}”`),
           ),
-          // The title has names that an app may have chosen.
+          // The title may contain names that an app chose.
           h("h3", { id: name, class: "wrap", dir: "auto" }, inLines(it.title)),
           h("p", { class: "wrap", dir: "auto" }, it.detail),
         ),

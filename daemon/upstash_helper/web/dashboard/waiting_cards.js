@@ -1,4 +1,4 @@
-/** What waits for the user's decision, above every section: access requests, and what apps ask. */
+/** Access requests and questions that wait for the user's decision, above every section. */
 
 import { call, messageOf } from "./api.js";
 import { ClickGuard } from "./click_guard.js";
@@ -27,15 +27,15 @@ import { announce, notice } from "./ui.js";
  */
 
 /**
- * The items, each in its place. Nothing moves as long as the user may be about to click: a new item comes last, and the
- * place of one that is over stays empty until the pointer and the focus have left.
+ * The items, each in its place. Nothing moves while the user may be about to click: a new item comes last, and the place
+ * of one that is over stays empty until the pointer and the focus have left.
  *
  * @template {Item} T
  */
 export class WaitingCards {
   /** The items that are shown. @type {T[]} */
   pending = [];
-  /** What is being decided on this page, by the id of the item. @type {Map<string, { state: string, done: string }>} */
+  /** Decisions made on this page, by the id of the item. @type {Map<string, { state: string, done: string }>} */
   own = new Map();
   /** What happened to items that no longer wait, by id. @type {Map<string, string>} */
   outcomes = new Map();
@@ -109,7 +109,7 @@ export class WaitingCards {
 
   // --- events and decisions -----------------------------------------------------------------------------------------
 
-  /** Handle the event of an item. @param {T} item */
+  /** Handle an event about an item. @param {T} item */
   handle(item) {
     const { data, loading } = this.#slot();
     if (item.state !== "pending") this.outcomes.set(item.id, this.ended(item));
@@ -189,7 +189,7 @@ export class WaitingCards {
     fill(this.#heading, this.headingFor(items.length));
     this.#removeEmptyPlaces();
     for (const { item } of over) this.#tell(item);
-    // A user who has just opened the dashboard came to decide. Later, nothing takes the focus away from the user.
+    // A user who has just opened the dashboard came to decide. Later, nothing takes the focus away.
     const isIdle = document.activeElement === document.body;
     if (this.#isFirst && wasEmpty && items.length > 0 && isIdle) this.#focus();
     else for (const it of fresh) this.#announce(it);

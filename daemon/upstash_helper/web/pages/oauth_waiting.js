@@ -1,11 +1,11 @@
 /**
- * The page of an authorization request: load it again when the user has decided. The daemon then continues at the program.
+ * The page of an authorization request: reload it when the user has decided. The daemon then redirects to the program.
  *
- * The page is at an address that other programs have used, so that this script has no rights, and gets only a word.
+ * The page is at an address that other programs have used, so this script has no rights, and receives only one word.
  */
 
 const WAIT_MS = 1000;
-/** After how many failed requests in a row the page shows that the helper does not respond. */
+/** After this many failed requests in a row, the page shows that the helper is not responding. */
 const QUIET_FAILURES = 4;
 
 const main = document.querySelector("main");

@@ -1,8 +1,8 @@
 """
 The tools of ``/mcp``, one module for each group.
 
-Their names and arguments are those of Upstash's hosted MCP server, so that prompts work with both. What the daemon
-cannot do with the account's credential alone, such as publishing a message with QStash, is left out.
+Their names and arguments are those of Upstash's hosted MCP server, so that prompts work with both. Tools that need more
+than the account's credential, such as publishing a message with QStash, are left out.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def all_tools(
     env: tuple[Tool, ...] = (),
 ) -> tuple[Tool, ...]:
     """
-    Return all tools, in the order in which they are listed, which never changes while the daemon runs.
+    Return all tools in the order in which they are listed. The order never changes while the daemon runs.
 
     Args:
         databases: The account's databases.
@@ -53,8 +53,8 @@ def all_tools(
         credentials: Reads credentials.
         run: Runs Redis commands.
         resources: The other parts of the Developer API.
-        audit: Records changes, and has the agents' entries.
-        background: Completes changes whose agent has disconnected.
+        audit: Records changes, and returns an agent's entries.
+        background: Completes changes if the agent disconnects.
         env: The tools for a project's ``.env`` files.
     """
     recorder = Recorder(audit=audit, background=background)
@@ -73,13 +73,13 @@ def all_tools(
 
 def visible(tools: Iterable[Tool], caller: Caller, *, read_only: bool) -> tuple[Tool, ...]:
     """
-    Return the tools that ``caller`` may call, in their order, with those that are answered but not listed.
+    Return the tools that ``caller`` may call, in order, including those that are not listed.
 
     Args:
         tools: All tools.
         caller: The agent.
-        read_only: Whether the connected account allows only reading. Tools that change something are left out then.
-            Redis commands stay, since they run with a token with which the database refuses to write.
+        read_only: Whether the connected account is read-only. If so, tools that change something are left out. The
+            tool for Redis commands remains, since it uses a token with which the database refuses to write.
     """
     return tuple(found for tool in tools if (found := _as_seen(tool, caller, read_only=read_only)) is not None)
 
@@ -91,8 +91,8 @@ def _as_seen(tool: Tool, caller: Caller, *, read_only: bool) -> Tool | None:
         return tool
     if tool.scope == "databases:commands":
         description = (
-            "Run Redis commands that read, in a database, over its REST API. No credentials are needed. The database"
-            " refuses commands that write, and KEYS and SCAN. Long replies are cut, with a note on how to read the"
+            "Run Redis commands that read, over a database's REST API. No credentials are needed. The database refuses"
+            " commands that write, as well as KEYS and SCAN. Long replies are truncated, with a note on how to read the"
             " rest."
         )
         return replace(tool, description=description, annotations=hints.reads("Run Redis commands that read"))

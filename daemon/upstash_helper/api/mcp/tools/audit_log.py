@@ -1,4 +1,4 @@
-"""The tool with which an agent reads what it has done itself."""
+"""The tool with which an agent reads its own audit log."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class AuditEntry(Result, frozen=True, kw_only=True):
     at: Moment
     action: str
     target: str
-    result: Annotated[str, Meta(description="ok, started, or the code of the problem.")]
+    result: Annotated[str, Meta(description="ok, started, or an error code.")]
     count: Annotated[int, Meta(description="How many identical requests the entry covers.")]
 
 
 class AuditPage(Result, frozen=True, kw_only=True):
-    """A page of entries, the newest first."""
+    """A page of entries, newest first."""
 
     entries: tuple[AuditEntry, ...]
     next_cursor: NextCursor = None
@@ -51,8 +51,8 @@ class AuditTool:
             Tool(
                 name="audit_list",
                 description=(
-                    "List what this agent has changed or disclosed through upstash-helper, the newest first. The user"
-                    " sees the same entries, and those of all other apps."
+                    "List what you have changed, and which credentials you have read, through upstash-helper, newest"
+                    " first. The user sees the same entries, and those of all other apps."
                 ),
                 arguments=ListAudit, result=AuditPage, scope="databases:read",
                 annotations=hints.reads("Show what this agent did", open_world=False), handler=self.all,
@@ -79,5 +79,5 @@ def _before(cursor: str) -> int | None:
     if not cursor:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 15):
-        raise ToolError("This cursor is not valid. Leave it out to start with the first page.")
+        raise ToolError("This cursor is not valid. Omit it to get the first page.")
     return int(cursor)

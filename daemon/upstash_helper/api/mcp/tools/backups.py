@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.databases.operations import Databases
     from upstash_helper.broker.databases.resources import Resources
 
-BackupId = Annotated[str, Meta(pattern=ID_PATTERN, description="The backup's backup_id, as in redis_list_backups.")]
+BackupId = Annotated[str, Meta(pattern=ID_PATTERN, description="The backup_id from redis_list_backups.")]
 BackupName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w .:@+-]+$")]
 
 
@@ -78,7 +78,7 @@ class Backup(Result, frozen=True, kw_only=True):
 
 
 class BackupPage(Result, frozen=True, kw_only=True):
-    """A page of backups, the newest first."""
+    """A page of backups, newest first."""
 
     backups: tuple[Backup, ...]
     next_cursor: NextCursor = None
@@ -111,21 +111,21 @@ class BackupTools:
         return (
             Tool(
                 name="redis_list_backups",
-                description="List the backups of a Redis database, the newest first.",
+                description="List the backups of a Redis database, newest first.",
                 arguments=ListBackups, result=BackupPage, scope="databases:read",
                 annotations=hints.reads("List backups"), handler=self.all,
             ),
             Tool(
                 name="redis_create_backup",
-                description="Back up the present data of a Redis database.",
+                description="Create a backup of a Redis database.",
                 arguments=CreateBackup, result=Outcome, scope="databases:write",
                 annotations=hints.adds("Create a backup"), handler=self.create,
             ),
             Tool(
                 name="redis_restore_backup",
                 description=(
-                    "Replace all data of a Redis database with that of one of its backups. Requires the user's"
-                    " confirmation. To be able to go back, create a backup first."
+                    "Replace all data in a Redis database with one of its backups. Requires the user's confirmation. To"
+                    " be able to undo this, create a backup first."
                 ),
                 arguments=OneBackup, result=Outcome, scope="databases:delete",
                 annotations=hints.overwrites("Restore a backup"), handler=self.restore,
@@ -140,7 +140,7 @@ class BackupTools:
                 name="redis_set_daily_backup",
                 description="Turn daily backups of a Redis database on or off.",
                 arguments=SetDailyBackup, result=Outcome, scope="databases:write",
-                annotations=hints.overwrites("Set daily backups"), handler=self.set_daily,
+                annotations=hints.overwrites("Turn daily backups on or off"), handler=self.set_daily,
             ),
         )  # fmt: skip
 
@@ -183,8 +183,8 @@ class BackupTools:
             action="backup.restore",
             title=f'Replace the data of the database "{shown(database.name)}" with a backup?',
             detail=(
-                f"All present data of {described(database)} will be deleted and replaced with that of {_named(backup)}."
-                " This cannot be undone."
+                f"All current data in {described(database)} will be deleted and replaced with {_named(backup)}. This"
+                " cannot be undone."
             ),
             target=f"{database.id} {backup.backup_id}",
         )
@@ -192,7 +192,7 @@ class BackupTools:
             return refused()
         body = {"backup_id": backup.backup_id}
         await self._send(call, "backup.restore", database.id, "POST", "restore-backup", body=body)
-        return Outcome(done=True, message=f"The data of {database.name!r} is now that of {_named(backup)}.")
+        return Outcome(done=True, message=f"The data in {database.name!r} was replaced with {_named(backup)}.")
 
     async def delete(self, call: ToolCall, wanted: OneBackup) -> Outcome:
         """Delete a backup."""
@@ -201,13 +201,13 @@ class BackupTools:
         question = Question(
             action="backup.delete",
             title=f'Delete a backup of the database "{shown(database.name)}"?',
-            detail=f"Of {described(database)}, {_named(backup)} will be deleted. This cannot be undone.",
+            detail=f"Will be deleted: {_named(backup)} of {described(database)}. This cannot be undone.",
             target=f"{database.id} {backup.backup_id}",
         )
         if not await call.confirm(question):
             return refused()
         await self._send(call, "backup.delete", database.id, "DELETE", "delete-backup", backup.backup_id)
-        return Outcome(done=True, message=f"Of {database.name!r}, {_named(backup)} was deleted.")
+        return Outcome(done=True, message=f"Deleted {_named(backup)} of {database.name!r}.")
 
     async def set_daily(self, call: ToolCall, wanted: SetDailyBackup) -> Outcome:
         """Turn daily backups on or off."""
@@ -219,7 +219,7 @@ class BackupTools:
                 wanted.database_id, [("daily_backup", models.SetDailyBackup(wanted.enabled))], unchanged=None
             ),
         )
-        return Outcome(done=True, message=f"Daily backups of {changed.name!r} are {on_or_off(changed.daily_backup)}.")
+        return Outcome(done=True, message=f"Daily backups are {on_or_off(changed.daily_backup)} for {changed.name!r}.")
 
     async def _backups(self, call: ToolCall, database_id: str) -> list[_Document]:
         request = ResourceRequest(method="GET", path=("redis", "list-backup", database_id))
@@ -250,4 +250,4 @@ class BackupTools:
 
 def _named(backup: _Document) -> str:
     made = moment(documents.number(backup.creation_time))
-    return f'the backup "{shown(documents.text(backup.name))}" of {made} ({backup.backup_id})'
+    return f'the backup "{shown(documents.text(backup.name))}" from {made} ({backup.backup_id})'

@@ -1,8 +1,8 @@
 """
 The question to the user before commands run that destroy much.
 
-The agent chooses the commands, their order, and their length, so nothing that decides is ever cut: a text that is cut
-could hide a script behind harmless commands. What is too long to be read is refused instead.
+The agent chooses the commands, their order, and their length. So nothing that matters to the decision is truncated: a
+truncated text could hide a script behind harmless commands. Commands that are too long to read are refused instead.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 MAX_TEXT: Final = 1500
 """
-Characters of the commands in a question. With everything else in it, a question is not longer than
+Maximum characters of the commands in a question, so that the whole question is not longer than
 ``confirmations.MAX_DETAIL_TEXT``.
 """
-TOO_LONG: Final = "Nothing was run. This is too long for the user to read. Send fewer or shorter commands."
+TOO_LONG: Final = "Nothing was run: the commands are too long for the user to review. Send fewer or shorter commands."
 
 _SHOWN_KEYS: Final = 3
-"""Of the keys to delete, this many are shown."""
+"""How many of the keys to delete are shown."""
 _MAX_KEY: Final = 40
-"""Characters of such a key."""
+"""Maximum characters of such a key."""
 _PLAIN: Final = re.compile(r"[\w.:/@*+=-]+", re.ASCII)
 """An argument that is shown without quotation marks."""
 
@@ -46,7 +46,7 @@ def question(asked: list[tuple[Command, str]], database: Database) -> Question:
         database: Where they run.
 
     Raises:
-        ToolError: If the user could not read all of what would run.
+        ToolError: If the commands are too long for the user to read.
     """
     # Names and effects are from a fixed table, so they always fit.
     names = ", ".join(dict.fromkeys(rules.name_of(command) for command, _ in asked))
@@ -55,13 +55,13 @@ def question(asked: list[tuple[Command, str]], database: Database) -> Question:
     return Question(
         action="database.commands",
         title=f'Run {names} in the database "{shown(database.name)}"?',
-        detail=f"In {described(database)}, {effects}. What runs: {text}",
+        detail=f"In {described(database)}: {effects}. Commands: {text}",
         target=database.id,
     )
 
 
 def _text(commands: tuple[Command, ...]) -> str:
-    """Return what runs: scripts and their like in full, and of deletions the number of keys and some of them."""
+    """Return what runs: commands such as scripts in full, and for deletions the number of keys and the first few."""
     parts: list[str] = []
     deleting: set[str] = set()
     for command in commands:
@@ -93,8 +93,8 @@ def _beginning(key: str) -> str:
 
 def _quoted(argument: str | float) -> str:
     r"""
-    Return an argument so that it is seen where it ends, and what is in it: a line break, after which a comment of a
-    script ends, as ``\n``, and characters that are invisible or look like others in the same way.
+    Return an argument so that its end and its content are visible. A line break, which ends a comment in a script, is
+    shown as ``\n``. Characters that are invisible or look like others are escaped, too.
     """
     text = str(argument)
     if _PLAIN.fullmatch(text):

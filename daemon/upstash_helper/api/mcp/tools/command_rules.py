@@ -1,16 +1,16 @@
 """
 Which Redis commands need the user's confirmation, and which cannot run through the daemon.
 
-The confirmation protects from mistakes, not from an agent that wants to destroy data: an agent with databases:commands
-may delete every key one at a time. It is asked for where a call deletes more than ``MANY_KEYS`` keys (DEL, UNLINK), and
-where a single command
+The confirmation protects against mistakes, not against an agent that wants to destroy data: an agent with
+databases:commands may delete keys one at a time. It is required if a call deletes more than ``MANY_KEYS`` keys (DEL,
+UNLINK), or if a command
 
 - deletes all keys (FLUSHALL, FLUSHDB);
 - deletes or replaces functions (FUNCTION FLUSH, DELETE, RESTORE, LOAD REPLACE), or an index (SEARCH.DROP,
   FT.DROPINDEX);
-- runs a script or a function that may write (EVAL, EVALSHA, FCALL). A script can do all of the above, and its text does
-  not show it: it can put together the name of a command, and EVALSHA and FCALL have no text. Redis itself keeps
-  EVAL_RO, EVALSHA_RO, and FCALL_RO from writing, so these need no confirmation;
+- runs a script or a function that may write (EVAL, EVALSHA, FCALL). A script can do all of the above without showing
+  it: it can compose the name of a command, and EVALSHA and FCALL have no text. Redis itself keeps EVAL_RO, EVALSHA_RO,
+  and FCALL_RO from writing, so these need no confirmation;
 - changes who can connect to the database (ACL SETUSER, DELUSER, RESTTOKEN).
 """
 
@@ -39,11 +39,11 @@ DESTROYS: Final = {
     "ACL DELUSER": "changes who can connect to the database",
     "ACL RESTTOKEN": "creates a token for the database",
 }
-"""What commands do to the database. Each text is shown in questions in full, so it is short."""
+"""What commands do to the database. Each text is shown in full in questions, so it is short."""
 DELETING: Final = frozenset({"DEL", "UNLINK"})
-"""They delete the keys that are their arguments."""
+"""Commands that delete the keys in their arguments."""
 _CREDENTIALS: Final = frozenset({"ACL GETUSER", "ACL LIST", "ACL RESTTOKEN", "ACL SETUSER"})
-"""They show, create, or replace passwords and tokens."""
+"""Commands that show, create, or replace passwords and tokens."""
 
 _BLOCKING: Final = frozenset(
     ["BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "WAIT", "WAITAOF"]
@@ -59,7 +59,7 @@ _WITH_SUBCOMMAND: Final = frozenset({"ACL", "FUNCTION"})
 
 
 def name_of(command: Command) -> str:
-    """Return a command's name in upper case, with its subcommand and option if these decide what it does."""
+    """Return a command's name in upper case, with its subcommand and option if these determine what it does."""
     name = str(command[0]).strip().upper()
     if name in _WITH_SUBCOMMAND and len(command) > 1:
         name += f" {str(command[1]).strip().upper()}"
@@ -91,28 +91,25 @@ def obstacle(command: Command) -> str | None:
     """Return why a command cannot run through the daemon, and what to do instead; None if it can."""
     name = name_of(command)
     if len(command) == 1 and " " in name:
-        return 'Each argument is an item of its own: ["SET", "key", "value"], not ["SET key value"].'
+        return 'Send each argument as a separate item: ["SET", "key", "value"], not ["SET key value"].'
     if name in _BLOCKING or _waits(name, command):
-        return (
-            f"{name} waits for data on a connection that stays open. {_ONLY_TCP} Here, use the form that does not wait."
-        )
+        return f"{name} blocks the connection. {_ONLY_TCP} Here, use commands that do not block."
     if name in _LISTENING:
-        return f"{name} receives messages on a connection that stays open. {_ONLY_TCP}"
+        return f"{name} receives messages over an open connection. {_ONLY_TCP}"
     if name in _TRANSACTIONS:
-        return f"{name} belongs to a connection. {_ONLY_TCP} Here, several commands can be sent in one call."
+        return f"{name} applies to a connection. {_ONLY_TCP} Here, you can send several commands in one call."
     if name in _CONNECTION:
-        return f"{name} is about the connection. {_ONLY_TCP} Here, the daemon connects and authenticates."
+        return f"{name} applies to a connection. {_ONLY_TCP} Here, the daemon connects and authenticates for you."
     return None
 
 
 _ONLY_TCP: Final = (
-    "The REST API has no such connection: it works over TCP only, with a Redis client that uses REDIS_URL (env_write"
-    " writes that to a project)."
+    "This tool cannot run it. It requires a Redis client that uses REDIS_URL, which env_write can write to a project."
 )
 
 
 def _waits(name: str, command: Command) -> bool:
-    """Return whether it is XREAD or XREADGROUP with the option BLOCK, which comes before the keys."""
+    """Return whether a command is XREAD or XREADGROUP with the option BLOCK, which comes before the keys."""
     if name not in {"XREAD", "XREADGROUP"}:
         return False
     options = [str(argument).upper() for argument in command[1:]]
@@ -123,7 +120,7 @@ def _waits(name: str, command: Command) -> bool:
 
 
 def how_to_get_the_rest(command: Command) -> str:
-    """Return how to read a value in parts that is too long for one reply."""
+    """Return how to read a value that is too long for one reply."""
     return _PARTS.get(name_of(command), "Ask for less at a time.")
 
 
@@ -131,10 +128,10 @@ _SCANS: Final = {"HGETALL": "HSCAN", "HKEYS": "HSCAN", "HVALS": "HSCAN", "SMEMBE
 _PARTS: Final = {
     **{name: f"Read it in parts with {scan} and COUNT." for name, scan in _SCANS.items()},
     **dict.fromkeys(("SCAN", "HSCAN", "SSCAN", "ZSCAN"), "Repeat it with a smaller COUNT."),
-    **dict.fromkeys(("XRANGE", "XREVRANGE", "XREAD"), "Repeat it with COUNT, and go on from the last ID."),
+    **dict.fromkeys(("XRANGE", "XREVRANGE", "XREAD"), "Repeat it with COUNT, and continue from the last ID."),
     "GET": "Read it in parts with GETRANGE.",
     "LRANGE": "Read smaller ranges.",
     "ZRANGE": "Read smaller ranges.",
     "MGET": "Read fewer keys at a time.",
-    "JSON.GET": "Read a part of it with a path.",
+    "JSON.GET": "Read part of it with a path.",
 }

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 NAME: Final = "redis_run_command"
 MAX_COMMANDS: Final = 50
 MAX_SHOWN: Final = 20_000
-"""Characters of all replies together."""
+"""Maximum characters of all replies together."""
 _MIN_SHOWN: Final = 200
-"""Characters that every reply gets, even if earlier ones have used up the others."""
+"""Characters shown of every reply, even if earlier replies have used up ``MAX_SHOWN``."""
 
 _Argument = str | int | float
 _Command = Annotated[
@@ -42,11 +42,11 @@ class RunCommand(Arguments, frozen=True, kw_only=True):
         tuple[_Argument, ...],
         Meta(
             max_length=10_000,
-            description='A command and its arguments, each an item of its own: ["SET", "key", "value"].',
+            description='One command. Each argument is a separate item: ["SET", "key", "value"].',
         ),
     ] = ()
     commands: Annotated[
-        Commands, Meta(description="Instead of command: several, which run in this order, as a pipeline.")
+        Commands, Meta(description="Instead of command: several commands, which run in order, as a pipeline.")
     ] = ()
 
 
@@ -55,16 +55,16 @@ class CommandResult(Result, frozen=True, kw_only=True):
 
     command: Annotated[str, Meta(description="The command, shortened.")]
     result: Annotated[
-        msgspec.Raw, Meta(description="The reply. If truncated is true, the beginning of its JSON, as text.")
+        msgspec.Raw, Meta(description="The reply. If truncated is true, the beginning of its JSON as a string.")
     ]
-    error: Annotated[str | None, Meta(description="Why the database did not run the command.")] = None
+    error: Annotated[str | None, Meta(description="The database's error, if the command failed.")] = None
     truncated: bool = False
 
 
 class CommandResults(Result, frozen=True, kw_only=True):
     """The replies."""
 
-    done: Annotated[bool, Meta(description="False: no command ran, because the user did not allow it.")]
+    done: Annotated[bool, Meta(description="False: the user did not allow this, so no command ran.")]
     results: tuple[CommandResult, ...] = ()
     note: str = ""
 
@@ -83,10 +83,10 @@ class CommandTool:
             Tool(
                 name=NAME,
                 description=(
-                    "Run Redis commands in a database, over its REST API. No credentials are needed. To find keys, use"
-                    " SCAN instead of KEYS, and TYPE for their types. Long replies are cut, with a note on how to read"
-                    " the rest. Commands that destroy much, such as FLUSHALL, and scripts require the user's"
-                    ' confirmation. Without the option "all databases", only databases that this agent created.'
+                    "Run Redis commands over a database's REST API. No credentials are needed. To find keys, use SCAN"
+                    " instead of KEYS, and TYPE for their types. Long replies are truncated, with a note on how to read"
+                    " the rest. Scripts, and commands that destroy much, such as FLUSHALL, require the user's"
+                    " confirmation. Works only in databases that you created, unless the user allowed all databases."
                 ),
                 arguments=RunCommand, result=CommandResults, scope="databases:commands",
                 annotations=hints.overwrites("Run Redis commands", idempotent=False), handler=self.run,
@@ -97,7 +97,7 @@ class CommandTool:
         """Run the commands."""
         commands = checked(call, wanted)
         await self._run.check(wanted.database_id, call.caller)
-        # Asked once: what needs no confirmation because it cannot write must not run with the right to write.
+        # Read once: commands that need no confirmation because they cannot write must not run with the right to write.
         read_only = await call.is_read_only()
         if not read_only and not await self._confirmed(call, wanted.database_id, commands):
             return CommandResults(done=False, note=REFUSED)
@@ -123,7 +123,7 @@ def checked(call: ToolCall, wanted: RunCommand) -> tuple[Command, ...]:
         ToolError: If there are none, or one of them cannot run.
     """
     if bool(wanted.command) == bool(wanted.commands):
-        raise ToolError("Give either command or commands.")
+        raise ToolError("Send either command or commands.")
     commands = wanted.commands or (wanted.command,)
     for command in commands:
         obstacle = rules.obstacle(command)
@@ -131,8 +131,8 @@ def checked(call: ToolCall, wanted: RunCommand) -> tuple[Command, ...]:
             raise ToolError(f"Nothing was run. {obstacle}")
         if rules.is_about_credentials(command) and not call.caller.has("databases:credentials"):
             raise ToolError(
-                f"Nothing was run. {rules.name_of(command)} shows or creates credentials, and the user has not granted"
-                " databases:credentials."
+                f"Nothing was run. {rules.name_of(command)} shows, creates, or replaces credentials, and the user has"
+                " not granted databases:credentials."
             )
     return commands
 
@@ -140,7 +140,7 @@ def checked(call: ToolCall, wanted: RunCommand) -> tuple[Command, ...]:
 def shortened(
     commands: tuple[Command, ...], replies: tuple[CommandReply, ...], *, read_only: bool = False
 ) -> CommandResults:
-    """Return the replies, cut to what a model can read, with a note on how to read the rest."""
+    """Return the replies, truncated to what a model can read, with a note on how to read the rest."""
     found: list[CommandResult] = []
     notes: dict[str, None] = {}
     left = MAX_SHOWN
@@ -168,7 +168,7 @@ def shortened(
 
 _NULL: Final = msgspec.Raw(b"null")
 _READ_ONLY: Final = (
-    "The connected account allows only reading, so the database refuses commands that write, and KEYS and SCAN."
+    "The connected account is read-only, so the database refuses commands that write, as well as KEYS and SCAN."
 )
 
 

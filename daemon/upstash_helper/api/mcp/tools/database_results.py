@@ -1,4 +1,4 @@
-"""Databases as results: with the names that Upstash's Developer API has for the fields."""
+"""Databases as results. Their fields have the names that Upstash's Developer API uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Credentials(Result, frozen=True, kw_only=True):
-    """What connects to a database."""
+    """The credentials of a database."""
 
     password: str
     rest_token: str
@@ -40,7 +40,7 @@ class DatabasePage(Result, frozen=True, kw_only=True):
     """A page of databases."""
 
     databases: tuple[DatabaseSummary, ...]
-    total: Annotated[int, Meta(description="How many databases match, on all pages.")]
+    total: Annotated[int, Meta(description="Number of matching databases on all pages.")]
     next_cursor: NextCursor = None
 
 
@@ -51,7 +51,7 @@ class DatabaseDetails(DatabaseSummary, frozen=True, kw_only=True):
     port: int
     tls: bool
     rest_url: str
-    eviction: Annotated[bool, Meta(description="Whether keys are removed when the memory is full.")]
+    eviction: Annotated[bool, Meta(description="Whether keys are deleted when the memory is full.")]
     auto_upgrade: Annotated[bool, Meta(description="Whether Upstash moves a full database to a larger plan.")]
     daily_backup_enabled: bool
     budget: Annotated[int | None, Meta(description="Per month, in US dollars.")]
@@ -66,7 +66,7 @@ class CreatedDatabase(DatabaseDetails, frozen=True, kw_only=True):
     """A new database."""
 
     already_existed: Annotated[
-        bool, Meta(description="True: an earlier call with the same idempotency_key had created it.")
+        bool, Meta(description="True: an earlier call with the same idempotency_key created it.")
     ] = False
 
 

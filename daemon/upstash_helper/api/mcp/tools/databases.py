@@ -42,8 +42,8 @@ Budget = Annotated[int, Meta(ge=0)]
 IncludeCredentials = Annotated[
     bool,
     Meta(
-        description="Return the password and the tokens as well. Only if you must see them yourself: to configure a "
-        "project, env_write puts them into its .env file without showing them."
+        description="Also return passwords and tokens. Use this only if you must see them: env_write puts a database's "
+        "credentials into a project's .env file without showing them."
     ),
 ]
 
@@ -71,19 +71,19 @@ class CreateDatabaseArguments(Arguments, frozen=True, kw_only=True):
 
     name: DatabaseName
     primary_region: RegionId
-    read_regions: Annotated[ReadRegions, Meta(description="Further regions that serve reads.")] = ()
-    platform: Annotated[Platform | UnsetType, Meta(description="Follows from the primary region if left out.")] = UNSET
-    plan: Annotated[Plan | UnsetType, Meta(description="Upstash chooses if left out. Paid plans cost money.")] = UNSET
+    read_regions: Annotated[ReadRegions, Meta(description="Additional regions that serve reads.")] = ()
+    platform: Annotated[Platform | UnsetType, Meta(description="By default, that of the primary region.")] = UNSET
+    plan: Annotated[Plan | UnsetType, Meta(description="By default, Upstash chooses. Paid plans cost money.")] = UNSET
     budget: Annotated[Budget | UnsetType, Meta(description="Per month, in US dollars.")] = UNSET
-    eviction: Annotated[bool | UnsetType, Meta(description="Remove keys when the memory is full.")] = UNSET
+    eviction: Annotated[bool | UnsetType, Meta(description="Delete keys when the memory is full.")] = UNSET
     tls: bool | UnsetType = UNSET
     include_credentials: IncludeCredentials = False
     idempotency_key: Annotated[
         str,
         Meta(
             pattern=r"^[\x21-\x7e]{0,255}$",
-            description="Within 24 hours, the same key means the same database. Only for repeating a call whose result"
-            " is unknown.",
+            description="Use this only to repeat a call whose result is unknown: within 24 hours, the same key never"
+            " creates a second database.",
         ),
     ] = ""
 
@@ -96,7 +96,7 @@ class RenameDatabase(Arguments, frozen=True, kw_only=True):
 
 
 class SetEviction(Arguments, frozen=True, kw_only=True):
-    """Whether a database removes keys when its memory is full."""
+    """Whether a database deletes keys when its memory is full."""
 
     database_id: DatabaseId
     enabled: bool
@@ -113,7 +113,7 @@ class UpdateRegions(Arguments, frozen=True, kw_only=True):
     """The new read regions of a database."""
 
     database_id: DatabaseId
-    read_regions: Annotated[ReadRegions, Meta(description="All read regions. They replace the present ones.")]
+    read_regions: Annotated[ReadRegions, Meta(description="All read regions. They replace the current ones.")]
 
 
 class OneDatabase(Arguments, frozen=True, kw_only=True):
@@ -166,8 +166,8 @@ class DatabaseTools:
             Tool(
                 name="redis_get_database",
                 description=(
-                    "Show one Redis database: endpoint, regions, plan, and settings. Credentials are left out unless"
-                    " include_credentials is true, the user has granted that, and the account allows changes."
+                    "Show a Redis database: endpoint, regions, plan, and settings. Credentials are returned only if"
+                    " include_credentials is true, the user has granted this, and the account is not read-only."
                 ),
                 arguments=GetDatabase, result=results.DatabaseDetails, scope="databases:read",
                 annotations=hints.reads("Show a Redis database"), handler=self.get,
@@ -181,8 +181,8 @@ class DatabaseTools:
             Tool(
                 name="redis_create_database",
                 description=(
-                    "Create a Redis database in the user's Upstash account. Depending on the plan it costs money. Ask"
-                    " the user for the name and the region if they did not name them."
+                    "Create a Redis database in the user's Upstash account. Depending on the plan, it costs money. If"
+                    " the user did not give a name and a region, ask for them."
                 ),
                 arguments=CreateDatabaseArguments, result=results.CreatedDatabase, scope="databases:write",
                 annotations=hints.adds("Create a Redis database"), handler=self.create,
@@ -190,8 +190,8 @@ class DatabaseTools:
             Tool(
                 name="redis_rename_database",
                 description=(
-                    "Rename a Redis database. Its endpoint and its credentials stay the same. The user is asked if you"
-                    " did not create it."
+                    "Rename a Redis database. Its endpoint and its credentials stay the same. Requires the user's"
+                    " confirmation if you did not create it."
                 ),
                 arguments=RenameDatabase, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Rename a Redis database"), handler=self.rename,
@@ -199,17 +199,17 @@ class DatabaseTools:
             Tool(
                 name="redis_set_eviction",
                 description=(
-                    "Turn eviction on or off: with eviction, keys are removed when the memory is full; without it,"
-                    " writes fail. Turning it on requires the user's confirmation, since it can delete data."
+                    "Turn eviction on or off. When the memory is full, keys are deleted with eviction, and writes fail"
+                    " without it. Turning it on requires the user's confirmation, since it can delete data."
                 ),
                 arguments=SetEviction, result=Outcome, scope="databases:write",
-                annotations=hints.overwrites("Set eviction of a Redis database"), handler=self.set_eviction,
+                annotations=hints.overwrites("Turn eviction on or off"), handler=self.set_eviction,
             ),
             Tool(
                 name="redis_set_auto_upgrade",
-                description="Turn automatic upgrades on or off: whether a full database moves to a larger plan.",
+                description="Turn automatic upgrades on or off. With them, a full database moves to a larger plan.",
                 arguments=SetAutoUpgrade, result=Outcome, scope="databases:write",
-                annotations=hints.overwrites("Set automatic upgrades"), handler=self.set_auto_upgrade,
+                annotations=hints.overwrites("Turn automatic upgrades on or off"), handler=self.set_auto_upgrade,
             ),
             Tool(
                 name="redis_update_regions",
@@ -220,8 +220,9 @@ class DatabaseTools:
             Tool(
                 name="redis_reset_password",
                 description=(
-                    "Replace the password and the REST tokens of a Redis database. The old ones stop working at once,"
-                    " in every app that uses them. Requires the user's confirmation. The new ones are not returned."
+                    "Replace the password and the REST tokens of a Redis database. The old ones stop working"
+                    " immediately, in every app that uses them. Requires the user's confirmation. The new ones are not"
+                    " returned."
                 ),
                 arguments=OneDatabase, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Reset a password", idempotent=False), handler=self.reset_password,
@@ -294,14 +295,14 @@ class DatabaseTools:
             database, existed = await self._recorder.change(call.caller, "database.create", new.name, work)
         except (OutcomeUnknown, RequestInProgress) as error:
             raise ToolError(
-                f"{error.detail} To find out, call this tool again with the same arguments and idempotency_key {key!r}:"
-                " that never creates a second database."
+                f"{error.detail} To find out, call this tool again with the same arguments and idempotency_key {key!r}."
+                " This never creates a second database."
             ) from None
         access = await self._disclosed(call, database.id) if wanted.include_credentials else None
         return results.created(database, access, note=NEXT, already_existed=existed)
 
     async def rename(self, call: ToolCall, wanted: RenameDatabase) -> Outcome:
-        """Rename a database. The user knows those that the agent did not create by their names."""
+        """Rename a database. The user knows databases that the agent did not create by their names."""
         try:
             await self._credentials.check(wanted.database_id, call.caller)
         except NotTheCreator:
@@ -310,13 +311,13 @@ class DatabaseTools:
                 question = Question(
                     action="database.change",
                     title=f'Rename the database "{shown(database.name)}"?',
-                    detail=f'{described(database)} will be called "{shown(wanted.name.strip())}".',
+                    detail=f'{described(database)} will be renamed to "{shown(wanted.name.strip())}".',
                     target=database.id,
                 )
                 if not await call.confirm(question):
                     return refused()
         changed = await self._change(call, wanted.database_id, "name", models.Rename(wanted.name.strip()))
-        return Outcome(done=True, message=f"The database is now called {changed.name!r}.")
+        return Outcome(done=True, message=f"The database was renamed to {changed.name!r}.")
 
     async def set_eviction(self, call: ToolCall, wanted: SetEviction) -> Outcome:
         """Turn eviction on or off."""
@@ -325,26 +326,26 @@ class DatabaseTools:
             question = Question(
                 action="database.change",
                 title=f'Turn on eviction for the database "{shown(database.name)}"?',
-                detail=f"When its memory is full, Upstash will delete keys of {described(database)}.",
+                detail=f"When its memory is full, Upstash will delete keys from {described(database)}.",
                 target=database.id,
             )
             if not database.eviction and not await call.confirm(question):
                 return refused()
         changed = await self._change(call, wanted.database_id, "eviction", models.SetEviction(wanted.enabled))
-        return Outcome(done=True, message=f"Eviction of {changed.name!r} is {on_or_off(changed.eviction)}.")
+        return Outcome(done=True, message=f"Eviction is {on_or_off(changed.eviction)} for {changed.name!r}.")
 
     async def set_auto_upgrade(self, call: ToolCall, wanted: SetAutoUpgrade) -> Outcome:
         """Turn automatic upgrades on or off."""
         changed = await self._change(call, wanted.database_id, "auto_upgrade", models.SetAutoUpgrade(wanted.enabled))
         state = on_or_off(changed.auto_upgrade)
-        return Outcome(done=True, message=f"Automatic upgrades of {changed.name!r} are {state}.")
+        return Outcome(done=True, message=f"Automatic upgrades are {state} for {changed.name!r}.")
 
     async def update_regions(self, call: ToolCall, wanted: UpdateRegions) -> Outcome:
         """Replace the read regions."""
         change = models.SetReadRegions(wanted.read_regions)
         changed = await self._change(call, wanted.database_id, "read_regions", change)
         regions = ", ".join(changed.read_regions) or "none"
-        return Outcome(done=True, message=f"The read regions of {changed.name!r}: {regions}.")
+        return Outcome(done=True, message=f"Read regions of {changed.name!r}: {regions}.")
 
     async def reset_password(self, call: ToolCall, wanted: OneDatabase) -> Outcome:
         """Replace the password and the tokens."""
@@ -354,7 +355,7 @@ class DatabaseTools:
             title=f'Reset the password of the database "{shown(database.name)}"?',
             detail=(
                 f"The password and the REST tokens of {described(database)} will be replaced. Every app that uses them"
-                " loses its access until it has the new ones. The old ones cannot be brought back."
+                " loses access until it has the new ones. The old ones cannot be restored."
             ),
             target=database.id,
         )
@@ -363,7 +364,9 @@ class DatabaseTools:
         changed = await self._recorder.change(
             call.caller, "database.reset_password", database.id, lambda _: self._databases.reset_password(database.id)
         )
-        message = f"The password and the tokens of {changed.name!r} were replaced. env_write puts them into a project."
+        message = (
+            f"The password and tokens of {changed.name!r} were replaced. env_write writes the new ones to a project."
+        )
         return Outcome(done=True, message=message)
 
     async def delete(self, call: ToolCall, wanted: OneDatabase) -> Outcome:
@@ -372,7 +375,7 @@ class DatabaseTools:
         question = Question(
             action="database.delete",
             title=f'Delete the database "{shown(database.name)}"?',
-            detail=f"All data of {described(database)} will be deleted. This cannot be undone.",
+            detail=f"All data in {described(database)} will be deleted. This cannot be undone.",
             target=database.id,
         )
         if not await call.confirm(question):
@@ -402,7 +405,7 @@ class DatabaseTools:
 
 
 READ_ONLY: Final = (
-    "Credentials are left out: the connected account allows only reading. redis_run_command reads data without them."
+    "No credentials are returned: the connected account is read-only. redis_run_command reads data without them."
 )
 NEXT: Final = "env_write puts the database's variables into the project's .env file."
 
@@ -412,13 +415,13 @@ def require_credentials(call: ToolCall) -> None:
     Check that an agent may see credentials.
 
     Raises:
-        ToolError: If the user has not granted that.
+        ToolError: If the user has not granted this.
     """
     if not call.caller.has("databases:credentials"):
         raise ToolError(
-            "The user has not granted databases:credentials, so credentials are never returned. Leave"
-            " include_credentials out. env_write puts them into a project's .env file without showing them, and"
-            " redis_run_command works without them."
+            "The user has not granted databases:credentials, so no credentials are returned. Omit"
+            " include_credentials. env_write puts a database's credentials into a project's .env file without showing"
+            " them, and redis_run_command works without them."
         )
 
 

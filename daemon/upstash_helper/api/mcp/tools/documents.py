@@ -1,8 +1,8 @@
 """
 Documents of the Developer API that have no model in the broker.
 
-A document is read with a type that has only the fields which a result may show. Everything else in it is dropped, so a
-secret that Upstash adds to a document some day does not reach an agent.
+A document is read with a type that has only the fields that a result may show. Everything else in it is dropped, so a
+secret that Upstash adds to a document later does not reach an agent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from upstash_helper.broker.errors import UpstreamUnavailable
 T = TypeVar("T")
 
 Text = str | int | float | bool | None
-"""What a field can have that is shown as text or as a number, whatever Upstash sends."""
+"""The values that Upstash may send for a field that is shown as text or as a number."""
 
 
 def text(value: Text) -> str:
@@ -26,7 +26,7 @@ def text(value: Text) -> str:
 
 
 def number(value: Text) -> float:
-    """Return a field as a number; 0 if it is none."""
+    """Return a field as a number; 0 if it is not one."""
     if isinstance(value, int):
         return value
     try:

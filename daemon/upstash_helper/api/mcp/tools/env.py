@@ -1,4 +1,4 @@
-"""The tool that writes a database's variables to a file of the user, without showing them to the agent."""
+"""The tool that writes a database's variables to one of the user's files, without showing them to the agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EnvWriteArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Which variables to write, and where."""
 
     database: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$", description="The database's ID, as in redis_list_databases.")
+        str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,128}$", description="The database_id from redis_list_databases.")
     ]
     path: Annotated[
         str,
@@ -25,7 +25,7 @@ class EnvWriteArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             min_length=1,
             max_length=1000,
             description="The absolute path of the file, such as /home/me/project/.env.local. Its folder must exist."
-            " Once the user has agreed to a single folder, the path can be relative to it.",
+            " If the user has allowed exactly one folder, the path can be relative to it.",
         ),
     ]
     redis_url: Annotated[
@@ -36,14 +36,14 @@ class EnvWriteArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class EnvWriteResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was written, without the values."""
 
-    written: Annotated[bool, Meta(description="False: nothing was changed, because the user did not allow it.")]
+    written: Annotated[bool, Meta(description="False: the user did not allow this, so nothing was changed.")]
     message: str
     path: str | None = None
-    variables: Annotated[tuple[str, ...], Meta(description="The names of the variables in the file.")] = ()
+    variables: Annotated[tuple[str, ...], Meta(description="The names of the variables that are now set.")] = ()
     created: Annotated[bool, Meta(description="Whether the file is new.")] = False
     git: Annotated[
         Literal["ignored", "not_ignored", "no_repository", "not_known"] | None,
-        Meta(description="not_ignored: add the file to .gitignore, so that nobody commits it."),
+        Meta(description="If not_ignored, add the file to .gitignore so that it is not committed."),
     ] = None
 
 
@@ -54,7 +54,7 @@ _REFUSED = (
 
 
 class EnvTools:
-    """The tool, and what it needs."""
+    """The tool."""
 
     def __init__(self, *, write: WriteEnvFile) -> None:
         self._write = write
@@ -65,10 +65,10 @@ class EnvTools:
             Tool(
                 name="env_write",
                 description=(
-                    "Write UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of a Redis database to a project's .env"
-                    " file, or update them there. All other lines are kept. You never see the values. The user is asked"
-                    " for each new folder, before a variable gets another value, and for a database that you did not"
-                    " create. Files that Git tracks are refused."
+                    "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of a Redis database in a project's .env"
+                    " file. All other lines are kept. You never see the values. The user is asked about each new"
+                    " folder, about a database that you did not create, and before an existing value is replaced. Files"
+                    " that Git tracks are refused."
                 ),
                 arguments=EnvWriteArguments, result=EnvWriteResult, scope="databases:write",
                 annotations=Annotations(
@@ -92,9 +92,9 @@ def _result(written: Written) -> EnvWriteResult:
     names = ", ".join(written.variables)
     message = f"Wrote {names}." if change.is_changed else f"The file already has the current values of {names}."
     if change.git == "not_known":
-        message += " It is not known whether Git ignores this file. Check it, so that nobody commits it."
+        message += " It is not known whether Git ignores this file. Make sure that it is not committed."
     if change.git == "not_ignored":
-        message += " Git does not ignore this file: add it to .gitignore, so that nobody commits it."
+        message += " Git does not ignore this file. Add it to .gitignore so that it is not committed."
     return EnvWriteResult(
         written=True,
         message=message,

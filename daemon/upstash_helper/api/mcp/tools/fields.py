@@ -12,16 +12,12 @@ from upstash_helper.broker.apps.display_text import clean
 
 ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 
-DatabaseId = Annotated[
-    str, Meta(pattern=ID_PATTERN, description="The database's database_id, as in redis_list_databases.")
-]
-Limit = Annotated[int, Meta(ge=1, le=100, description="How many entries to return at most.")]
+DatabaseId = Annotated[str, Meta(pattern=ID_PATTERN, description="The database_id from redis_list_databases.")]
+Limit = Annotated[int, Meta(ge=1, le=100, description="Maximum number of entries to return.")]
 Cursor = Annotated[
     str, Meta(max_length=1024, description="The next_cursor of the previous result. Empty for the first page.")
 ]
-NextCursor = Annotated[
-    str | None, Meta(description="There are more entries: call again with this as cursor. Null on the last page.")
-]
+NextCursor = Annotated[str | None, Meta(description="Pass this as cursor to get the next page. Null on the last page.")]
 Moment = Annotated[str, Meta(description="RFC 3339, UTC.")]
 
 
@@ -38,9 +34,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Result, frozen=True, kw_only=True):
-    """What became of a change."""
+    """The outcome of a change."""
 
-    done: Annotated[bool, Meta(description="False: nothing was changed, because the user did not allow it.")]
+    done: Annotated[bool, Meta(description="False: the user did not allow the change, so nothing was changed.")]
     message: str
 
 
@@ -56,7 +52,7 @@ def refused() -> Outcome:
 
 
 def moment(unix: float) -> str:
-    """Return a Unix time in RFC 3339 format; an empty string if it is none."""
+    """Return a Unix time in RFC 3339 format; an empty string if it is not valid."""
     try:
         return datetime.fromtimestamp(int(unix), UTC).isoformat().replace("+00:00", "Z")
     except (OverflowError, OSError, ValueError):

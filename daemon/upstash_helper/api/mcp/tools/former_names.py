@@ -1,7 +1,7 @@
 """
-The names that these tools had in ``@upstash/mcp-server``, with the arguments that they had there.
+The names and arguments that these tools had in ``@upstash/mcp-server``.
 
-Prompts and rules in the field use them, so they are answered; they are not listed, so that a model sees each tool once.
+Existing prompts and rules use them, so they still work. They are not listed, so that a model sees each tool once.
 """
 
 from __future__ import annotations
@@ -150,11 +150,11 @@ def former_names(tools: Mapping[str, Tool]) -> tuple[Tool, ...]:
 def _commands(wanted: RunCommands) -> commands.RunCommand:
     if wanted.database_rest_url or wanted.database_rest_token:
         raise ToolError(
-            "Nothing was run. upstash-helper has the credentials of the account's databases and takes none from an"
-            " agent. Give database_id alone."
+            "Nothing was run. upstash-helper has the credentials of the account's databases and accepts none from an"
+            " agent. Send only database_id."
         )
     if wanted.database_id is UNSET:
-        raise ToolError("Nothing was run. Give database_id.")
+        raise ToolError("Nothing was run. Send database_id.")
     return commands.RunCommand(database_id=wanted.database_id, commands=wanted.commands)
 
 
@@ -165,12 +165,12 @@ def _manage_backup(tools: Mapping[str, Tool]) -> Callable[[ToolCall, ManageBacku
             raise ToolError(f"The user has not granted {tool.scope}, which this operation requires.")
         if wanted.operation == "create":
             if wanted.backup_name is UNSET:
-                raise ToolError("Give backup_name to create a backup.")
+                raise ToolError("Send backup_name to create a backup.")
             return await tool.handler(
                 call, backups.CreateBackup(database_id=wanted.database_id, name=wanted.backup_name)
             )
         if wanted.backup_id is UNSET:
-            raise ToolError(f"Give backup_id to {wanted.operation} a backup.")
+            raise ToolError(f"Send backup_id to {wanted.operation} a backup.")
         return await tool.handler(call, backups.OneBackup(database_id=wanted.database_id, backup_id=wanted.backup_id))
 
     return handler

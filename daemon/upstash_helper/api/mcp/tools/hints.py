@@ -1,8 +1,8 @@
 """
-The annotations of tools, as Upstash defines them for its hosted server: what only adds something is a write, and what
-can delete or overwrite something that exists is destructive.
+The annotations of tools, as Upstash defines them for its hosted server: a tool that only adds something is a write, and
+one that can delete or overwrite something is destructive.
 
-``open_world_hint`` is true for everything that reaches Upstash, and false for what concerns this daemon only.
+``open_world_hint`` is true for every tool that reaches Upstash, and false for one that concerns only this daemon.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def overwrites(title: str, *, idempotent: bool = True) -> Annotations:
 
     Args:
         title: The tool's name for people.
-        idempotent: Whether the same call once more has no further effect.
+        idempotent: Whether repeating the call has no further effect.
     """
     return Annotations(
         title=title, read_only_hint=False, destructive_hint=True, idempotent_hint=idempotent, open_world_hint=True

@@ -1,4 +1,4 @@
-"""Vector and Search indexes, as Upstash describes them and as results."""
+"""Vector and Search indexes, in Upstash's format and as results."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class IndexPage(Result, frozen=True, kw_only=True):
 
 
 class Index(IndexSummary, frozen=True, kw_only=True, omit_defaults=True):
-    """An index. What only Vector has is left out for Search."""
+    """An index. Fields that only Vector has are left out for Search."""
 
     endpoint: str
     created_at: Moment
     max_vector_count: float
-    max_daily_updates: Annotated[float, Meta(description="-1: no limit.")]
+    max_daily_updates: Annotated[float, Meta(description="-1 means no limit.")]
     max_daily_queries: float
     similarity_function: str | None = None
     dimension_count: float | None = None
@@ -52,7 +52,7 @@ class IndexStats(Result, frozen=True, kw_only=True):
     """Usage of an index."""
 
     vector_count: float
-    pending_count: Annotated[float, Meta(description="Not indexed yet.")]
+    pending_count: Annotated[float, Meta(description="Vectors that are not indexed yet.")]
     storage_bytes: float
     queries_today: float
     updates_today: float
@@ -87,7 +87,7 @@ class Document(msgspec.Struct):
 
 
 class StatsDocument(msgspec.Struct):
-    """What is shown of an index's statistics, in Upstash's format."""
+    """The part of an index's statistics that is shown, in Upstash's format."""
 
     current_vector_count: documents.Text = None
     pending_index_count: documents.Text = None

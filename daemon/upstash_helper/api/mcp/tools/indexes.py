@@ -1,8 +1,7 @@
 """
-Tools for Vector and Search indexes, as far as the Developer API has them.
+Tools for Vector and Search indexes, as far as the Developer API supports them.
 
-Their data (upsert, query) is reached with a token of the index, at an address of its own, which the daemon does not
-use.
+Accessing their data (upsert, query) requires the index's own token and address, which the daemon does not use.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.databases.resources import Resources
 
 Product = Annotated[Literal["vector", "search"], Meta(description="The product that the index belongs to.")]
-IndexId = Annotated[str, Meta(pattern=ID_PATTERN, description="The index's id, as in index_list.")]
+IndexId = Annotated[str, Meta(pattern=ID_PATTERN, description="The id from index_list.")]
 IndexName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w .:@+-]+$")]
 Plan = Literal["free", "payg", "fixed"]
 
@@ -76,19 +75,19 @@ class CreateIndex(Arguments, frozen=True, kw_only=True):
     product: Product
     name: IndexName
     region: Annotated[
-        Literal["eu-west-1", "us-east-1", "us-central1"], Meta(description="Search does not have us-east-1.")
+        Literal["eu-west-1", "us-east-1", "us-central1"], Meta(description="us-east-1 is not available for Search.")
     ]
-    type: Annotated[Plan, Meta(description="The plan: payg is paid per request, fixed per month.")] = "free"
+    type: Annotated[Plan, Meta(description="The plan: payg is billed per request, fixed per month.")] = "free"
     similarity_function: Annotated[
         Literal["COSINE", "EUCLIDEAN", "DOT_PRODUCT"] | UnsetType, Meta(description="Required for Vector.")
     ] = UNSET
     dimension_count: Annotated[
-        Annotated[int, Meta(ge=0, le=5376)] | UnsetType, Meta(description="Required for Vector; 0 if it is sparse.")
+        Annotated[int, Meta(ge=0, le=5376)] | UnsetType, Meta(description="Required for Vector; 0 for a sparse index.")
     ] = UNSET
     index_type: Annotated[Literal["DENSE", "SPARSE", "HYBRID"] | UnsetType, Meta(description="Vector only.")] = UNSET
     embedding_model: Annotated[
         Literal["BGE_SMALL_EN_V1_5", "BGE_BASE_EN_V1_5", "BGE_LARGE_EN_V1_5", "BGE_M3"] | UnsetType,
-        Meta(description="Vector only: Upstash turns text into vectors."),
+        Meta(description="Vector only: the model with which Upstash turns text into vectors."),
     ] = UNSET
     sparse_embedding_model: Annotated[Literal["BM25", "BGE_M3"] | UnsetType, Meta(description="Vector only.")] = UNSET
     include_credentials: IncludeCredentials = False
@@ -120,15 +119,15 @@ class IndexTools:
             Tool(
                 name="index_get",
                 description=(
-                    "Show one Vector or Search index. Its tokens are left out unless include_credentials is true, the"
-                    " user has granted that, and the account allows changes."
+                    "Show a Vector or Search index. Its tokens are returned only if include_credentials is true, the"
+                    " user has granted this, and the account is not read-only."
                 ),
                 arguments=GetIndex, result=results.Index, scope="upstash:read",
                 annotations=hints.reads("Show an index"), handler=self.get,
             ),
             Tool(
                 name="index_get_stats",
-                description="Show the usage of one Vector or Search index: vectors, queries, updates, and storage.",
+                description="Show the usage of a Vector or Search index: vectors, queries, updates, and storage.",
                 arguments=OneIndex, result=results.IndexStats, scope="upstash:read",
                 annotations=hints.reads("Show statistics of an index"), handler=self.stats,
             ),
@@ -140,15 +139,18 @@ class IndexTools:
             ),
             Tool(
                 name="index_update",
-                description="Rename a Vector or Search index, or move a Vector index to another plan.",
+                description=(
+                    "Rename a Vector or Search index, which requires the user's confirmation, or move a Vector index to"
+                    " another plan."
+                ),
                 arguments=UpdateIndex, result=Outcome, scope="upstash:write",
                 annotations=hints.overwrites("Change an index"), handler=self.update,
             ),
             Tool(
                 name="index_reset_password",
                 description=(
-                    "Replace the tokens of a Vector or Search index. The old ones stop working at once, in every app"
-                    " that uses them. Requires the user's confirmation. The new ones are not returned."
+                    "Replace the tokens of a Vector or Search index. The old ones stop working immediately, in every"
+                    " app that uses them. Requires the user's confirmation. The new ones are not returned."
                 ),
                 arguments=OneIndex, result=Outcome, scope="upstash:write",
                 annotations=hints.overwrites("Reset the tokens of an index", idempotent=False),
@@ -195,7 +197,7 @@ class IndexTools:
         body: dict[str, Any] = {"name": wanted.name, "region": wanted.region, "type": wanted.type}
         given = {name: getattr(wanted, name) for name in _VECTOR_ONLY if getattr(wanted, name) is not UNSET}
         if wanted.product == "search" and given:
-            raise ToolError(f"Only Vector has {', '.join(given)}. Leave it out for Search.")
+            raise ToolError(f"Omit {', '.join(given)} for Search: only Vector supports this.")
         if wanted.product == "vector" and not {"similarity_function", "dimension_count"} <= given.keys():
             raise ToolError("Vector requires similarity_function and dimension_count.")
         request = ResourceRequest(method="POST", path=_PATHS[wanted.product], body=body | given)
@@ -208,7 +210,7 @@ class IndexTools:
     async def update(self, call: ToolCall, wanted: UpdateIndex) -> Outcome:
         """Change an index."""
         if wanted.name is UNSET and wanted.plan is UNSET:
-            raise ToolError("Give name or plan.")
+            raise ToolError("Send name, plan, or both.")
         if wanted.plan is not UNSET and wanted.product == "search":
             raise ToolError("The plan of a Search index can only be changed in the Upstash console.")
         if wanted.name is not UNSET:
@@ -216,7 +218,7 @@ class IndexTools:
             question = Question(
                 action="index.change",
                 title=f'Rename the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
-                detail=f'{_described(index)} will be called "{shown(wanted.name)}".',
+                detail=f'{_described(index)} will be renamed to "{shown(wanted.name)}".',
                 target=index.id,
             )
             if not await call.confirm(question):
@@ -230,7 +232,7 @@ class IndexTools:
                 if wanted.plan is UNSET:
                     raise
                 raise ToolError(f"The plan was changed, but not the name. {error.detail}") from error
-        return Outcome(done=True, message="Changed.")
+        return Outcome(done=True, message="The index was changed.")
 
     async def reset_password(self, call: ToolCall, wanted: OneIndex) -> Outcome:
         """Replace the tokens of an index."""
@@ -239,8 +241,8 @@ class IndexTools:
             action="index.reset_password",
             title=f'Reset the tokens of the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
             detail=(
-                f"The tokens of {_described(index)} will be replaced. Every app that uses them loses its access until"
-                " it has the new ones. The old ones cannot be brought back."
+                f"The tokens of {_described(index)} will be replaced. Every app that uses them loses access until it"
+                " has the new ones. The old ones cannot be restored."
             ),
             target=index.id,
         )
@@ -248,7 +250,7 @@ class IndexTools:
             return refused()
         await self._send(call, "index.reset_password", wanted, "reset-password")
         return Outcome(
-            done=True, message="The tokens were replaced. The user finds the new ones in the Upstash console."
+            done=True, message="The tokens were replaced. The user can find the new ones in the Upstash console."
         )
 
     async def delete(self, call: ToolCall, wanted: OneIndex) -> Outcome:
@@ -257,7 +259,7 @@ class IndexTools:
         question = Question(
             action="index.delete",
             title=f'Delete the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
-            detail=f"All data of {_described(index)} will be deleted. This cannot be undone.",
+            detail=f"All data in {_described(index)} will be deleted. This cannot be undone.",
             target=index.id,
         )
         if not await call.confirm(question):

@@ -48,5 +48,5 @@ def _read(cursor: str) -> Position | None:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         position: Position = msgspec.json.decode(raw, type=Position)
     except (binascii.Error, ValueError):
-        raise ToolError("This cursor is not valid. Leave it out to start with the first page.") from None
+        raise ToolError("This cursor is not valid. Omit it to get the first page.") from None
     return position

@@ -1,8 +1,7 @@
 """
-Tools for QStash, as far as the Developer API has it: its users, with their limits, and their statistics.
+Tools for QStash, as far as the Developer API supports it: its users with their limits, and their statistics.
 
-Messages, schedules, and logs are reached with a token of QStash itself, at an address of its own, which the daemon
-does not use.
+Accessing messages, schedules, and logs requires QStash's own token and address, which the daemon does not use.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class ListUsers(Arguments, frozen=True, kw_only=True):
 class GetStats(Arguments, frozen=True, kw_only=True):
     """Whose statistics to show."""
 
-    qstash_id: Annotated[str, Meta(pattern=ID_PATTERN, description="The user's id, as in qstash_list_users.")]
+    qstash_id: Annotated[str, Meta(pattern=ID_PATTERN, description="The id from qstash_list_users.")]
     period: Literal["1h", "3h", "12h", "1d", "3d", "7d", "30d"] = "1d"
 
 
@@ -72,7 +71,7 @@ class Stats(Result, frozen=True, kw_only=True):
     """The statistics of a user."""
 
     period: str
-    messages: Annotated[dict[str, float], Meta(description="How many messages in the period, by what became of them.")]
+    messages: Annotated[dict[str, float], Meta(description="Number of messages in the period, by outcome.")]
     workflow_messages: dict[str, float]
     bandwidth_bytes: float
     dlq_messages: Annotated[float, Meta(description="Messages in the dead letter queue now.")]
@@ -129,8 +128,8 @@ class QStashTools:
             Tool(
                 name="qstash_list_users",
                 description=(
-                    "List the QStash users of the account, one for each region, with their limits. Tokens are left out"
-                    " unless include_credentials is true, the user has granted that, and the account allows changes."
+                    "List the QStash users of the account, one for each region, with their limits. Tokens are returned"
+                    " only if include_credentials is true, the user has granted this, and the account is not read-only."
                 ),
                 arguments=ListUsers, result=Users, scope="upstash:read",
                 annotations=hints.reads("List QStash users"), handler=self.all,

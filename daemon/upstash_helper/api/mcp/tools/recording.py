@@ -1,4 +1,4 @@
-"""The audit of tools: a change is recorded before it is made, and its result afterwards, as for the API's requests."""
+"""The audit of tools: a change is recorded before it is made, and its result afterward, as for API requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Entry:
-    """The audit entry of a change that is being made."""
+    """The audit entry for a change that is being made."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -37,7 +37,7 @@ class Recorder:
 
     async def change(self, caller: Caller, action: str, target: str, work: Callable[[Entry], Awaitable[T]]) -> T:
         """
-        Record a change and make it. Both run to their end even if the agent disconnects.
+        Record a change and make it. Both are completed even if the agent disconnects.
 
         Args:
             caller: The agent.
@@ -46,7 +46,7 @@ class Recorder:
             work: Makes the change.
 
         Raises:
-            LedgerUnavailable: If it cannot be recorded. It is not made then.
+            LedgerUnavailable: If it cannot be recorded. It is not made.
             LedgerFull: Like LedgerUnavailable.
             HelperError: What ``work`` raises.
         """
@@ -57,7 +57,7 @@ class Recorder:
         Record that credentials are about to be returned.
 
         Raises:
-            LedgerUnavailable: They must not be returned then.
+            LedgerUnavailable: If this cannot be recorded. The credentials must not be returned.
             LedgerFull: Like LedgerUnavailable.
         """
         await self._audit.note(caller, action, target)

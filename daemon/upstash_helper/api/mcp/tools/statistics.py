@@ -56,14 +56,14 @@ class GetStats(Arguments, frozen=True, kw_only=True):
     """Which statistics to show."""
 
     database_id: DatabaseId
-    period: Annotated[Period, Meta(description="The time that the sampled series cover, up to now.")] = "1h"
+    period: Annotated[Period, Meta(description="The period that the series cover, ending now.")] = "1h"
     stat_type: Annotated[
-        StatType | msgspec.UnsetType, Meta(description="Show the single points of this series as well.")
+        StatType | msgspec.UnsetType, Meta(description="Also return the individual points of this series.")
     ] = msgspec.UNSET
 
 
 class Series(Result, frozen=True, kw_only=True):
-    """A sampled series, in three numbers."""
+    """A summary of a sampled series."""
 
     stat_type: str
     unit: str
@@ -92,12 +92,12 @@ class Stats(Result, frozen=True, kw_only=True):
 
     period: str
     series: tuple[Series, ...]
-    usage_by_day: Annotated[tuple[Day, ...], Meta(description="The last days, in UTC, exact.")]
+    usage_by_day: Annotated[tuple[Day, ...], Meta(description="Exact usage of the last days, in UTC.")]
     current_storage_bytes: float
     monthly_commands: float
     monthly_bandwidth_bytes: float
     monthly_billing_usd: float
-    points: Annotated[tuple[Sample, ...], Meta(description="Of stat_type, at most 60, the oldest first.")] = ()
+    points: Annotated[tuple[Sample, ...], Meta(description="Points of stat_type, at most 60, oldest first.")] = ()
 
 
 class _Point(msgspec.Struct):
@@ -109,7 +109,7 @@ _Points = list[_Point] | None
 
 
 class _Document(msgspec.Struct):
-    """What is shown of ``DatabaseStats``."""
+    """The part of ``DatabaseStats`` that is shown."""
 
     throughput: _Points = None
     keyspace: _Points = None
@@ -146,8 +146,8 @@ class StatisticsTool:
             Tool(
                 name="redis_get_stats",
                 description=(
-                    "Show a Redis database's usage: commands per second, keys, storage, connections, latency, hits and"
-                    " misses over a period, and the exact usage of the last days."
+                    "Show a Redis database's usage: commands per second, keys, storage, connections, latency, and cache"
+                    " hits and misses over a period, and the exact usage of the last days."
                 ),
                 arguments=GetStats, result=Stats, scope="databases:read",
                 annotations=hints.reads("Show statistics"), handler=self.get,
