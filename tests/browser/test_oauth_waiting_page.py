@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlencode
 
 import pytest
@@ -12,6 +12,7 @@ from playwright.async_api import expect
 from tests.support.browser import Site, overflowing_elements, violations
 from tests.support.oauth_client import OAuthClient, decide, registered
 from tests.support.world import World
+from upstash_helper.broker.apps.display_text import MAX_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,76 @@ async def test_button_opens_the_dashboard_and_the_page_continues(
 
         await expect(page.get_by_role("heading", level=1)).to_have_text("Signed in")
         assert 1 == len(world.browser.opened)
+
+
+WINDOWS: Final = ((1280, 760), (1024, 600), (360, 640), (320, 568))
+"""The width and the height of small windows, from a laptop with a browser's bars to a small phone."""
+LONGEST: Final = "x" * MAX_NAME
+
+
+async def test_button_is_in_sight_without_scrolling(
+    page: Page, tmp_path: Path, sandbox: Sandbox, daemon_port: int
+) -> None:
+    """Also on a phone, and with the longest name. It is the first thing that the Tab key reaches."""
+    async with World.running(tmp_path, sandbox, daemon_port, open_browser=True) as world, Site.serving() as site:
+        await page.goto(address(await client_at(world, site, name=LONGEST)))
+        button = page.get_by_role("button", name="Open the dashboard to decide")
+        for width, height in WINDOWS:
+            await page.set_viewport_size({"width": width, "height": height})
+
+            await expect(button).to_be_in_viewport(ratio=1)
+            assert [] == await overflowing_elements(page)
+        await page.keyboard.press("Tab")
+
+        await expect(button).to_be_focused()
+        assert 0 == await page.evaluate("scrollY")
+
+
+async def test_where_to_decide_is_in_sight_without_a_button(world: World, page: Page) -> None:
+    """If the daemon may not open a browser, the page shows first where the user can decide."""
+    async with Site.serving() as site:
+        await page.goto(address(await client_at(world, site, name=LONGEST)))
+        for width, height in WINDOWS[:2]:
+            await page.set_viewport_size({"width": width, "height": height})
+
+            await expect(page.get_by_text("upstash-helper approvals list")).to_be_in_viewport(ratio=1)
+        await expect(page.get_by_role("button")).to_have_count(0)
+        assert [] == await violations(page)
+
+
+async def test_page_shows_while_the_helper_does_not_respond(world: World, page: Page, console: Console) -> None:
+    """Also if another program responds at its address. When the helper is back, the page waits as before."""
+    console.expect("Failed to load resource")
+    lost = page.get_by_text("The helper is not responding. Is it running?")
+    async with Site.serving() as site:
+        client = await client_at(world, site)
+        for lose in (
+            lambda route: route.abort("connectionrefused"),
+            lambda route: route.fulfill(body="<!doctype html>"),
+        ):
+            await page.route("**/decision", lose)
+            await page.goto(address(client))
+            await expect(lost).to_be_visible()
+            assert [] == await violations(page)
+
+            await page.unroute("**/decision")
+            await expect(lost).to_have_count(0)
+        await decide(world, "approve")
+
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Signed in")
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+async def test_page_moves_only_if_the_user_wants_motion(
+    world: World, page: Page, motion: Literal["reduce", "no-preference"]
+) -> None:
+    """The sign that turns stands still with reduced motion, and looks different then."""
+    await page.emulate_media(reduced_motion=motion)
+    async with Site.serving() as site:
+        await page.goto(address(await client_at(world, site)))
+        running = await page.evaluate("document.getAnimations().map((it) => it.animationName)")
+
+    assert (["turn"] if motion == "no-preference" else []) == running
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
