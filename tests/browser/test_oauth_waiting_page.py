@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import expect
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 
-def address(client: OAuthClient) -> str:
-    """Return the address that a program opens in the browser."""
-    parameters = {
-        "response_type": "code", "client_id": client.id, "redirect_uri": client.redirect_uri, "state": client.state,
-        "code_challenge": client.challenge, "code_challenge_method": "S256", "resource": client.resource,
-    }  # fmt: skip
-    return f"{client.issuer}/oauth/authorize?{urlencode(parameters)}"
-
-
 async def client_at(world: World, site: Site, *, name: str = "Claude Code") -> OAuthClient:
     """Return a client that listens at ``site``."""
     client = await registered(world, "http://127.0.0.1/callback", name=name)
@@ -46,7 +36,7 @@ async def test_page_waits_and_continues_at_the_program(world: World, page: Page)
     async with Site.serving() as site:
         client = await client_at(world, site)
         await page.set_viewport_size({"width": 320, "height": 640})
-        await page.goto(address(client))
+        await page.goto(client.address())
         await expect(page.get_by_role("heading", level=1)).to_have_text("“Claude Code” requests access")
         [waiting] = (await world.get("/v1/pairings")).json["pairings"]
 
@@ -64,7 +54,7 @@ async def test_page_works_without_javascript(world: World, browser: Browser) -> 
         client = await client_at(world, site)
         context = await browser.new_context(java_script_enabled=False)
         page = await context.new_page()
-        await page.goto(address(client))
+        await page.goto(client.address())
         await expect(page.get_by_role("heading", level=1)).to_contain_text("Claude Code")
 
         await decide(world, "deny")
@@ -80,7 +70,7 @@ async def test_button_opens_the_dashboard_and_the_page_continues(
     """The daemon opens the dashboard in the user's browser. After that, the page still waits."""
     async with World.running(tmp_path, sandbox, daemon_port, open_browser=True) as world, Site.serving() as site:
         client = await client_at(world, site)
-        await page.goto(address(client))
+        await page.goto(client.address())
 
         await page.get_by_role("button", name="Open the dashboard to decide").click()
         await expect(page.get_by_role("status")).to_have_text("The dashboard is opening in your browser.")
@@ -101,7 +91,7 @@ async def test_button_is_in_sight_without_scrolling(
 ) -> None:
     """Also on a phone, and with the longest name. It is the first thing that the Tab key reaches."""
     async with World.running(tmp_path, sandbox, daemon_port, open_browser=True) as world, Site.serving() as site:
-        await page.goto(address(await client_at(world, site, name=LONGEST)))
+        await page.goto((await client_at(world, site, name=LONGEST)).address())
         button = page.get_by_role("button", name="Open the dashboard to decide")
         for width, height in WINDOWS:
             await page.set_viewport_size({"width": width, "height": height})
@@ -117,7 +107,7 @@ async def test_button_is_in_sight_without_scrolling(
 async def test_where_to_decide_is_in_sight_without_a_button(world: World, page: Page) -> None:
     """If the daemon may not open a browser, the page shows first where the user can decide."""
     async with Site.serving() as site:
-        await page.goto(address(await client_at(world, site, name=LONGEST)))
+        await page.goto((await client_at(world, site, name=LONGEST)).address())
         for width, height in WINDOWS[:2]:
             await page.set_viewport_size({"width": width, "height": height})
 
@@ -137,7 +127,7 @@ async def test_page_shows_while_the_helper_does_not_respond(world: World, page: 
             lambda route: route.fulfill(body="<!doctype html>"),
         ):
             await page.route("**/decision", lose)
-            await page.goto(address(client))
+            await page.goto(client.address())
             await expect(lost).to_be_visible()
             assert [] == await violations(page)
 
@@ -155,7 +145,7 @@ async def test_page_moves_only_if_the_user_wants_motion(
     """The sign that turns stands still with reduced motion, and looks different then."""
     await page.emulate_media(reduced_motion=motion)
     async with Site.serving() as site:
-        await page.goto(address(await client_at(world, site)))
+        await page.goto((await client_at(world, site)).address())
         running = await page.evaluate("document.getAnimations().map((it) => it.animationName)")
 
     assert (["turn"] if motion == "no-preference" else []) == running
@@ -181,7 +171,7 @@ async def test_other_pages_are_accessible_and_fit(world: World, page: Page, cons
         await expect(page.get_by_role("heading", level=1)).to_have_text(title)
         assert [] == [*await violations(page), *await overflowing_elements(page)]
 
-    await page.goto(address(client))
+    await page.goto(client.address())
     await decide(world, "approve")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Access allowed")
     assert [] == [*await violations(page), *await overflowing_elements(page)]

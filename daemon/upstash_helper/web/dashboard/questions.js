@@ -86,13 +86,17 @@ export class Questions extends WaitingCards {
           h(
             "p",
             { class: "claims" },
-            h("span", { class: "claims-of" }, "Calls itself"),
+            h("span", { class: "claims-of" }, "Calls itself "),
             untrusted(`“${it.claimed_name}”`),
           ),
-          // The title has names that an app may have chosen.
-          h("h3", { id: name, class: "wrap", dir: "auto" }, inLines(it.title)),
-          h("p", { class: "wrap", dir: "auto" }, it.detail),
         ),
+      ),
+      // Both have names that an app may have chosen.
+      h(
+        "div",
+        { class: "question" },
+        h("h3", { id: name, class: "wrap", dir: "auto" }, inLines(it.title)),
+        h("p", { class: "wrap", dir: "auto" }, inLines(it.detail)),
       ),
       h(
         "div",
