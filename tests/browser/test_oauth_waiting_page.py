@@ -142,7 +142,7 @@ async def test_page_shows_while_the_helper_does_not_respond(world: World, page: 
 async def test_page_moves_only_if_the_user_wants_motion(
     world: World, page: Page, motion: Literal["reduce", "no-preference"]
 ) -> None:
-    """The sign that turns stands still with reduced motion, and looks different then."""
+    """With reduced motion, the sign does not turn, and looks different."""
     await page.emulate_media(reduced_motion=motion)
     async with Site.serving() as site:
         await page.goto((await client_at(world, site)).address())
