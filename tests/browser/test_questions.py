@@ -88,7 +88,7 @@ async def test_question_that_is_over_disappears(world: World, page: Page) -> Non
         [one] = world.daemon.confirmations().waiting
         world.daemon.confirmations().deny(one.id)
         await expect(card(page)).to_have_count(0)
-        await expect(page.get_by_text("was denied elsewhere").first).to_be_attached()
+        await expect(page.get_by_text(f"“{DELETE.title}” was denied elsewhere.").first).to_be_attached()
     async with asking(world, app.id, OTHER):
         await expect(card(page, OTHER)).to_be_visible()
     await expect(card(page, OTHER)).to_have_count(0)

@@ -41,6 +41,11 @@ export class Questions extends WaitingCards {
     return `${shownName(it)} needs your confirmation. ${it.title}`;
   }
 
+  /** The question: the app keeps its access, whatever the answer is. @override @param {Confirmation} it */
+  subject({ title }) {
+    return `“${title}”`;
+  }
+
   /** @override @param {Confirmation} it */
   ended({ id, state }) {
     const own = this.own.get(id);
