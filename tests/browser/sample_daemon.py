@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from functools import partial
@@ -9,17 +10,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from playwright.async_api import expect
 
+from tests.mcp.raw_client import Agent
 from tests.support.browser import Site
 from tests.support.replacement import attack
 from tests.support.sandbox import Sandbox
+from tests.support.until import until_async
 from tests.support.world import World, free_port
+from upstash_helper.broker.authorization.requests import DEFAULT_SCOPES
 from upstash_helper.broker.identity import SCOPES
+from upstash_helper.system.peers import Program, SystemPeers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
     from playwright.async_api import BrowserContext, Page
+
+    from upstash_helper.system.socket_owners import Address
 
 LOADING = "[aria-busy=true], .skeleton, .spinner"
 EMAIL = "ada@example.com"
@@ -38,6 +45,21 @@ DATABASES: tuple[dict[str, Any], ...] = (
     {"name": "rate-limits", "primary_region": "eu-central-1", "eviction": True},
     {"name": "leaderboard", "primary_region": "ap-southeast-1"},
 )
+AGENT_NAME = "Claude Code"
+
+
+class SamplePeers(SystemPeers):
+    """The programs of this computer, or the one that the pictures show, which is the same on every computer."""
+
+    shown: Program | None = None
+
+    async def program(self, local: Address, remote: Address) -> Program | None:
+        """Return the program at the other end."""
+        return self.shown or await super().program(local, remote)
+
+    async def starter(self, local: Address, remote: Address) -> Program | None:
+        """Return the program that started the one at the other end."""
+        return self.shown or await super().starter(local, remote)
 
 
 @dataclass
@@ -47,7 +69,11 @@ class SampleDaemon:
     EVERYTHING: ClassVar = "https://inventory-and-orders.warehouse-management.example.com"
     """The origin of the request of ``ask_for_everything``."""
 
+    AGENT: ClassVar = Program(pid=4711, executable="/usr/local/bin/claude")
+    """The agent in the pictures."""
+
     world: World
+    peers: SamplePeers
 
     @property
     def home(self) -> str:
@@ -76,6 +102,58 @@ class SampleDaemon:
         """Request every scope, as a page with a long address."""
         await self.world.ask(*SCOPES, origin=self.EVERYTHING, name="Inventory and orders", reason="To keep all orders.")
 
+    @contextlib.contextmanager
+    def agent_runs(self, program: Program = AGENT) -> Iterator[None]:
+        """Let the requests of native programs come from an agent."""
+        self.peers.shown = program
+        try:
+            yield
+        finally:
+            self.peers.shown = None
+
+    @contextlib.asynccontextmanager
+    async def with_agent(self, *, program: Program = AGENT, name: str = AGENT_NAME) -> AsyncIterator[None]:
+        """Request access as an agent, which is denied at the end, so that it has to wait before it does so again."""
+        with self.agent_runs(program):
+            asked = await self.world.ask(*DEFAULT_SCOPES, name=name, audience="mcp")
+        assert asked.status == 202, asked.text
+        yield
+        await self.world.call("POST", f"/v1/pairings/{asked.json['id']}/deny")
+
+    @contextlib.asynccontextmanager
+    async def with_questions(
+        self, *calls: tuple[str, Mapping[str, Any]], program: Program = AGENT, name: str = AGENT_NAME
+    ) -> AsyncIterator[None]:
+        """
+        Call tools that ask the user, as an agent with access, until the block ends.
+
+        Args:
+            calls: The names and arguments of the tools. The argument ``$name`` is the ID of the database with this
+                name.
+            program: The agent's program.
+            name: What the agent calls itself.
+        """
+        listed = (await self.world.get("/v1/databases")).json["databases"]
+        ids = {f"${it['name']}": it["id"] for it in listed}
+        with self.agent_runs(program):
+            app = await self.world.pair(*DEFAULT_SCOPES, name=name, audience="mcp", all_databases=True)
+        agent = Agent(self.world.session, f"{self.home}mcp", headers=app.headers)
+        waiting = self.world.daemon.confirmations()
+        async with contextlib.AsyncExitStack() as stack:
+            for tool, arguments in calls:
+                known = {key: ids.get(str(value), value) for key, value in arguments.items()}
+                before = len(waiting.waiting)
+                task = asyncio.create_task(self._answered(agent, {"name": tool, "arguments": known}))
+                stack.callback(task.cancel)
+                await until_async(lambda: task.done() or len(waiting.waiting) > before)  # noqa: B023 - before the next
+                assert not task.done(), task.result()
+            yield
+        await self.world.call("DELETE", f"/v1/apps/{app.id}")
+
+    async def _answered(self, agent: Agent, call: dict[str, Any]) -> Any:
+        async with agent.open("tools/call", call) as stream:
+            return await stream.response.read()
+
     async def ask_for_replacement(self) -> None:
         """Connect another account, and let an app sign in to a third one."""
         await self.world.call("DELETE", "/v1/connection")
@@ -103,10 +181,10 @@ async def sample_daemon(folder: Path, *, shows_sandbox: bool = True) -> AsyncIte
         folder: The folder.
         shows_sandbox: Whether the dashboard shows that it is one.
     """
-    port = free_port()
+    port, peers = free_port(), SamplePeers()
     async with (
         Sandbox.running(folder / "sandbox", redirect_uris=(f"http://localhost:{port}",)) as sandbox,
-        World.running(folder, sandbox, port) as world,
+        World.running(folder, sandbox, port, peers=peers) as world,
     ):
         await sandbox.settings(identity=shows_sandbox)
         world.email = EMAIL
@@ -120,4 +198,4 @@ async def sample_daemon(folder: Path, *, shows_sandbox: bool = True) -> AsyncIte
         deploy = await world.pair(*read, name="deploy")
         for app in (studio, deploy):
             await world.as_app(app, "GET", "/v1/databases")
-        yield SampleDaemon(world)
+        yield SampleDaemon(world, peers)

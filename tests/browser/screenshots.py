@@ -12,15 +12,19 @@ import asyncio
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from playwright.async_api import expect
 
 from tests.browser.connection_states import STATUSES, show_connection
 from tests.browser.dashboard import access_request, press
 from tests.browser.result_pages import pages, serve_pages
-from tests.browser.sample_daemon import SampleDaemon, sample_daemon
+from tests.browser.sample_daemon import AGENT_NAME, SampleDaemon, sample_daemon
 from tests.support.browser import launch, playwright_driver
+from tests.support.oauth_client import decide, registered
+from upstash_helper.api.mcp.tools.command_question import MAX_TEXT
+from upstash_helper.broker.apps.display_text import MAX_NAME
+from upstash_helper.system.peers import Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +35,17 @@ PICTURES = Path(__file__).parent / "pictures"
 
 WIDTHS = {360: 740, 768: 1024, 1440: 900}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+DELETE: Final = ("redis_delete_database", {"database_id": "$rate-limits"})
+"""An agent's call that asks the user."""
+
+LONGEST: Final[dict[str, Any]] = {
+    "program": Program(
+        pid=4711, executable=f"/opt/{'a-very-long-folder/' * 50}agent", warnings=("sandboxed", "deleted", "shared")
+    ),
+    "name": "W" * MAX_NAME,
+}
+"""An agent whose program and name are as long as possible."""
 
 
 @contextlib.asynccontextmanager
@@ -95,6 +110,7 @@ async def every_page(browser: Browser, out: Path) -> None:
                 for name in STATUSES:
                     await show_connection(page, name)
                     await at_all_widths(page, out, f"connection-{name}-{scheme}")
+        await agents(browser, daemon, out)
         async with context_for(browser, "light") as other, daemon.with_access_request(other):
             for scheme in SCHEMES:
                 async with context_for(browser, scheme) as context:
@@ -112,6 +128,49 @@ async def every_page(browser: Browser, out: Path) -> None:
                 await at_all_widths(page, out, f"replacement-{scheme}")
                 await page.get_by_role("button", name="Replace…").click()
                 await at_all_widths(page, out, f"question-replace-{scheme}", live="Replace", whole_page=False)
+
+
+async def agents(browser: Browser, daemon: SampleDaemon, out: Path) -> None:
+    """Take an agent's sign-in page, its access request, and its questions: one, three, and the longest ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, calls in sample_calls(Path(folder)).items():
+            more = LONGEST if name == "longest" else {}
+            async with daemon.with_questions(*calls, **more):
+                for scheme in SCHEMES:
+                    async with context_for(browser, scheme) as context:
+                        page = await daemon.dashboard(context)
+                        await at_all_widths(page, out, f"agent-asks-{name}-{scheme}", live="Allow")
+    client = await registered(daemon.world, name=AGENT_NAME)
+    for scheme in SCHEMES:
+        async with context_for(browser, scheme) as context:
+            page = await context.new_page()
+            await page.goto(client.address())
+            await at_all_widths(page, out, f"agent-sign-in-{scheme}")
+    await decide(daemon.world, "deny")
+    async with daemon.with_agent():
+        for scheme in SCHEMES:
+            async with context_for(browser, scheme) as context:
+                await at_all_widths(await daemon.dashboard(context), out, f"agent-{scheme}", live="Allow")
+
+
+def sample_calls(folder: Path) -> dict[str, tuple[tuple[str, dict[str, Any]], ...]]:
+    """Return calls that ask the user, and write into ``folder`` at most."""
+    deep = folder
+    while len(str(deep)) < 950:
+        deep /= "a-folder-with-a-long-name"
+    deep.mkdir(parents=True)
+    (deep / ".env").write_text("UPSTASH_REDIS_REST_URL=old\nUPSTASH_REDIS_REST_TOKEN=old\n")
+    write = {"database": "$shop-sessions", "path": str(folder / ".env")}
+    run = {"database_id": "$shop-sessions"}
+    return {
+        "one": (DELETE,),
+        "three": (DELETE, ("redis_reset_password", {"database_id": "$leaderboard"}), ("env_write", write)),
+        "longest": (
+            ("env_write", {**write, "path": str(deep / ".env"), "redis_url": True}),
+            ("redis_run_command", {**run, "command": ["EVAL", "redis.call('GET', KEYS[1]) " * 50, "1", "k"]}),
+            ("redis_run_command", {**run, "command": ["EVAL", "x" * (MAX_TEXT - 10), "0"]}),
+        ),
+    }
 
 
 async def questions(page: Page, out: Path, scheme: str) -> None:
@@ -137,13 +196,22 @@ async def readme_pictures(browser: Browser, out: Path) -> None:
                 await page.set_viewport_size({"width": 640, "height": 720})
                 await page.goto(f"{site.origin}/connected")
                 await page.screenshot(path=out / f"connected-{scheme}.png")
+        async with daemon.with_questions(DELETE):
+            await picture_of_request(browser, daemon, out, "question", height=420)
+        async with daemon.with_agent():
+            await picture_of_request(browser, daemon, out, "agent", height=640)
         async with context_for(browser, "light") as other, daemon.with_access_request(other):
-            for scheme in SCHEMES:
-                async with context_for(browser, scheme) as context:
-                    page = await daemon.dashboard(context)
-                    await page.set_viewport_size({"width": 1200, "height": 600})
-                    await settled(page.get_by_role("button", name="Allow"))
-                    await page.screenshot(path=out / f"approval-{scheme}.png")
+            await picture_of_request(browser, daemon, out, "approval", height=600)
+
+
+async def picture_of_request(browser: Browser, daemon: SampleDaemon, out: Path, name: str, *, height: int) -> None:
+    """Take the dashboard with what waits for the user's decision."""
+    for scheme in SCHEMES:
+        async with context_for(browser, scheme) as context:
+            page = await daemon.dashboard(context)
+            await page.set_viewport_size({"width": 1200, "height": height})
+            await settled(page.get_by_role("button", name="Allow"))
+            await page.screenshot(path=out / f"{name}-{scheme}.png")
 
 
 @contextlib.asynccontextmanager

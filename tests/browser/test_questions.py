@@ -53,6 +53,21 @@ async def test_question_names_what_is_destroyed_and_is_allowed(world: World, pag
     assert "allowed" == answer
 
 
+async def test_question_and_its_buttons_are_in_sight(world: World, page: Page) -> None:
+    """Without scrolling, on a small laptop and on a phone, where the navigation is at the bottom."""
+    app = await agent(world)
+    async with asking(world, app.id):
+        await open_dashboard(world, page)
+        for width, height in ((1280, 760), (1024, 600), (360, 640)):
+            await page.set_viewport_size({"width": width, "height": height})
+            for part in (*(card(page).get_by_role("button", name=name) for name in ("Deny", "Allow")), card(page)):
+                await expect(part).to_be_in_viewport(ratio=1)
+        places = [await it.bounding_box() for it in (card(page), page.get_by_role("navigation").first)]
+
+    [question, navigation] = [it for it in places if it is not None]
+    assert question["y"] + question["height"] <= navigation["y"]
+
+
 async def test_question_is_denied(world: World, page: Page) -> None:
     """It waits already when the dashboard is opened, and Deny has the focus."""
     app = await agent(world)
@@ -73,7 +88,7 @@ async def test_question_that_is_over_disappears(world: World, page: Page) -> Non
         [one] = world.daemon.confirmations().waiting
         world.daemon.confirmations().deny(one.id)
         await expect(card(page)).to_have_count(0)
-        await expect(page.get_by_text("was denied elsewhere").first).to_be_attached()
+        await expect(page.get_by_text(f"“{DELETE.title}” was denied elsewhere.").first).to_be_attached()
     async with asking(world, app.id, OTHER):
         await expect(card(page, OTHER)).to_be_visible()
     await expect(card(page, OTHER)).to_have_count(0)

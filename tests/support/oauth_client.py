@@ -43,8 +43,8 @@ class OAuthClient:
         """The code challenge."""
         return base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
 
-    async def authorize(self, **changes: str | None) -> Reply:
-        """Open the authorization request, as the browser does."""
+    def address(self, **changes: str | None) -> str:
+        """Return the address that the program opens in the browser."""
         parameters = {
             "response_type": "code",
             "client_id": self.id,
@@ -56,7 +56,11 @@ class OAuthClient:
             **changes,
         }
         query = urlencode({name: value for name, value in parameters.items() if value is not None})
-        return await self.open(f"/oauth/authorize?{query}")
+        return f"{self.issuer}/oauth/authorize?{query}"
+
+    async def authorize(self, **changes: str | None) -> Reply:
+        """Open the authorization request, as the browser does."""
+        return await self.open(self.address(**changes).removeprefix(self.issuer))
 
     async def open(self, address: str) -> Reply:
         """Open a page, as the browser does."""

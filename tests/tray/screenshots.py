@@ -8,33 +8,37 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tests.mcp.raw_client import ACCEPT, PREFIX, STATELESS
 from tests.support.connecting import connected, settings_for
 from tests.support.daemon import DaemonProcess, free_port
 from tests.support.panel import Panel
 from tests.support.sandbox import Sandbox
 from tests.support.tray_process import TrayProcess
+from tests.support.until import until
 from tests.support.virtual_desktop import HEIGHT
 from tests.support.world import as_page
 from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from PIL.Image import Image
 
 EMAIL = "ada@example.com"
 _DRAWN_SECONDS = 1.0
 
 
-async def pictures(*, dark: bool) -> tuple[Image, Image]:
-    """Return screenshots of the menu with an access request and with the databases open."""
+async def pictures(*, dark: bool) -> dict[str, Image]:
+    """Return screenshots of the menu by their names: of the databases, an agent's question, and an access request."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -51,8 +55,11 @@ async def pictures(*, dark: bool) -> tuple[Image, Image]:
                     await connected(daemon, sandbox, "open", EMAIL, full_access=True)
                     fill(daemon)
                     databases = _screenshot(panel, "Down", "Down", "Down", "Right", "Down", "Right")
+                    with question(daemon, "staging-cache"):
+                        asked = _screenshot(panel, "Down", "Right")
                     request_access(daemon)
-                    return _screenshot(panel, "Down", "Right"), databases
+                    approval = _screenshot(panel, "Down", "Right")
+                    return {"approval": approval, "databases": databases, "question": asked}
 
 
 def fill(daemon: DaemonProcess) -> None:
@@ -63,13 +70,57 @@ def fill(daemon: DaemonProcess) -> None:
 
 
 def request_access(daemon: DaemonProcess) -> None:
-    """Request access with curl, whose path is the same on every machine."""
+    """Request access as a page."""
     scopes = ("databases:read", "databases:write", "databases:credentials")
-    body = msgspec.json.encode({"name": "Orders", "scopes": scopes, "reason": "To keep your orders"})
-    headers = {**as_page("https://orders.example.com"), "Content-Type": "application/json"}
-    options = [option for name, value in headers.items() for option in ("-H", f"{name}: {value}")]
-    address = f"{daemon.client.base_url}/v1/pairings"
-    subprocess.run(["curl", "-sSf", "-o", os.devnull, *options, "--data-binary", "@-", address], input=body, check=True)
+    wanted = {"name": "Orders", "scopes": scopes, "reason": "To keep your orders"}
+    _curl(f"{daemon.client.base_url}/v1/pairings", wanted, as_page("https://orders.example.com"))
+
+
+@contextmanager
+def question(daemon: DaemonProcess, name: str) -> Iterator[None]:
+    """Give an agent access, and let it ask whether it may delete a database, until the block ends."""
+    scopes = ("databases:read", "databases:delete")
+    pairings = f"{daemon.client.base_url}/v1/pairings"
+    begun = _curl(pairings, {"name": "my-agent", "scopes": scopes, "audience": "mcp"})
+    daemon.client.approve(begun["id"])
+    token = _curl(f"{pairings}/{begun['id']}/token", None, _authorized(begun["poll_secret"]))["token"]
+    [found] = [it.id for it in daemon.client.databases() if it.name == name]
+    tool = "redis_delete_database"
+    about = {f"{PREFIX}protocolVersion": STATELESS, f"{PREFIX}clientCapabilities": {}}
+    params = {"name": tool, "arguments": {"database_id": found}, "_meta": about}
+    headers = {
+        **_authorized(token),
+        "Accept": ACCEPT,
+        "MCP-Protocol-Version": STATELESS,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": tool,
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    with subprocess.Popen(_command(f"{daemon.client.base_url}/mcp", headers), stdin=subprocess.PIPE) as asking:
+        assert asking.stdin is not None
+        asking.stdin.write(msgspec.json.encode(body))
+        asking.stdin.close()
+        until(daemon.client.confirmations)
+        yield
+        asking.kill()
+
+
+def _authorized(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _curl(address: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
+    """Send a request with curl, whose path is the same on every machine."""
+    command = _command(address, headers or {})
+    sent = b"" if body is None else msgspec.json.encode(body)
+    ran = subprocess.run(command, input=sent, check=True, stdout=subprocess.PIPE)
+    return msgspec.json.decode(ran.stdout)
+
+
+def _command(address: str, headers: Mapping[str, str]) -> list[str]:
+    sent = {"Content-Type": "application/json", **headers}
+    options = [option for name, value in sent.items() for option in ("-H", f"{name}: {value}")]
+    return ["curl", "-sSf", *options, "--data-binary", "@-", address]
 
 
 def _screenshot(panel: Panel, *keys: str) -> Image:
@@ -102,9 +153,8 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for scheme, dark in (("light", False), ("dark", True)):
-        approval, databases = asyncio.run(pictures(dark=dark))
-        approval.save(folder / f"approval-{scheme}.png")
-        databases.save(folder / f"databases-{scheme}.png")
+        for name, picture in asyncio.run(pictures(dark=dark)).items():
+            picture.save(folder / f"{name}-{scheme}.png")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def test_menu_shows_the_verified_program_and_what_is_destroyed() -> None:
                 (It calls itself “Agent”)
                 ---
                 (Delete the database "orders"?)
+                ---
                 (All data of "orders" (db-1, us-east-1) will be deleted.)
                 (This cannot be undone.)
                 ---

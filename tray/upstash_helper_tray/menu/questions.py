@@ -46,7 +46,8 @@ def _question(it: Confirmation) -> Entry:
         text=display_name(it.title),
         entries=grouped(
             (*label(_verified(it)), *warnings, *label(f"It calls itself {quoted(it.claimed_name)}")),
-            (*label(it.title), *label(it.detail)),
+            label(it.title),
+            label(it.detail),
             (*item("Deny", DenyQuestion(it.id)), *_allow(it)),
         ),
     )

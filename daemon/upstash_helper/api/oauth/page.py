@@ -50,14 +50,22 @@ _PAGE: Final = """<!doctype html>
 
 _MORE: Final = """
 .code { font: 600 1.25rem/1.5 var(--mono); letter-spacing: .04em; }
-.wanted { margin: 0; padding: 0; list-style: none; }
-.wanted li + li { margin-top: .375rem; }
+.facts .stacked { display: block; }
+.wanted { margin: .25rem 0 0; padding-left: 1.25rem; }
+.wanted li + li { margin-top: .25rem; }
 .buttons form { margin: 0; }
 .buttons .continue {
   display: inline-flex; align-items: center; min-height: 2.75rem; padding: .25rem .875rem;
-  border-radius: var(--radius-small); background: var(--accent); color: var(--on-accent); font-weight: 500;
+  border-radius: var(--radius-small); background: var(--accent); color: var(--on-accent);
+  font-size: .875rem; font-weight: 500; text-decoration: none;
 }
 """
+
+_WHERE: Final = """<h2>Where you can decide</h2>
+<ul class="steps">
+<li><p>In the dashboard, or in the menu of the tray icon.</p></li>
+<li><p>In a terminal:</p><div class="command"><code>upstash-helper approvals list</code></div></li>
+</ul>"""
 
 
 def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") -> web.Response:
@@ -78,22 +86,19 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
         if can_open
         else ""
     )
-    body = f"""{button}
+    # What to do comes before the facts, so that it can be seen without scrolling.
+    body = f"""{button or _WHERE}
 <p class="outcome" role="status">{html.escape(note)}</p>
 <dl class="facts">
 <div><dt>Code</dt><dd><span class="code">{html.escape(request.user_code)}</span>
 <small>upstash-helper must show the same code</small></dd></div>
-<div><dt>Wants to</dt><dd><ul class="wanted">{wanted}</ul></dd></div>
+<div class="stacked"><dt>Wants to</dt><dd><ul class="wanted">{wanted}</ul></dd></div>
 </dl>
-<h2>Where you can decide</h2>
-<ul class="steps">
-<li><p>In the dashboard or the menu of the tray icon</p></li>
-<li><p>In a terminal</p><div class="command"><code>upstash-helper approvals list</code></div></li>
-</ul>"""
+{_WHERE if button else ""}"""
     return _response(
         title=f"“{name}” requests access",
-        lead="A program with this name requests access to your Upstash account. Allow or deny it in upstash-helper, "
-        "which shows which program it is.",
+        lead="A program with this name requests access to your Upstash account. Allow or deny it in "
+        '<span class="unbroken">upstash-helper</span>, which shows which program it is.',
         icon="question",
         tone="busy",
         body=body,

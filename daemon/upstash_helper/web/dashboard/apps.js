@@ -87,7 +87,7 @@ function card(it, store) {
         { class: "grow" },
         h("p", { class: "eyebrow" }, icon("verified"), kind.label),
         h("h2", { class: "wrap" }, inLines(it.identity.shown_without_process || it.identity.shown)),
-        h("p", { class: "claims" }, h("span", { class: "claims-of" }, "named"), untrusted(`“${it.name}”`)),
+        h("p", { class: "claims" }, h("span", { class: "claims-of" }, "named "), untrusted(`“${it.name}”`)),
       ),
     ),
     it.mismatches > 0 && h("p", {}, badge(`Its token was used by another app ${mismatches}`, "bad", "warning")),

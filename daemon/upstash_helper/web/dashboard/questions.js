@@ -41,6 +41,11 @@ export class Questions extends WaitingCards {
     return `${shownName(it)} needs your confirmation. ${it.title}`;
   }
 
+  /** The question: the app keeps its access, whatever the answer is. @override @param {Confirmation} it */
+  subject({ title }) {
+    return `“${title}”`;
+  }
+
   /** @override @param {Confirmation} it */
   ended({ id, state }) {
     const own = this.own.get(id);
@@ -86,13 +91,17 @@ export class Questions extends WaitingCards {
           h(
             "p",
             { class: "claims" },
-            h("span", { class: "claims-of" }, "Calls itself"),
+            h("span", { class: "claims-of" }, "Calls itself "),
             untrusted(`“${it.claimed_name}”`),
           ),
-          // The title may contain names that an app chose.
-          h("h3", { id: name, class: "wrap", dir: "auto" }, inLines(it.title)),
-          h("p", { class: "wrap", dir: "auto" }, it.detail),
         ),
+      ),
+      // Both have names that an app may have chosen.
+      h(
+        "div",
+        { class: "question" },
+        h("h3", { id: name, class: "wrap", dir: "auto" }, inLines(it.title)),
+        h("p", { class: "wrap", dir: "auto" }, inLines(it.detail)),
       ),
       h(
         "div",

@@ -87,7 +87,7 @@ export class ReplacementQuestion {
           h(
             "p",
             { class: "claims" },
-            h("span", { class: "claims-of" }, "Calls itself"),
+            h("span", { class: "claims-of" }, "Calls itself "),
             untrusted(`“${question.claimed_name}”`),
           ),
           h("p", { class: "wrap" }, question.detail),

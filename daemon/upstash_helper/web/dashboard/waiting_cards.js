@@ -90,7 +90,12 @@ export class WaitingCards {
     return "";
   }
 
-  /** Return what follows the identity of an app whose item was decided elsewhere or is over. @param {T} _it @returns {string} */
+  /** Return what the outcome of an item is about. @param {T} it */
+  subject(it) {
+    return it.identity.shown;
+  }
+
+  /** Return what follows the subject of an item that was decided elsewhere or is over. @param {T} _it @returns {string} */
   ended(_it) {
     return "";
   }
@@ -231,7 +236,7 @@ export class WaitingCards {
 
   /** @param {T} item */
   #outcome(item) {
-    return `${item.identity.shown} ${this.outcomes.get(item.id) ?? this.ended(item)}.`;
+    return `${this.subject(item)} ${this.outcomes.get(item.id) ?? this.ended(item)}.`;
   }
 
   /** Report what has happened to an item: to everyone, unless it can be read in its place. @param {T} item */

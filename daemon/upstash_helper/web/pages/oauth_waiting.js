@@ -9,7 +9,10 @@ const WAIT_MS = 1000;
 const QUIET_FAILURES = 4;
 
 const main = document.querySelector("main");
+const sign = document.querySelector(".sign");
 const outcome = document.querySelector(".outcome");
+/** What the page says while the helper responds. */
+const note = outcome?.textContent ?? "";
 
 /** @param {number} ms @returns {Promise<void>} */
 function pause(ms) {
@@ -18,19 +21,36 @@ function pause(ms) {
   });
 }
 
+/**
+ * Return what the helper answers, or null if it does not. Without it, another program may be at its address.
+ *
+ * @param {string} address
+ */
+async function ask(address) {
+  try {
+    const response = await fetch(`${address}/decision`, { method: "POST" });
+    const answer = await response.text();
+    return answer === "decided" || answer === "waiting" ? answer : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {boolean} isResponding */
+function show(isResponding) {
+  const text = isResponding ? note : "The helper is not responding. Is it running?";
+  if (!outcome || outcome.textContent === text) return;
+  outcome.textContent = text;
+  sign?.classList.toggle("busy", isResponding);
+}
+
 /** Wait for the decision. */
 async function follow() {
   const address = `/oauth/requests/${encodeURIComponent(main?.dataset.request ?? "")}`;
   let failures = 0;
-  for (;;) {
-    try {
-      const answer = await fetch(`${address}/decision`, { method: "POST" });
-      failures = 0;
-      if (answer.ok && (await answer.text()) === "decided") break;
-    } catch {
-      failures += 1;
-      if (failures === QUIET_FAILURES && outcome) outcome.textContent = "The helper is not responding. Is it running?";
-    }
+  for (let answer = await ask(address); answer !== "decided"; answer = await ask(address)) {
+    failures = answer === null ? failures + 1 : 0;
+    show(failures < QUIET_FAILURES);
     await pause(WAIT_MS);
   }
   location.replace(address);
