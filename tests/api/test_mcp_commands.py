@@ -363,6 +363,28 @@ async def test_commands_are_recorded_without_their_keys_and_values(agent: Agent)
     assert ("database.commands", f"{database_id} SET, GET", "ok") == (entry["action"], entry["target"], entry["result"])
 
 
+async def test_harmless_commands_do_not_hide_one_that_destroys_much_in_the_audit_log(agent: Agent) -> None:
+    """Its name comes first, each name is there once, and it is visible that some are left out."""
+    database_id = await new_database(agent)
+    agent.allows = True
+    unknown = [[f"UNKNOWN{number:02}", "x"] for number in range(45)]
+    commands = [
+        *unknown[:20],
+        ["DEL", *(f"k{number}" for number in range(51))],
+        ["FLUSHALL"],
+        *unknown[20:],
+        ["GET", "x"],
+    ]
+
+    await agent.call("redis_run_command", database_id=database_id, commands=commands)
+
+    target = (await agent.call("audit_list"))["entries"][0]["target"]
+    shown, ellipsis, more = target.partition(", …, ")
+    names = shown.removeprefix(f"{database_id} ").split(", ")
+    assert ["FLUSHALL", "DEL", "UNKNOWN00", "UNKNOWN01"] == names[:4]
+    assert (", …, ", f"{48 - len(names)} more") == (ellipsis, more)
+
+
 async def test_a_running_command_ends_with_the_agents_access(agent: Agent) -> None:
     """The agent gets no reply after a revocation."""
     database_id = await new_database(agent)

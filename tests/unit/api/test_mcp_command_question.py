@@ -1,4 +1,4 @@
-"""The question before commands run that destroy much: the longest one is shown in full."""
+"""The question before commands run that destroy much, and their audit entry: what matters is never cut."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from upstash_helper.api.mcp.tool import ToolError
 from upstash_helper.api.mcp.tools import command_rules as rules
 from upstash_helper.api.mcp.tools.command_question import MAX_TEXT, question
-from upstash_helper.api.mcp.tools.commands import MAX_COMMANDS
+from upstash_helper.api.mcp.tools.commands import MAX_COMMANDS, audit_target
 from upstash_helper.broker.apps.display_text import clean
+from upstash_helper.broker.audit import MAX_TEXT_BYTES, shortened
 from upstash_helper.broker.confirmations import MAX_DETAIL_TEXT, MAX_TITLE_TEXT
 from upstash_helper.broker.models import Database
 from upstash_helper.broker.ports import Command
@@ -76,3 +77,24 @@ def test_a_name_has_what_decides_what_the_command_does(command: Command, name: s
     """Only a library that takes the place of another one needs a confirmation."""
     assert name == rules.name_of(command)
     assert (name in rules.DESTROYS) == bool(rules.to_confirm((command,)))
+
+
+@pytest.mark.parametrize("database_id", ["i" * 36, "i" * 128])
+@pytest.mark.parametrize("other", ["X", "X" * 300, "é" * 40, "\ud800", "\n"])
+def test_the_audit_log_shows_the_worst_command_whatever_else_is_sent(database_id: str, other: str) -> None:
+    """The target is never longer than the log keeps, so that it is not cut again, in its middle."""
+    harmless: list[Command] = [(f"{number}{other}", "x") for number in range(MAX_COMMANDS - len(rules.DESTROYS))]
+    worst_last: list[Command] = [tuple(name.split()) for name in reversed(rules.DESTROYS)]
+
+    target = audit_target(database_id, (*harmless, *worst_last))
+
+    assert target == shortened(target, MAX_TEXT_BYTES)
+    assert target.startswith(f"{database_id} FLUSHALL, FLUSHDB, ")
+    assert target.endswith(" more")
+
+
+def test_the_audit_log_shows_all_names_if_there_is_room() -> None:
+    """Then nothing is said to be left out."""
+    commands: tuple[Command, ...] = (("GET", "a"), ("get", "b"), ("FLUSHDB",), ("SET", "a", 1))
+
+    assert "id FLUSHDB, GET, SET" == audit_target("id", commands)

@@ -12,6 +12,7 @@ from upstash_helper.api.mcp.tools import command_rules as rules
 from upstash_helper.api.mcp.tools import hints
 from upstash_helper.api.mcp.tools.command_question import question
 from upstash_helper.api.mcp.tools.fields import REFUSED, Arguments, DatabaseId, Result, shown
+from upstash_helper.broker.audit import MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
     from upstash_helper.api.mcp.tools.recording import Recorder
@@ -26,6 +27,8 @@ MAX_SHOWN: Final = 20_000
 """Maximum characters of all replies together."""
 _MIN_SHOWN: Final = 200
 """Characters shown of every reply, even if earlier replies have used up ``MAX_SHOWN``."""
+_MAX_NAME: Final = 40
+"""Characters of a command's name in the audit log. The longest that exists has fewer."""
 
 _Argument = str | int | float
 _Command = Annotated[
@@ -101,11 +104,10 @@ class CommandTool:
         read_only = await call.is_read_only()
         if not read_only and not await self._confirmed(call, wanted.database_id, commands):
             return CommandResults(done=False, note=REFUSED)
-        names = ", ".join(dict.fromkeys(rules.name_of(command) for command in commands))
         replies = await self._recorder.change(
             call.caller,
             "database.commands",
-            f"{wanted.database_id} {names}",
+            audit_target(wanted.database_id, commands),
             lambda _: self._run(wanted.database_id, commands, call.caller, read_only=read_only),
         )
         return shortened(commands, replies, read_only=read_only)
@@ -135,6 +137,26 @@ def checked(call: ToolCall, wanted: RunCommand) -> tuple[Command, ...]:
                 " not granted databases:credentials."
             )
     return commands
+
+
+def audit_target(database_id: str, commands: tuple[Command, ...]) -> str:
+    """
+    Return what the audit log shows: the database, and the name of each command once.
+
+    The agent chooses the names of commands that do not exist and how many there are, and the log keeps
+    ``MAX_TEXT_BYTES``. So those that need a confirmation come first, the worst ones at the front, and the end says how
+    many are not shown.
+    """
+    names = [rules.name_of(command) for command in commands]
+    confirmed = {rules.name_of(command) for command, _ in rules.to_confirm(commands)}
+    first = [name for name in (*rules.DESTROYS, *sorted(rules.DELETING)) if name in confirmed]
+    shown_names = tuple(dict.fromkeys(shown(name, _MAX_NAME) for name in (*first, *names)))
+    target = f"{database_id} {', '.join(shown_names)}"
+    kept = len(shown_names)
+    while len(target.encode("utf-8", "replace")) > MAX_TEXT_BYTES and kept > 0:
+        kept -= 1
+        target = f"{database_id} {', '.join((*shown_names[:kept], '…'))}, {len(shown_names) - kept} more"
+    return target
 
 
 def shortened(
