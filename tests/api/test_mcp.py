@@ -9,6 +9,7 @@ import pytest
 
 from tests.mcp.raw_client import Agent
 from tests.support import agents
+from upstash_helper.broker.confirmations import MAX_PER_APP
 from upstash_helper.protocol import mcp as protocol
 
 if TYPE_CHECKING:
@@ -231,6 +232,29 @@ async def test_a_question_about_commands_is_never_cut(world: World) -> None:
         assert "FLUSHALL deletes all keys" in text
         assert text.endswith(f'Commands: EVAL "{script}" 0; EVALSHA; FCALL; FLUSHDB; FLUSHALL')
     assert not denied.result["structuredContent"]["done"]
+
+
+async def test_each_call_that_may_wait_asks_the_user(world: World) -> None:
+    """A call that waits for an answer has a question that the user can see. Only one more than that is refused."""
+    await world.connect()
+    agent = await agent_of(world, *SCOPES, forms=False)
+    databases = [await created(agent, f"database-{number}") for number in range(MAX_PER_APP)]
+    waiting = [
+        asyncio.create_task(agent.tool("redis_delete_database", {"database_id": database_id}))
+        for database_id in databases
+    ]
+    async with asyncio.timeout(30):
+        while len(questions := (await world.get("/v1/confirmations")).json["confirmations"]) < MAX_PER_APP:
+            await asyncio.wait(waiting, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
+            assert [] == [it.result().text for it in waiting if it.done()]
+
+    refused = await agent.tool("redis_delete_database", {"database_id": databases[0]})
+    for question in questions:
+        assert 200 == (await world.call("POST", f"/v1/confirmations/{question['id']}/allow")).status
+    done = [(await it).result["structuredContent"]["done"] for it in waiting]
+
+    assert "Too many requests are waiting" in refused.text
+    assert [True] * MAX_PER_APP == done
 
 
 # --- former names -----------------------------------------------------------------------------------------------------

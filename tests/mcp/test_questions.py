@@ -11,9 +11,9 @@ from tests.mcp.fixture_server import FixtureServer
 from tests.mcp.raw_client import SECONDS, Agent
 from tests.support.clock import FakeClock
 from tests.support.until import until_async
-from upstash_helper.api.mcp.call import MAX_WAITING_PER_APP
 from upstash_helper.api.mcp.request_state import LIFETIME_SECONDS
 from upstash_helper.api.server.connections import Limits
+from upstash_helper.broker.confirmations import MAX_PER_APP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -409,13 +409,13 @@ async def test_reading_ends_with_the_access_of_its_app(server: FixtureServer, ag
 
 async def test_app_has_few_requests_that_wait(server: FixtureServer, agent: Agent) -> None:
     """The others end with a result that says why. Another app is not affected."""
-    waiting = [asyncio.create_task(agent.tool("fixture_delete", {"name": str(n)})) for n in range(MAX_WAITING_PER_APP)]
-    await until_async(lambda: len(server.asked) == MAX_WAITING_PER_APP)
+    waiting = [asyncio.create_task(agent.tool("fixture_delete", {"name": str(n)})) for n in range(MAX_PER_APP)]
+    await until_async(lambda: len(server.asked) == MAX_PER_APP)
 
     refused = await agent.tool("fixture_delete", ORDERS)
     other = Agent(server.session, server.url, {"Fixture-Caller": "other"})
     others = asyncio.create_task(other.tool("fixture_delete", ORDERS))
-    await until_async(lambda: len(server.asked) == MAX_WAITING_PER_APP + 1)
+    await until_async(lambda: len(server.asked) == MAX_PER_APP + 1)
     server.answer.set_result(False)
 
     assert refused.result["isError"] is True

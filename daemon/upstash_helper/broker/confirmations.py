@@ -30,10 +30,14 @@ if TYPE_CHECKING:
 
 LIFETIME: Final = 300.0
 """How many seconds the user has to decide."""
-MAX_PER_APP: Final = 3
+MAX_PER_APP: Final = 4
 """How many questions of one app may wait at the same time: each of them is a prompt."""
-MAX_WAITING: Final = 16
-"""How many questions of all apps together may wait."""
+MAX_WAITING: Final = 12
+"""
+How many questions of all apps together may wait. Each holds a request open. Together with the event streams of apps,
+they leave room for other requests; see ``connections.Limits.app_requests``. The MCP endpoint has the same limits for
+requests that wait for an answer, also where the client asks, so that a request that may wait may also ask.
+"""
 MAX_UNCONFIRMED: Final = 5
 """How many questions of an app may end without a yes within ``LIFETIME``. After that, it has to wait: it cannot nag."""
 

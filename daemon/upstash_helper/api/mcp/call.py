@@ -17,6 +17,7 @@ from upstash_helper.api.mcp.sessions import ClientRefused
 from upstash_helper.api.mcp.tool import ToolError
 from upstash_helper.api.mcp.versions import meta_of
 from upstash_helper.api.server.connections import Connection
+from upstash_helper.broker.confirmations import MAX_PER_APP, MAX_WAITING
 from upstash_helper.system.printable import printable
 
 if TYPE_CHECKING:
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
     from upstash_helper.broker.confirmations import Question
     from upstash_helper.broker.identity import Caller
 
-MAX_WAITING: Final = 12
-"""
-How many requests of all apps together may wait for the user. They are held open. Together with the event streams of
-apps, they leave room for other requests; see ``connections.Limits.app_requests``.
-"""
-MAX_WAITING_PER_APP: Final = 4
 STOPPING: Final = "upstash-helper is stopping. Nothing was changed."
 ANSWER_SECONDS: Final = LIFETIME_SECONDS
 
@@ -63,7 +58,7 @@ class NoAnswer(ToolError):
 
 
 class Waiting:
-    """The requests that wait for the user."""
+    """The requests that wait for the user, as many as may ask: see ``confirmations.MAX_PER_APP``."""
 
     def __init__(self) -> None:
         self._callers: Counter[str] = Counter()
@@ -80,7 +75,7 @@ class Waiting:
         """
         if self._is_closed:
             raise ToolError(STOPPING)
-        if self._callers[caller_id] >= MAX_WAITING_PER_APP or self._callers.total() >= MAX_WAITING:
+        if self._callers[caller_id] >= MAX_PER_APP or self._callers.total() >= MAX_WAITING:
             raise ToolError(
                 "Nothing was changed: too many requests are waiting for the user's answer. Wait for those first."
             )
