@@ -30,6 +30,7 @@ _MAX_PATTERNS: Final = 2000
 _MAX_DEPTH: Final = 100
 """Folders of a path. Each is compared with all patterns."""
 _OPEN: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 
 
 class _TooMuch(Exception):
@@ -60,7 +61,8 @@ def _is_ignored(root: Path, data: Path, names: tuple[str, ...]) -> bool:
     # Those of inner folders count more, and so are last. Each belongs to the folder at a depth.
     patterns = [(0, files.patterns(_common(data) / "info" / "exclude"))]
     for depth in range(len(names)):
-        patterns.append((depth, files.patterns(root.joinpath(*names[:depth], ".gitignore"))))
+        # Git since version 2.32 does not read one that is a symbolic link, since a repository can contain such a link.
+        patterns.append((depth, files.patterns(root.joinpath(*names[:depth], ".gitignore"), follow=False)))
         # Git does not look into a folder that is ignored.
         if _matches(patterns, names[: depth + 1], is_folder=depth + 1 < len(names)):
             return True
@@ -94,9 +96,9 @@ class _Files:
     def __init__(self) -> None:
         self._size, self._count = _MAX_SIZE, _MAX_PATTERNS
 
-    def patterns(self, path: Path) -> list[Pattern]:
-        """Return the patterns of a file; none if it cannot be read."""
-        content = _content(path, self._size + 1)
+    def patterns(self, path: Path, *, follow: bool = True) -> list[Pattern]:
+        """Return the patterns of a file; none if it cannot be read, or is a link that is not to be followed."""
+        content = _content(path, self._size + 1, follow=follow)
         self._size -= len(content)
         if self._size < 0:
             raise _TooMuch
@@ -114,9 +116,11 @@ class _Files:
         return found
 
 
-def _content(path: Path, limit: int) -> bytes:
+def _content(path: Path, limit: int, *, follow: bool = True) -> bytes:
     try:
-        descriptor = os.open(path, _OPEN)
+        if not follow and path.is_symlink():  # Windows has no O_NOFOLLOW
+            return b""
+        descriptor = os.open(path, _OPEN if follow else _OPEN | _NO_LINK)
     except (OSError, ValueError):  # ValueError: a name with NUL
         return b""
     with os.fdopen(descriptor, "rb") as file:
