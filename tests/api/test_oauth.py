@@ -12,6 +12,7 @@ from tests.support import oauth_client
 from tests.support.clock import FakeClock
 from tests.support.oauth_client import decide, register, registered, user_code, works
 from tests.support.world import World
+from upstash_helper.protocol.messages import SAME_PROGRAM_ASKS, SAME_PROGRAM_HAS_ACCESS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,6 +260,71 @@ async def test_agents_with_other_names_are_asked_separately(world: World) -> Non
 
     waiting = (await world.get("/v1/pairings")).json["pairings"]
     assert ["Claude Code", "Codex"] == sorted(pairing["claimed_name"] for pairing in waiting)
+
+
+async def test_a_program_that_asks_in_two_ways_has_two_requests_that_say_so(world: World) -> None:
+    """
+    A sign-in and a request that the agent has sent itself are decided, listed, and revoked separately. Each prompt says
+    what else the program has, so that the second one is no surprise.
+    """
+    client = await registered(world)
+    body = {"name": "claude-code", "scopes": ["databases:read"], "audience": "mcp"}
+
+    async def prompts() -> dict[str, str | None]:
+        waiting = (await world.get("/v1/pairings")).json["pairings"]
+        return {pairing["user_code"]: pairing.get("same_program") for pairing in waiting}
+
+    sent = (await world.call("POST", "/v1/pairings", body, token=None)).json
+    alone = await prompts()
+    page = await client.begin()
+    of_page = user_code(await client.open(page))
+    both = await prompts()
+    await world.call("POST", f"/v1/pairings/{sent['id']}/approve", {})
+    token = (await world.call("POST", f"/v1/pairings/{sent['id']}/token", token=sent["poll_secret"])).json["token"]
+    second = await prompts()
+    await decide(world, "approve")
+    tokens = (await client.exchange((await client.answer(page))["code"])).json
+    apps = (await world.get("/v1/apps")).json["apps"]
+    signed_out = await client.revoke(tokens["refresh_token"])
+
+    assert {sent["user_code"]: None} == alone
+    assert {
+        sent["user_code"]: SAME_PROGRAM_ASKS.format(codes=of_page),
+        of_page: SAME_PROGRAM_ASKS.format(codes=sent["user_code"]),
+    } == both
+    assert {of_page: SAME_PROGRAM_HAS_ACCESS} == second
+    assert 2 == len(apps)
+    assert 200 == signed_out.status
+    assert (False, True) == (await works(world, tokens["access_token"]), await works(world, token))
+
+
+async def test_an_agent_asks_in_one_way_at_a_time_under_the_same_name(world: World) -> None:
+    """As for every app, there is no second prompt for the same name. The waiting request is not joined or replaced."""
+    client = await registered(world)
+    body = {"name": "Claude Code", "scopes": ["databases:read"], "audience": "mcp"}
+
+    sent = (await world.call("POST", "/v1/pairings", body, token=None)).json
+    refused = await client.authorize()
+    withdrawn = await world.call("DELETE", f"/v1/pairings/{sent['id']}", token=sent["poll_secret"])
+    page = await client.begin()
+    pending = await world.call("POST", "/v1/pairings", body, token=None)
+    await decide(world, "approve")
+
+    assert "error=temporarily_unavailable" in refused.headers["Location"]
+    assert 204 == withdrawn.status
+    assert (409, "pairing_pending") == (pending.status, pending.json["code"])
+    assert "code" in await client.answer(page)
+
+
+async def test_a_program_that_is_no_agent_is_not_mentioned(world: World) -> None:
+    """What is told apart are the ways to connect to the endpoint for agents. A script has nothing to do with them."""
+    client = await registered(world)
+    await client.begin()
+
+    await world.call("POST", "/v1/pairings", {"name": "Script", "scopes": ["databases:read"]}, token=None)
+
+    waiting = (await world.get("/v1/pairings")).json["pairings"]
+    assert [None, None] == [pairing.get("same_program") for pairing in waiting]
 
 
 async def test_user_is_asked_again_by_a_client_with_access(world: World) -> None:

@@ -19,7 +19,7 @@ from tests.support.terminal import at_terminal, terminal
 from upstash_helper.api.guard.middleware import ON_BEHALF_HEADER
 from upstash_helper.cli import exit_codes
 from upstash_helper.protocol import wire_apps
-from upstash_helper.protocol.messages import VIA_BRIDGE
+from upstash_helper.protocol.messages import SAME_PROGRAM_ASKS, VIA_BRIDGE
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Shell
@@ -67,6 +67,17 @@ async def test_list_says_that_a_request_came_over_the_bridge(shell: Shell, runni
     assert 202 == status
     assert lines[0].endswith(PAGE)
     assert lines[2].strip() == VIA_BRIDGE
+
+
+async def test_list_says_what_else_a_program_requests(shell: Shell, running: DaemonProcess) -> None:
+    """The requests of an agent that connects in two ways name each other's code, below their program."""
+    requests = [{"name": name, "scopes": ["databases:read"], "audience": "mcp"} for name in ("Agent", "My agent")]
+    first, second = (SampleApp(running).send("POST", "/v1/pairings", it).json["user_code"] for it in requests)
+
+    lines = (await shell("approvals", "list")).out.splitlines()
+
+    said = [line.strip() for line in lines if line.strip().startswith("The same program")]
+    assert [SAME_PROGRAM_ASKS.format(codes=other) for other in (second, first)] == said
 
 
 async def test_list_shows_a_programs_file_and_process(shell: Shell, running: DaemonProcess) -> None:

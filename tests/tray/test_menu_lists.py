@@ -77,6 +77,14 @@ def test_access_request_over_the_bridge_says_so() -> None:
     assert "(Sent by /usr/bin/firefox (process 77))\n    (The request came through the helper's bridge window.)" in menu
 
 
+def test_access_request_says_what_else_its_program_has() -> None:
+    """Below the verified identity, and before the claims: it is what the daemon knows."""
+    text = "The same program already has access as an agent."
+    menu = as_text(menu_for(running("disconnected", pairings=(pairing(same_program=text),))))
+
+    assert f"(Sent by /usr/bin/firefox (process 77))\n    ({text})\n    (It calls itself “Example”)" in menu
+
+
 def test_single_access_request_is_near_the_top() -> None:
     """The verified identity comes first, then the app's own claims, and Deny comes before Allow."""
     request = pairing(reason="To show your “databases”", scopes=(LIST, DELETE))

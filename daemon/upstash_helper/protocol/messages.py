@@ -369,6 +369,12 @@ AUTO_APPROVE: Final = "approved automatically (sandbox)"
 VIA_BRIDGE: Final = "The request came through the helper's bridge window."
 """Part of every prompt of such a request: the helper's window, and not the browser, has named the page."""
 
+SAME_PROGRAM_ASKS: Final = (
+    "The same program also requests access with the code {codes}. Its sign-in and its command are approved separately."
+)
+SAME_PROGRAM_HAS_ACCESS: Final = "The same program already has access as an agent."
+"""Parts of the prompt of an agent, of which one program can need several approvals."""
+
 HINTS: Final[dict[str, Message]] = {
     "no_callback": Message(
         "The browser has not returned yet",

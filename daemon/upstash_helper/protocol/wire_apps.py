@@ -171,6 +171,13 @@ class Pairing(Recorded, frozen=True, kw_only=True):
     via_bridge: Annotated[
         bool, Meta(description="Whether a pending request came through the helper's bridge window.")
     ] = False
+    same_program: Annotated[
+        str | None,
+        Meta(
+            description="What else the program of a pending request for access to `/mcp` has: access, or other pending"
+            " requests. To be shown with the request; null if nothing."
+        ),
+    ] = None
     replaces: Annotated[
         str | None,
         Meta(description="The ID of the earlier request from the same app that this pending one replaced."),

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from upstash_helper.broker.authorization.programs import is_same_program
+from upstash_helper.broker.apps.programs import is_same_program
 from upstash_helper.broker.identity import Identity
 from upstash_helper.protocol.literals import ProgramWarning
 

@@ -51,6 +51,7 @@ def _pairing(pairing: Pairing) -> Entry:
             (
                 *_identity(pairing.identity),
                 *_bridge(pairing),
+                *(label(pairing.same_program) if pairing.same_program else ()),
                 *_claims(pairing),
                 *label(f"The app must show the code {code}"),
             ),

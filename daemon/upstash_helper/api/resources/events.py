@@ -149,7 +149,7 @@ class EventsResource:
             case ConnectionStatus():
                 return render.connection(data, owner=subscriber.is_owner)
             case Pairing():
-                return render.pairing(data, over=self._pairings.is_expired(data))
+                return render.pairing(data, self._pairings)
             case Revoked():
                 return render.revoked(data)
             case _ if isinstance(data, Attempt):

@@ -194,7 +194,7 @@ class PairingsResource:
         return web.Response(status=204)
 
     def _rendered(self, pairing: Pairing) -> wire.Pairing:
-        return render.pairing(pairing, over=self._pairings.is_expired(pairing))
+        return render.pairing(pairing, self._pairings)
 
     async def _with_program(
         self, request: web.Request, identity: Identity | None, *, for_starter: bool = False

@@ -30,6 +30,7 @@ from upstash_helper.protocol.wire import LedgerStatus
 
 if TYPE_CHECKING:
     from upstash_helper.broker.account.connection import ConnectionStatus, Started
+    from upstash_helper.broker.apps.pairings import OfSameProgram, Pairings
     from upstash_helper.broker.apps.registry import Revoked
     from upstash_helper.broker.databases.operations import DatabaseAccess
     from upstash_helper.broker.identity import Caller, Identity
@@ -275,7 +276,7 @@ def status(it: records.Pairing, *, over: bool) -> wire_apps.PairingStatus:
     )
 
 
-def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
+def pairing(it: records.Pairing, pairings: Pairings) -> wire_apps.Pairing:
     """Return a pairing as shown to the user."""
     waiting = it.decision if isinstance(it.decision, records.Waiting) else records.Waiting()
     return wire_apps.Pairing(
@@ -285,8 +286,9 @@ def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
         user_code=it.user_code,
         scopes=_scopes(it.scopes),
         reason=it.reason,
-        state=state(it, over=over),
+        state=state(it, over=pairings.is_expired(it)),
         via_bridge=waiting.via_bridge,
+        same_program=_same_program(pairings.of_same_program(it)),
         replaces=waiting.replaces or None,
         repeated=waiting.is_repeated,
         replaced_by=_replaced_by(it),
@@ -295,6 +297,14 @@ def pairing(it: records.Pairing, *, over: bool) -> wire_apps.Pairing:
         created_at=timestamp(it.created_at),
         expires_at=timestamp(it.expires_at),
     )
+
+
+def _same_program(it: OfSameProgram) -> str | None:
+    from upstash_helper.protocol.messages import SAME_PROGRAM_ASKS, SAME_PROGRAM_HAS_ACCESS
+
+    asks = SAME_PROGRAM_ASKS.format(codes=", ".join(it.codes)) if it.codes else ""
+    has_access = SAME_PROGRAM_HAS_ACCESS if it.has_access else ""
+    return f"{has_access} {asks}".strip() or None
 
 
 def _replaced_by(it: records.Pairing) -> str | None:

@@ -57,6 +57,14 @@ class PairingRequest(NamedTuple):
     """Where the app's token will be accepted."""
 
 
+class OfSameProgram(NamedTuple):
+    """What else the program of an agent's request has. For the user, who would take a second prompt for an error."""
+
+    codes: tuple[str, ...] = ()
+    """The codes of its other pending requests."""
+    has_access: bool = False
+
+
 class Pairings:
     """Handles access requests. What was started is finished even if the app disconnects; the app can poll for it."""
 
@@ -372,6 +380,24 @@ class Pairings:
     def is_expired(self, pairing: Pairing) -> bool:
         """Return whether the time for the next step has run out."""
         return self._queue.is_expired(pairing)
+
+    def of_same_program(self, pairing: Pairing) -> OfSameProgram:
+        """
+        Return what else the program has that requests access to ``/mcp``: it can connect in several ways, and each of
+        them has its own request (see ``broker.authorization.requests``).
+        """
+        if pairing.audience != "mcp" or not self._queue.waits(pairing) or not pairing.identity.name:
+            return OfSameProgram()
+        # Imported late: few daemons are asked by an agent.
+        from upstash_helper.broker.apps.programs import is_same_program
+
+        def is_same(it: Pairing | App) -> bool:
+            return it.audience == "mcp" and is_same_program(pairing.identity, it.identity)
+
+        return OfSameProgram(
+            codes=tuple(it.user_code for it in self._queue.waiting if it.id != pairing.id and is_same(it)),
+            has_access=any(is_same(app) for app in self._apps.live),
+        )
 
     def asker_key(self, origin: str | None, pairing_id: str, secret: bytes | None) -> str:
         """

@@ -4,6 +4,23 @@ Authorization requests. Each becomes an ordinary request for access, which the u
 A page can navigate the browser to an authorization request, even with the ID of a client that has access. So the user
 is asked every time, and the result goes only to a redirect URI on this computer. While a request is pending, another
 one from the same agent joins it: an agent with several processes causes one prompt, and each process gets a code.
+
+A request that the agent has sent itself (``POST /v1/pairings``, as the bridge of ``upstash-helper mcp`` does) is never
+joined, and does not join, although its tokens are for the same endpoint:
+
+- The user compares its code with the one that the agent shows. A page can begin an authorization request of a client at
+  any moment, and if that joined, the code would vouch for a sign-in in which nobody has seen it.
+- It belongs to the holder of its poll secret, who fetches the one token and withdraws the request when it ends. Here,
+  the daemon is the holder; it knows no other poll secret than its own.
+- Its identity is the running process that asks (for the bridge, its starter), and only that one may replace it. A
+  client's is the program that registered, perhaps weeks ago. Of an interpreter such as ``node``, both are only the same
+  file, and the names, which an agent chooses separately for each way, do not match.
+- The approval becomes one app. A refresh token that is used twice revokes it, and signing out as well, which would end
+  the bridge's access, too, and the user could not revoke one without the other.
+
+So a program that connects in both ways has two requests and two apps. Each prompt says what else its program has
+(``Pairings.of_same_program``). Under the same name, only one of them can wait at a time, as for every app: the bridge
+waits until the user has decided on the sign-in, and a sign-in meanwhile gets ``temporarily_unavailable``.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from upstash_helper.broker import errors
+from upstash_helper.broker.apps.programs import is_same_program
 from upstash_helper.broker.apps.registry import ACCESS_TOKEN_SECONDS, caller_of, token_digest
 from upstash_helper.broker.authorization.errors import OAuthError
-from upstash_helper.broker.authorization.programs import is_same_program
 from upstash_helper.broker.authorization_records import RefreshToken
 from upstash_helper.broker.ledger import Delivered
 from upstash_helper.broker.models import Secret

@@ -590,6 +590,7 @@ def _described(pairing: Pairing) -> str:
     rows = [
         *_identity(pairing.identity),
         *((("", VIA_BRIDGE),) if pairing.via_bridge else ()),
+        *((("", pairing.same_program),) if pairing.same_program else ()),
         ("Calls itself", f"{quoted(pairing.claimed_name)} (not verified)"),
         ("Code", f"{pairing.user_code} (the app must show the same code)"),
         *_numbered("Requests", (f"{one.meaning} ({one.scope})" for one in pairing.scopes)),

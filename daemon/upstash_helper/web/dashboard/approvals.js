@@ -238,6 +238,7 @@ function who(it, id) {
       h("p", { class: "callout warn" }, icon("warning"), h("span", { class: "grow" }, text)),
     ),
     it.via_bridge && h("p", { class: "hint" }, "The request came through the helper's bridge window."),
+    it.same_program && h("p", { class: "hint" }, it.same_program),
     h("p", { class: "claims" }, h("span", { class: "claims-of" }, "Calls itself "), untrusted(`“${it.claimed_name}”`)),
     it.reason && h("p", { class: "claims" }, "Reason given: ", h("q", { dir: "auto" }, it.reason)),
   );

@@ -343,6 +343,7 @@ export interface Pairing {
   created_at: string;
   expires_at: string;
   via_bridge?: boolean;
+  same_program?: string | null;
   replaces?: string | null;
   repeated?: boolean;
   replaced_by?: string | null;
