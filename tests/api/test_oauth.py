@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.mcp.raw_client import Agent
 from tests.support import oauth_client
 from tests.support.clock import FakeClock
 from tests.support.oauth_client import decide, register, registered, user_code, works
@@ -340,6 +341,44 @@ async def test_user_is_asked_again_by_a_client_with_access(world: World) -> None
     assert 1 == len(waiting)
     assert (False, True) == (await works(world, former["access_token"]), await works(world, tokens["access_token"]))
     assert 1 == len((await world.get("/v1/apps")).json["apps"])
+
+
+async def test_client_that_gets_another_grant_stays_the_same_app(world: World) -> None:
+    """It asks again when it needs a further scope, and keeps its name, its databases, its folders, and its session."""
+    await world.connect()
+    client = await registered(world)
+    page = await client.begin()
+    await decide(world, "approve", scopes=["databases:read", "databases:write"], once=True)
+    first = (await client.exchange((await client.answer(page))["code"])).json
+
+    def agent_with(tokens: dict[str, str]) -> Agent:
+        return Agent(world.session, client.resource, {"Authorization": f"Bearer {tokens['access_token']}"})
+
+    agent = agent_with(first)
+    created = (await agent.tool("redis_create_database", {"name": "books", "primary_region": "us-east-1"})).result
+    database = {"database_id": created["structuredContent"]["database_id"]}
+    [before] = (await world.get("/v1/apps")).json["apps"]
+    await world.call("PATCH", f"/v1/apps/{before['id']}", {"name": "My agent"})
+    refused = await agent.tool("redis_run_command", {**database, "command": ["PING"]})
+
+    async with agent.open("subscriptions/listen", {"notifications": {"toolsListChanged": True}}) as stream:
+        await stream.next()
+        page = await client.begin()
+        await decide(world, "approve")
+        second = (await client.exchange((await client.answer(page))["code"])).json
+        changed = await stream.next()
+    agent = agent_with(second)
+    done = await agent.tool("redis_run_command", {**database, "command": ["PING"]})
+    [after] = (await world.get("/v1/apps")).json["apps"]
+
+    assert 403 == refused.status
+    assert "notifications/tools/list_changed" == changed["method"]
+    assert "PONG" == done.result["structuredContent"]["results"][0]["result"], done.text
+    assert not await works(world, first["access_token"])
+    assert (before["id"], "My agent") == (after["id"], after["name"])
+    assert before["expires_at"] is not None
+    assert after["expires_at"] is None
+    assert set(DEFAULT.split()) == {it["scope"] for it in after["scopes"]}
 
 
 async def test_sign_out_ends_the_access(world: World) -> None:

@@ -115,7 +115,9 @@ class FixtureServer:
                 events=events,
                 clock=clock,
                 visible=_visible,
-                challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
+                challenge=lambda host, scopes: agent_challenge(
+                    address, host, error="insufficient_scope", scopes=scopes
+                ),
                 ask_user=ask_user,
                 record_yes=record_yes,
                 read_only=read_only,

@@ -64,7 +64,7 @@ class Returned:
     """The listener to which the browser returns."""
 
     def __init__(self) -> None:
-        self._parameters: asyncio.Future[dict[str, list[str]]] = asyncio.get_running_loop().create_future()
+        self._parameters: asyncio.Queue[dict[str, list[str]]] = asyncio.Queue()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the browser."""
@@ -72,13 +72,12 @@ class Returned:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
-        if not self._parameters.done():
-            self._parameters.set_result(parse_qs(urlsplit(target).query))
+        self._parameters.put_nowait(parse_qs(urlsplit(target).query))
 
     async def wait(self) -> AuthorizationCodeResult:
         """Return what the browser brought."""
         async with asyncio.timeout(SECONDS):
-            found = {name: value for name, [value] in (await self._parameters).items()}
+            found = {name: value for name, [value] in (await self._parameters.get()).items()}
         return AuthorizationCodeResult(code=found["code"], state=found.get("state"), iss=found.get("iss"))
 
 

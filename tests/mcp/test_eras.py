@@ -332,6 +332,16 @@ async def test_tool_without_its_scope_is_neither_listed_nor_called(server: Fixtu
     assert [] == server.fixture.deleted
 
 
+async def test_client_of_an_earlier_version_is_told_all_scopes_to_request(server: FixtureServer, legacy: Agent) -> None:
+    """It requests exactly these, and would lose the others."""
+    server.scopes["fixture"] = ("connection:read", "databases:read")
+
+    reply = await legacy.tool("fixture_delete", {"name": "orders"})
+
+    assert 403 == reply.status
+    assert 'scope="connection:read databases:read databases:delete"' in reply.headers["WWW-Authenticate"]
+
+
 async def test_read_only_account_has_no_tool_that_writes(server: FixtureServer, agent: Agent) -> None:
     """Neither in the list nor by its name."""
     server.is_read_only = True

@@ -6,6 +6,7 @@ clients start which know only that.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mcp import clients
-from tests.mcp.clients import Job, Server
-from tests.mcp.journey import Journey
+from tests.mcp.clients import Call, Job, Server
+from tests.mcp.journey import Journey, structured
 from tests.mcp.user import User
 from tests.support.announced import announced
 from tests.support.clock import FakeClock
@@ -103,6 +104,33 @@ async def test_client_does_everything_and_asks_the_user_itself(
     assert [] == user.questions
     journey.check(outcome, outcome.asked)
     await assert_one_approval(world, user)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("client", [clients.python, clients.typescript])
+async def test_client_asks_for_a_scope_that_the_user_has_left_out(world: World, client: Client, mode: str) -> None:
+    """A call that requires it leads to a second question to the user, and is then made. No other scope is lost."""
+    await world.connect()
+    user = User(world, first={"scopes": ["databases:read", "databases:write"]})
+    calls = [
+        Call("redis_create_database", {"name": "books", "primary_region": "us-east-1"}),
+        Call("redis_run_command", {"database_id": "$database", "command": ["SET", "title", "Momo"]}),
+        Call("redis_run_command", {"database_id": "$database", "command": ["GET", "title"]}),
+        Call("redis_list_databases"),
+    ]
+
+    async with user.present():
+        outcome = await client(Job(Server(url=f"http://localhost:{world.port}/mcp"), calls, mode), user)
+
+    created, _, got, listed = map(structured, outcome.results)
+    assert VERSIONS[mode] == outcome.version
+    assert "Momo" in json.dumps(got)
+    assert [created["database_id"]] == [it["database_id"] for it in listed["databases"]]
+    assert 2 == len(user.requests)
+    [app] = (await world.get("/v1/apps")).json["apps"]
+    granted = {it["scope"] for it in app["scopes"]}
+    assert {"databases:read", "databases:write", "databases:commands"} <= granted
 
 
 @pytest.mark.slow

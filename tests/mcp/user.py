@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from tests.support.world import World
 
@@ -23,11 +23,14 @@ NAVIGATION = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch
 class User:
     """Approves access, and answers questions in the order in which they are asked."""
 
-    def __init__(self, world: World, *, answers: Sequence[bool] = (), **granted: Any) -> None:
+    def __init__(
+        self, world: World, *, answers: Sequence[bool] = (), first: Mapping[str, Any] | None = None, **granted: Any
+    ) -> None:
         """
         Args:
             world: The daemon.
             answers: What the user answers to questions: yes or no.
+            first: The body of the first approval. Default: that of all others.
             granted: The body of an approval.
         """
         self.requests: list[dict[str, Any]] = []
@@ -37,6 +40,7 @@ class User:
         self._world = world
         self._answers = list(answers)
         self._granted = granted
+        self._first = granted if first is None else first
 
     @contextlib.asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
@@ -52,8 +56,9 @@ class User:
     async def _decide(self) -> None:
         while True:
             for pairing in (await self._world.get("/v1/pairings")).json["pairings"]:
+                granted = self._granted if self.requests else self._first
                 self.requests.append(pairing)
-                approved = await self._world.call("POST", f"/v1/pairings/{pairing['id']}/approve", self._granted)
+                approved = await self._world.call("POST", f"/v1/pairings/{pairing['id']}/approve", granted)
                 assert 200 == approved.status, approved.text
             for question in (await self._world.get("/v1/confirmations")).json["confirmations"]:
                 self.questions.append(question)

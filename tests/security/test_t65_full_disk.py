@@ -17,6 +17,7 @@ import pytest
 from tests.security.test_t51_ledger import fill, restore_a_backup
 from tests.support.clock import FakeClock
 from tests.support.mounts import run_with_mounts
+from tests.support.oauth_client import decide, registered
 from tests.support.sandbox import Sandbox
 from tests.support.until import until_async
 from tests.support.world import App, Reply, World, as_page, free_port
@@ -322,6 +323,30 @@ async def test_t65_app_whose_request_is_denied_while_it_fetches_its_token_gets_n
 
     assert done in (200, 204)
     assert (reply.status in (403, 409, 410), []) == (True, apps)
+
+
+async def test_t65_agent_whose_new_grant_is_denied_while_it_fetches_it_keeps_the_former(tmp_path: Path) -> None:
+    """A client that has access stays the same app when it asks again, but gets nothing more than it had."""
+    async with running(tmp_path) as world:
+        client = await registered(world)
+        page = await client.begin()
+        await decide(world, "approve", scopes=["databases:read"])
+        await client.exchange((await client.answer(page))["code"])
+        page = await client.begin()
+        [asked] = (await world.get("/v1/pairings")).json["pairings"]
+        await decide(world, "approve")
+        code = (await client.answer(page))["code"]
+        with locked(tmp_path / "state" / "ledger.db"):
+            fetching = asyncio.create_task(client.exchange(code))
+            await asyncio.sleep(0.2)
+            ended = asyncio.create_task(world.call("POST", f"/v1/pairings/{asked['id']}/deny"))
+            await asyncio.sleep(0.2)
+        reply = await fetching
+        done = (await ended).status
+        [app] = (await world.get("/v1/apps")).json["apps"]
+
+    assert (200, 400, "invalid_grant") == (done, reply.status, reply.json["error"])
+    assert ["databases:read"] == [it["scope"] for it in app["scopes"]]
 
 
 # --- a ledger that is replaced ----------------------------------------------------------------------------------------

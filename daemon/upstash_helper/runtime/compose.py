@@ -686,11 +686,13 @@ def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[To
         clock=machine.clock,
         visible=visible,
         ask_user=ask_user,
-        challenge=lambda host, scope: agent_challenge(address, host, error="insufficient_scope", scope=scope),
+        challenge=lambda host, scopes: agent_challenge(address, host, error="insufficient_scope", scopes=scopes),
         record_yes=record_yes,
         read_only=read_only,
     )
-    return create_mcp(tools(), parts, Offers(prompts=(ADD_REDIS,), resources=EnvResources(broker.databases)))
+    endpoint = create_mcp(tools(), parts, Offers(prompts=(ADD_REDIS,), resources=EnvResources(broker.databases)))
+    broker.apps.on_new_grant.append(lambda app_id: endpoint.streams.list_changed("tools", app_id=app_id))
+    return endpoint
 
 
 def _redirects(machine: Machine, settings: Settings) -> tuple[str, ...]:

@@ -30,9 +30,7 @@ class SignIn {
   /** @type {(parameters: URLSearchParams) => void} */
   #arrived = () => {};
   /** @type {Promise<URLSearchParams>} */
-  returned = new Promise((resolve) => {
-    this.#arrived = resolve;
-  });
+  #returned = Promise.resolve(new URLSearchParams());
   #server = createServer((request, response) => {
     response.end("You can close this tab.");
     this.#arrived(new URL(request.url ?? "/", "http://localhost").searchParams);
@@ -44,6 +42,11 @@ class SignIn {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("no port");
     this.#port = address.port;
+  }
+
+  /** @returns {Promise<URLSearchParams>} What the browser brought, after the last page that was opened. */
+  get returned() {
+    return this.#returned;
   }
 
   close() {
@@ -70,7 +73,12 @@ class SignIn {
     saveTokens: (tokens) => {
       this.#tokens = tokens;
     },
-    redirectToAuthorization: (url) => print({ open: url.href }),
+    redirectToAuthorization: (url) => {
+      this.#returned = new Promise((resolve) => {
+        this.#arrived = resolve;
+      });
+      print({ open: url.href });
+    },
     saveCodeVerifier: (verifier) => {
       this.#verifier = verifier;
     },
@@ -107,28 +115,38 @@ if (job.answers !== null) {
   });
 }
 
+const signIn = new SignIn();
+/** @type {StreamableHTTPClientTransport | undefined} */
+let transport;
+
 /** @param {string} url The endpoint. */
 async function connectByHttp(url) {
-  const signIn = new SignIn();
-  await signIn.listen();
+  await client.close();
+  transport = new StreamableHTTPClientTransport(new URL(url), { authProvider: signIn.withAddress() });
+  await client.connect(transport);
+}
+
+/**
+ * Do something that may require a sign-in: the first one, or one for further access.
+ *
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function signedIn(work) {
   try {
-    const authProvider = signIn.withAddress();
-    const first = new StreamableHTTPClientTransport(new URL(url), { authProvider });
-    try {
-      await client.connect(first);
-    } catch (error) {
-      if (!(error instanceof UnauthorizedError)) throw error;
-      await first.finishAuth(await signIn.returned);
-      await client.close();
-      await client.connect(new StreamableHTTPClientTransport(new URL(url), { authProvider }));
-    }
-  } finally {
-    signIn.close();
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UnauthorizedError) || !transport) throw error;
+    await transport.finishAuth(await signIn.returned);
+    return await work();
   }
 }
 
-if (job.url) {
-  await connectByHttp(job.url);
+const { url } = job;
+if (url) {
+  await signIn.listen();
+  await signedIn(() => connectByHttp(url));
 } else {
   const [command, ...args] = job.command ?? [];
   const env = /** @type {Record<string, string>} */ ({ ...process.env });
@@ -142,7 +160,7 @@ for (const call of job.calls) {
     name,
     value === "$database" ? database : value,
   ]);
-  const result = await client.callTool({ name: call.tool, arguments: Object.fromEntries(filled) });
+  const result = await signedIn(() => client.callTool({ name: call.tool, arguments: Object.fromEntries(filled) }));
   const created = /** @type {{ database_id?: string } | undefined} */ (result.structuredContent);
   database ||= created?.database_id ?? "";
   results.push(result);
@@ -151,4 +169,5 @@ for (const call of job.calls) {
 const listed = await client.listTools();
 const version = client.getNegotiatedProtocolVersion();
 await client.close();
+signIn.close();
 print({ version, tools: listed.tools, results, asked });

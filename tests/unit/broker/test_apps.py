@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from tests.support.clock import FakeClock
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+MORE = Grant(scopes=("databases:read", "databases:write"), all_databases=True)
 PAGE = Identity(kind="web", name="https://app.example.com")
 
 
@@ -253,7 +255,7 @@ async def test_misuse_is_counted_if_the_client_disconnects(run: Run) -> None:
     assert 1 == (await (await run.again()).apps.get(app.id)).mismatches
 
 
-@pytest.mark.parametrize("first", ["rename", "rotate", "misused", "used"])
+@pytest.mark.parametrize("first", ["rename", "rotate", "grant", "misused", "used"])
 async def test_t30_revocation_wins_over_concurrent_changes(run: Run, first: str) -> None:
     """In any order, the app is removed from memory and ledger, and none of its tokens works."""
     app, token = await run.add()
@@ -268,6 +270,8 @@ async def test_t30_revocation_wins_over_concurrent_changes(run: Run, first: str)
             case "rotate":
                 _, new = await run.apps.rotate(app.id)
                 tokens.append(new.reveal().encode())
+            case "grant":
+                await run.apps.grant_again(app.id, MORE)
             case "misused":
                 await run.apps.misused(app.id, where="x")
             case _:
@@ -300,6 +304,7 @@ async def test_t30_changes_after_a_revocation_fail(run: Run) -> None:
     late = [
         asyncio.create_task(run.apps.rename(app.id, "New name")),
         asyncio.create_task(run.apps.rotate(app.id)),
+        asyncio.create_task(run.apps.grant_again(app.id, MORE)),
         asyncio.create_task(run.apps.misused(app.id, where="x")),
     ]
     run.apps.used(app.id)
@@ -308,7 +313,7 @@ async def test_t30_changes_after_a_revocation_fail(run: Run) -> None:
     await revoke
     results = await asyncio.gather(*late, return_exceptions=True)
 
-    assert [AppNotFound, AppNotFound, type(None)] == [type(result) for result in results]
+    assert [AppNotFound, AppNotFound, AppNotFound, type(None)] == [type(result) for result in results]
     assert () == await (await run.again()).apps.all()
 
 
@@ -347,6 +352,59 @@ async def test_list_works_even_if_expired_apps_cannot_be_removed(run: Run) -> No
     apps = await run.apps.all()
 
     assert [app.id] == [it.id for it in apps]
+
+
+async def test_new_grant_takes_the_place_of_the_former(run: Run) -> None:
+    """The app stays the same, with the same token. That its access ends, or no longer does, is part of the grant."""
+    app, token = await run.add(once=True)
+    told: list[str] = []
+    run.apps.on_new_grant.append(told.append)
+
+    await run.apps.grant_again(app.id, MORE)
+    run.clock.advance(ONCE_SECONDS + 1)
+    lasting = (await run.again()).apps.find(token)
+    await run.apps.grant_again(app.id, msgspec.structs.replace(MORE, once=True))
+    run.clock.advance(ONCE_SECONDS + 1)
+
+    assert lasting is not None
+    assert (app.id, MORE.scopes, MORE.all_databases) == (lasting.id, lasting.scopes, lasting.all_databases)
+    assert run.apps.find(token) is None
+    assert (await (await run.again()).apps.all()) == ()
+    assert [app.id, app.id] == told
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_new_grant_that_is_taken_back_leaves_the_former(run: Run, *, once: bool) -> None:
+    """As it was, until it would have ended, also after a restart."""
+    app, token = await run.add(once=once)
+    run.clock.advance(1000)
+
+    _, take_back = await run.apps.grant_again(app.id, msgspec.structs.replace(MORE, once=not once))
+    take_back()
+    later = await run.again()
+
+    for apps in (run.apps, later.apps):
+        found = apps.find(token)
+        assert found is not None
+        assert (app.scopes, app.all_databases) == (found.scopes, found.all_databases)
+    assert app.expires_at == (await later.apps.get(app.id)).expires_at
+    run.clock.advance(ONCE_SECONDS - 1001)
+    assert later.apps.find(token) is not None
+    run.clock.advance(2)
+    assert once == (later.apps.find(token) is None) == (run.apps.find(token) is None)
+
+
+async def test_new_grant_that_cannot_be_recorded_changes_nothing(run: Run) -> None:
+    """The app keeps the former one."""
+    app, token = await run.add()
+    run.records.broken = True
+
+    with pytest.raises(LedgerUnavailable):
+        await run.apps.grant_again(app.id, MORE)
+
+    found = run.apps.find(token)
+    assert found is not None
+    assert app.scopes == found.scopes
 
 
 async def test_rotation_that_cannot_be_recorded_changes_nothing(run: Run) -> None:

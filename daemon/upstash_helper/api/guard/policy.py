@@ -584,13 +584,13 @@ def deny_agent(address: ServerAddress, host: str, *, sent: bool, detail: str = "
     )
 
 
-def agent_challenge(address: ServerAddress, host: str = "", *, error: str = "", scope: Scope | None = None) -> str:
+def agent_challenge(address: ServerAddress, host: str = "", *, error: str = "", scopes: tuple[Scope, ...] = ()) -> str:
     """Return ``WWW-Authenticate`` for a client of ``/mcp``."""
     parts = [REALM]
     if error:
         parts.append(f'error="{error}"')
-    if scope is not None:
-        parts.append(f'scope="{scope}"')
+    if scopes:
+        parts.append(f'scope="{" ".join(scopes)}"')
     # With the host that the client uses, which it compares with the address in the document (RFC 9728, section 3.3).
     name = host if host in address.shared_hosts else address.shared_hosts[0]
     parts.append(f'resource_metadata="http://{name}/.well-known/oauth-protected-resource/mcp"')

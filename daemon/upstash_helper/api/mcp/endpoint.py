@@ -96,8 +96,8 @@ class Parts:
     clock: Clock
     visible: Visible
     """Returns the tools that an app may call."""
-    challenge: Callable[[str, Scope], str]
-    """Returns the value of ``WWW-Authenticate`` for the host that a request was sent to and a missing scope."""
+    challenge: Callable[[str, tuple[Scope, ...]], str]
+    """Returns the value of ``WWW-Authenticate`` for the host that a request was sent to and the scopes to request."""
     ask_user: Callable[[Caller, Question], Awaitable[bool]]
     """Asks the user in upstash-helper, and returns whether they allowed it."""
     record_yes: Callable[[Caller, Question], Awaitable[None]]

@@ -1,4 +1,14 @@
-"""``tools/list`` and ``tools/call``: the tools that an app has, and their calls."""
+"""
+``tools/list`` and ``tools/call``: the tools that an app has, and their calls.
+
+A tool whose scope the app lacks is not listed, because the model would try what the user has not granted. If the client
+calls it anyway, as it knows its name from before or from the documentation, the response is 403 with the scope, as the
+protocol wants for every operation with too few scopes. The client can then request that scope, and the user is asked
+again ("step-up authorization"). An error in the result would end there: only the model would read it.
+
+Since version 2026-07-28, the challenge has the scopes of this operation only, and the client adds those that it has
+(SEP-2350). For the versions before, the server should name them all, and clients request exactly what it names.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +20,7 @@ from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, REFUSED, RpcError, co
 from upstash_helper.api.mcp.schemas import schema
 from upstash_helper.api.mcp.tool import ToolError
 from upstash_helper.broker.errors import AccessEnded, HelperError, ReadOnlyAccess
+from upstash_helper.broker.identity import ordered
 from upstash_helper.system import validation
 from upstash_helper.system.printable import printable
 
@@ -64,7 +75,7 @@ class ToolCalls:
         *,
         exchanges: Exchanges,
         visible: Visible,
-        challenge: Callable[[str, Scope], str],
+        challenge: Callable[[str, tuple[Scope, ...]], str],
         read_only: Callable[[], Awaitable[bool]],
     ) -> None:
         """
@@ -72,7 +83,7 @@ class ToolCalls:
             tools: All tools, in the order in which they are listed.
             exchanges: Ends calls that only read with the app's access.
             visible: Returns the tools that an app may call, including those that are not listed.
-            challenge: Returns the value of ``WWW-Authenticate`` for a host and a missing scope.
+            challenge: Returns the value of ``WWW-Authenticate`` for a host and the scopes to request.
             read_only: Returns whether Upstash refuses all changes.
         """
         self._tools = tuple(tools)
@@ -116,11 +127,12 @@ class ToolCalls:
         if tool is None:
             raise RpcError(INVALID_PARAMS, f'There is no tool "{printable(wanted.name[:64])}".')
         if not call.caller.has(tool.scope):
+            scopes = (tool.scope,) if call.session is None else ordered((*call.caller.scopes, tool.scope))
             raise RpcError(
                 REFUSED,
                 f"The tool {tool.name} requires the scope {tool.scope}, which the user has not granted.",
                 status=403,
-                headers=(("WWW-Authenticate", self._challenge(call.host, tool.scope)),),
+                headers=(("WWW-Authenticate", self._challenge(call.host, scopes)),),
             )
         tool = _named(wanted.name, self._visible(self._tools, call.caller, read_only=await self._read_only()))
         if tool is None:

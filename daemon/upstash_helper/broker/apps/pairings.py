@@ -330,6 +330,30 @@ class Pairings:
         """
         return await self._background.finish(self._token(pairing_id, secret, origin))
 
+    async def grant_again(self, pairing_id: str, secret: bytes | None, app_id: str) -> App:
+        """
+        Give an app that has access what the user has approved now, in place of what it had, once. Callers must have
+        verified that it is the app that sent the request.
+
+        Raises:
+            AppNotFound: If the app has no access any more.
+            HelperError: As for ``token``.
+        """
+        return await self._background.finish(self._grant_again(pairing_id, secret, app_id))
+
+    async def _grant_again(self, pairing_id: str, secret: bytes | None, app_id: str) -> App:
+        async with self._queue.lock:
+            await self._queue.load()
+            pairing = self._own(pairing_id, secret, None)
+            grant = self._granted(pairing)
+            app, take_back = await self._apps.grant_again(app_id, grant)
+            try:
+                await self._deliver(pairing, app)
+            except BaseException:
+                take_back()
+                raise
+        return app
+
     async def _token(self, pairing_id: str, secret: bytes | None, origin: str | None) -> tuple[App, Secret]:
         async with self._queue.lock:
             await self._queue.load()
@@ -339,14 +363,17 @@ class Pairings:
                 name=pairing.name, identity=pairing.identity, grant=grant, audience=pairing.audience
             )
             try:
-                await self._audit.note(caller_of(app), "app.let_in", pairing.id)
-                delivered = msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id))
-                await self._queue.put(delivered, before=pairing)
+                await self._deliver(pairing, app)
             except BaseException:
                 # This token is never delivered. The next attempt creates a new app.
                 self._apps.take_back(app)
                 raise
         return app, token
+
+    async def _deliver(self, pairing: Pairing, app: App) -> None:
+        await self._audit.note(caller_of(app), "app.let_in", pairing.id)
+        delivered = msgspec.structs.replace(pairing, decision=Delivered(app_id=app.id))
+        await self._queue.put(delivered, before=pairing)
 
     async def withdraw(self, pairing_id: str, secret: bytes | None, origin: str | None) -> None:
         """

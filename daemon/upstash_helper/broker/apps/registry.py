@@ -9,6 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from upstash_helper.broker.apps.display_text import MAX_NAME, clean
 from upstash_helper.broker.apps.exchanges import Exchanges
@@ -168,6 +169,14 @@ class AppIndex:
         now, deadline = self._clock.monotonic(), self._deadlines.get(app_id)
         return AppTimes(now - self._used.get(app_id, now), None if deadline is None else deadline - now)
 
+    def deadline(self, app_id: str) -> float | None:
+        """Return when an app's access expires, as monotonic time. None: it does not."""
+        return self._deadlines.get(app_id)
+
+    def never_expire(self, app_id: str) -> None:
+        """Let an app's access end only when it has not been used for a long time."""
+        self._deadlines.pop(app_id, None)
+
     def expire_after(self, app_id: str, seconds: float) -> float:
         """Let an app's access expire in ``seconds``. Return the deadline as monotonic time."""
         deadline = self._clock.monotonic() + seconds
@@ -222,6 +231,8 @@ class AppRegistry:
         """What the apps have open at Upstash. It ends with their access."""
         self.on_access_end: Final[list[Callable[[], None]]] = []
         """Called when an app has lost its access."""
+        self.on_new_grant: Final[list[Callable[[str], None]]] = []
+        """Called with the ID of an app that had access and has got another grant."""
         self._saved_uses: dict[str, float] = {}
         self._loaded = False
         # Serializes what is written first. What takes access away does not wait for it.
@@ -337,6 +348,42 @@ class AppRegistry:
         if grant.once:
             self._expire_after(app.id, ONCE_SECONDS)
         return app, token
+
+    async def grant_again(self, app_id: str, grant: Grant) -> tuple[App, Callable[[], None]]:
+        """
+        Give an app that has access another grant in place of the present one. It stays the same app: it keeps its name,
+        its databases, and its folders. Return it, and what takes the new grant back and restores the former.
+
+        Raises:
+            AppNotFound: If it has no access, or was revoked meanwhile.
+            LedgerUnavailable: It keeps the present grant then.
+            LedgerFull: Like LedgerUnavailable.
+        """
+        await self.ready()
+        before, left = self._live(app_id), ONCE_SECONDS if grant.once else None
+        deadline = self._index.deadline(app_id)
+        app = await self._change(
+            app_id,
+            left=left,
+            scopes=grant.scopes,
+            all_databases=grant.all_databases,
+            expires_at=None if left is None else self._clock.time() + left,
+        )
+        self._granted(app_id, left)
+
+        def take_back() -> None:
+            now = self._index.get(app_id)
+            if now is None:
+                return
+            self._index.put(
+                msgspec.structs.replace(
+                    now, scopes=before.scopes, all_databases=before.all_databases, expires_at=before.expires_at
+                )
+            )
+            self._granted(app_id, None if deadline is None else deadline - self._clock.monotonic())
+            self._write_later(app_id)
+
+        return app, take_back
 
     async def rename(self, app_id: str, name: str) -> App:
         """
@@ -499,10 +546,25 @@ class AppRegistry:
         if app is not None and self._index.is_expired(app):
             self._remove(app, "expired")
 
-    async def _change(self, app_id: str, **changes: object) -> App:
-        """Write changed fields of an app, then apply them."""
+    def _granted(self, app_id: str, left: float | None) -> None:
+        """Apply when a new grant ends, and report it."""
+        if left is None:
+            self._index.never_expire(app_id)
+        else:
+            self._expire_after(app_id, left)
+        for call in self.on_new_grant:
+            call(app_id)
+
+    async def _change(self, app_id: str, *, left: float | UnsetType | None = UNSET, **changes: object) -> App:
+        """
+        Write changed fields of an app, then apply them. ``left``: the seconds after which its access expires, if that
+        changes; the caller applies it.
+        """
         async with self._lock:
-            await self._records.save(msgspec.structs.replace(self._live(app_id), **changes), self._index.times(app_id))
+            times = self._index.times(app_id)
+            if left is not UNSET:
+                times = msgspec.structs.replace(times, left=left)
+            await self._records.save(msgspec.structs.replace(self._live(app_id), **changes), times)
             current = self._index.get(app_id)
             if current is None:
                 # It was revoked while this was written, which has brought it back in the ledger.

@@ -177,13 +177,13 @@ class TokenService:
             code.is_used = True  # also if it is refused: no second attempt
             self._check_code(form, code, client, program)
             try:
-                app = await self._app_of(code)
+                app = await self._app_of(code, client)
                 tokens = await self._begin_family(app, client, code.resource)
             except errors.HelperError:
                 code.is_used = False  # it gave nothing: the disk is full, and the client may try again
                 raise
             code.app_id = app.id
-            self._end_former(client, app)
+            self._end_former(client, app, tokens)
             self._store.used(client)
         return tokens
 
@@ -199,13 +199,22 @@ class TokenService:
         if not is_same_program(client.identity, program):
             raise OAuthError("invalid_grant", "This client was registered by another program.")
 
-    async def _app_of(self, code: Code) -> App:
-        """Return the app that the user approved. If one decision has several codes, the first one creates it."""
+    async def _app_of(self, code: Code, client: Client) -> App:
+        """
+        Return the app that the user approved. If one decision has several codes, the first one creates it.
+
+        A client that has access stays the same app, with what the user has decided now. It asks again when it needs
+        another scope, and then goes on with its databases and its session.
+        """
         secret = code.poll_secret.reveal().encode()
+        former = next((it for it in reversed(self._store.of_client(client.id)) if self._apps.is_live(it.app_id)), None)
         try:
             try:
-                # The token of an app that uses OAuth is never sent to it: it gets others, and this one is forgotten.
-                app, _ = await self._pairings.token(code.pairing_id, secret, None)
+                if former is not None:
+                    app = await self._pairings.grant_again(code.pairing_id, secret, former.app_id)
+                else:
+                    # The token of an app that uses OAuth is never sent: it gets others, and this one is forgotten.
+                    app, _ = await self._pairings.token(code.pairing_id, secret, None)
             except errors.TokenDelivered:
                 pairing = await self._pairings.find(code.pairing_id, secret, None)
                 app = await self._apps.get(pairing.decision.app_id if isinstance(pairing.decision, Delivered) else "")
@@ -233,11 +242,12 @@ class TokenService:
             raise
         return self._response(app, known, refresh_token)
 
-    def _end_former(self, client: Client, app: App) -> None:
-        """End the access that the client had before: the user has decided again, and sees one app for it."""
-        former = tuple(token for token in self._store.of_client(client.id) if token.app_id != app.id)
+    def _end_former(self, client: Client, app: App, tokens: Tokens) -> None:
+        """End the tokens that the client had before: the user has decided again, and sees one app for it."""
+        family = _family_of(tokens.refresh_token.reveal())
+        former = tuple(token for token in self._store.of_client(client.id) if token.family != family)
         self._end(former)
-        for app_id in {token.app_id for token in former}:
+        for app_id in {token.app_id for token in former} - {app.id}:
             if not self._store.of_app(app_id):
                 self._apps.replaced(app_id)
 
