@@ -363,6 +363,7 @@ def test_token_is_in_the_keyring(tmp_path: Path, daemon: DaemonProcess) -> None:
     assert listed["result"]["tools"]
     assert 1 == len(daemon.client.apps())
     assert not (tmp_path / "state" / "mcp").exists()
+    assert [] == [file for file in tmp_path.rglob("*") if file.is_file() and b"uha_" in file.read_bytes()]
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------
@@ -396,6 +397,30 @@ def test_denied_headers_fail(tmp_path: Path, daemon: DaemonProcess) -> None:
 
     assert (1, b"") == (process.returncode, output)
     assert b"denied" in diagnostics
+
+
+def test_another_program_does_not_get_the_agents_token(tmp_path: Path, daemon: DaemonProcess) -> None:
+    """
+    A program that runs the command of an agent with access is another agent, also as a script of the same interpreter:
+    it causes a request in its own name, and gets nothing without the user's approval.
+    """
+    other = tmp_path / "other_agent.py"
+    other.write_bytes(Path(AGENT).read_bytes())
+    options: dict[str, Any] = {"env": environment(tmp_path), "stdin": subprocess.DEVNULL, "stdout": -1, "stderr": -1}
+    with subprocess.Popen([sys.executable, AGENT, "mcp", "headers"], **options) as process:
+        daemon.client.approve(asked(daemon).id)
+        output, _ = process.communicate(timeout=SECONDS)
+
+    with subprocess.Popen([sys.executable, str(other), "mcp", "headers"], **options) as process:
+        pairing = asked(daemon)
+        daemon.client.deny(pairing.id)
+        stolen, diagnostics = process.communicate(timeout=SECONDS)
+
+    assert ["Authorization"] == list(json.loads(output))
+    assert "other_agent" in pairing.claimed_name
+    assert (1, b"") == (process.returncode, stolen)
+    assert (tokens(tmp_path).load() or "no token").encode() not in diagnostics
+    assert 1 == len(daemon.client.apps())
 
 
 # It does what an agent in the arguments of an interpreter does: it starts a command, and ends with it.
