@@ -1,5 +1,5 @@
 """
-The composition root: the only module that names the concrete classes of all layers.
+The composition root: with ``agents``, the only module that names the concrete classes of all layers.
 
 What belongs to the machine is passed in as ``Machine``, so that tests can compose the same daemon with other parts.
 """
@@ -69,14 +69,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from upstash_helper.api.guard.policy import LazyCallers
-    from upstash_helper.api.mcp.endpoint import Endpoint
     from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.api.server.routes import Route
     from upstash_helper.broker.account.sign_in import SignIn
-    from upstash_helper.broker.authorization.server import McpAuthorization
-    from upstash_helper.broker.confirmations import Confirmations, Question
+    from upstash_helper.broker.confirmations import Confirmations
     from upstash_helper.broker.env_files import WriteEnvFile
-    from upstash_helper.broker.identity import Caller
     from upstash_helper.broker.ledger import Ledger
     from upstash_helper.broker.ports import (
         AuthorizationServer,
@@ -91,6 +88,7 @@ if TYPE_CHECKING:
         Tombstones,
     )
     from upstash_helper.protocol import literals, wire
+    from upstash_helper.runtime.agents import Agents
     from upstash_helper.runtime.network import NetworkReader
     from upstash_helper.runtime.numeric_address import NumericAddress
     from upstash_helper.settings.config import Profile, Settings
@@ -184,10 +182,7 @@ class Broker:
     apps: AppRegistry
     pairings: Pairings
     approvals: Approvals
-    confirmations: Callable[[], Confirmations]
-    """Returns the confirmations, which the first request creates."""
-    write_env_file: Callable[[], WriteEnvFile]
-    """Returns what writes variables to files of the user; created by the first call."""
+    notifier: Notifier
     audit: Audit
     pending: PendingWrites
     trays: Trays
@@ -218,7 +213,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     apps_http = HttpClient(clock=machine.clock, tls=tls, proxies=settings.proxies, breaker="caller")
     sandbox = _sandbox_check(settings, machine.clock)
     broker = _broker(machine, settings, http=http, apps_http=apps_http, counts=counts, sandbox=sandbox)
-    tools = functools.cache(functools.partial(_tools, broker, settings, apps_http))
+    agents = functools.cache(functools.partial(_agents, machine, settings, broker, apps_http, sandbox))
     tokens = Tokens(broker.apps, broker.sessions)
     guard = _guard(machine, broker, ServerAddress(port=machine.port, pages_name=new_name()), tokens)
     machine.numeric.on_change = guard.serve_pages_at
@@ -233,7 +228,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
     )
     broker.links.origin = address.of_links
 
-    mcp = McpResource(functools.partial(_mcp_endpoint, machine, broker, tools))
+    mcp = McpResource(lambda: agents().endpoint)
     dashboard = DashboardResource(
         sessions=broker.sessions,
         links=broker.links,
@@ -277,11 +272,11 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
             redirects=_redirects(machine, settings),
         ),
         DatabasesResource(databases=broker.databases, create=broker.create, credentials=broker.read_credentials),
-        ConfirmationsResource(confirmations=broker.confirmations),
+        ConfirmationsResource(confirmations=lambda: agents().confirmations),
         PairingsResource(pairings=broker.pairings, approvals=broker.approvals, peers=machine.peers),
         dashboard,
         OAuthResource(
-            server=_mcp_authorization(machine, broker),
+            server=lambda: agents().authorization,
             pairings=broker.pairings,
             peers=machine.peers,
             hosts=ServerAddress(port=machine.port).shared_hosts,
@@ -332,10 +327,10 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
         idle_check=broker.idle_check,
         events=broker.events,
         connection=broker.connection,
-        tools=tools,
+        tools=lambda: agents().tools,
         apps=broker.apps,
-        confirmations=broker.confirmations,
-        write_env_file=broker.write_env_file,
+        confirmations=lambda: agents().confirmations,
+        write_env_file=lambda: agents().write_env_file,
     )
 
 
@@ -349,27 +344,6 @@ def _guard(machine: Machine, broker: Broker, address: ServerAddress, callers: La
         asker_key=broker.pairings.asker_key,
         clock=machine.clock,
     )
-
-
-def _mcp_authorization(machine: Machine, broker: Broker) -> Callable[[], McpAuthorization]:
-    @functools.cache
-    def server() -> McpAuthorization:
-        # Few daemons have a client of it.
-        from upstash_helper.broker.authorization.server import McpAuthorization
-
-        return McpAuthorization(
-            records=machine.ledger.authorization,
-            pairings=broker.pairings,
-            apps=broker.apps,
-            audit=broker.audit,
-            events=broker.events,
-            pending=broker.pending,
-            background=broker.background,
-            port=machine.port,
-            clock=machine.clock,
-        )
-
-    return server
 
 
 def _broker(
@@ -443,8 +417,6 @@ def _broker(
     queue = PairingQueue(
         records=ledger.pairings, sites=sites, pending=pending, rate_limiter=rate_limiter, events=events, clock=clock
     )
-    # Checked each time, since another program may have taken the sandbox's port in the meantime.
-    is_automatic = sandbox.answers_now if settings.auto_approve and sandbox is not None else None
     pairings = Pairings(
         queue=queue,
         apps=apps,
@@ -454,42 +426,10 @@ def _broker(
         notifier=notifier,
         is_sign_in_needed=connection.is_sign_in_needed,
         is_running=machine.peers.is_running,
-        is_automatic=is_automatic,
+        is_automatic=_is_automatic(settings, sandbox),
         background=background,
         clock=clock,
     )
-
-    @functools.cache
-    def confirmations() -> Confirmations:
-        # Few daemons are ever asked.
-        from upstash_helper.broker.confirmations import Confirmations
-
-        created = Confirmations(
-            audit=audit,
-            events=events,
-            notifier=notifier,
-            has_access=apps.has_access,
-            is_automatic=is_automatic if settings.auto_confirm else None,
-            background=background,
-            clock=clock,
-        )
-        apps.on_access_end.append(created.access_ended)
-        return created
-
-    @functools.cache
-    def write_env_file() -> WriteEnvFile:
-        from upstash_helper.broker.env_files import WriteEnvFile
-        from upstash_helper.storage.env_files import DotenvFiles
-
-        return WriteEnvFile(
-            files=DotenvFiles(),
-            apps=apps,
-            connection=connection,
-            databases=databases,
-            journal=ledger.creates,
-            audit=audit,
-            background=background,
-        )
 
     pass_through_api = DeveloperApiPassThrough(http=apps_http, api_url=settings.api_url)
     return Broker(
@@ -516,8 +456,7 @@ def _broker(
         apps=apps,
         pairings=pairings,
         approvals=Approvals(queue=queue, rate_limiter=rate_limiter, clock=clock),
-        confirmations=confirmations,
-        write_env_file=write_env_file,
+        notifier=notifier,
         audit=audit,
         pending=pending,
         trays=trays,
@@ -536,36 +475,37 @@ def _broker(
     )
 
 
-def _tools(broker: Broker, settings: Settings, apps_http: HttpClient) -> tuple[Tool, ...]:
-    """Return the tools for agents. Only a daemon that an agent connects to imports them."""
-    from upstash_helper.api.mcp.tools import all_tools
-    from upstash_helper.api.mcp.tools.env import EnvTools
-    from upstash_helper.broker.databases.commands import RunCommands
-    from upstash_helper.broker.databases.resources import Resources
-    from upstash_helper.upstream.redis_rest import RedisRest
-    from upstash_helper.upstream.resources import DeveloperApiResources
+def _agents(
+    machine: Machine, settings: Settings, broker: Broker, apps_http: HttpClient, sandbox: SandboxCheck | None
+) -> Agents:
+    # Imported late: most daemons never see an agent.
+    from upstash_helper.runtime.agents import Agents
 
-    exchanges = broker.apps.exchanges
-    return all_tools(
+    return Agents(
+        port=machine.port,
+        api_url=settings.api_url,
+        http=apps_http,
+        ledger=machine.ledger,
+        connection=broker.connection,
         databases=broker.databases,
         create=broker.create,
-        credentials=broker.read_credentials,
-        run=RunCommands(
-            connection=broker.connection,
-            credentials=broker.read_credentials,
-            api=RedisRest(http=apps_http),
-            exchanges=exchanges,
-        ),
-        resources=Resources(
-            connection=broker.connection,
-            api=DeveloperApiResources(http=apps_http, api_url=settings.api_url),
-            exchanges=exchanges,
-            background=broker.background,
-        ),
+        read_credentials=broker.read_credentials,
+        apps=broker.apps,
+        pairings=broker.pairings,
         audit=broker.audit,
+        events=broker.events,
+        notifier=broker.notifier,
+        pending=broker.pending,
         background=broker.background,
-        env=EnvTools(write=broker.write_env_file()).tools(),
+        clock=machine.clock,
+        is_confirmed=_is_automatic(settings, sandbox) if settings.auto_confirm else None,
     )
+
+
+def _is_automatic(settings: Settings, sandbox: SandboxCheck | None) -> Callable[[], Awaitable[bool]] | None:
+    """Return what checks whether access requests are approved automatically. None: they never are."""
+    # Checked each time, since another program may have taken the sandbox's port in the meantime.
+    return sandbox.answers_now if settings.auto_approve and sandbox is not None else None
 
 
 def _open_sign_in(machine: Machine, settings: Settings, http: HttpClient) -> GrantServer:
@@ -658,41 +598,6 @@ def _network_of(settings: Settings) -> Callable[[], Awaitable[wire.Network | Non
         return NetworkReader(settings, os.environ)
 
     return lambda: reader().read()
-
-
-def _mcp_endpoint(machine: Machine, broker: Broker, tools: Callable[[], tuple[Tool, ...]]) -> Endpoint:
-    # At the first request of an agent, since most daemons never see one.
-    from upstash_helper.api.guard.policy import agent_challenge
-    from upstash_helper.api.mcp.endpoint import Offers, Parts, create_mcp
-    from upstash_helper.api.mcp.env_resources import EnvResources
-    from upstash_helper.api.mcp.project_prompt import ADD_REDIS
-    from upstash_helper.api.mcp.tools import visible
-    from upstash_helper.broker.confirmations import target_of
-
-    address = ServerAddress(port=machine.port)
-
-    async def read_only() -> bool:
-        return (await broker.connection.status(prompt=False)).access == "read_only"
-
-    async def record_yes(caller: Caller, question: Question) -> None:
-        await broker.audit.note(caller, "confirmation.allow_in_client", target_of(question))
-
-    async def ask_user(caller: Caller, question: Question) -> bool:
-        return await broker.confirmations().ask(caller, question) == "allowed"
-
-    parts = Parts(
-        exchanges=broker.apps.exchanges,
-        events=broker.events,
-        clock=machine.clock,
-        visible=visible,
-        ask_user=ask_user,
-        challenge=lambda host, scopes: agent_challenge(address, host, error="insufficient_scope", scopes=scopes),
-        record_yes=record_yes,
-        read_only=read_only,
-    )
-    endpoint = create_mcp(tools(), parts, Offers(prompts=(ADD_REDIS,), resources=EnvResources(broker.databases)))
-    broker.apps.on_new_grant.append(lambda app_id: endpoint.streams.list_changed("tools", app_id=app_id))
-    return endpoint
 
 
 def _redirects(machine: Machine, settings: Settings) -> tuple[str, ...]:
