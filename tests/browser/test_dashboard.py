@@ -26,7 +26,7 @@ from tests.support.world import PASSWORD, World
 from upstash_helper.broker.account.attempts import HINT_SECONDS
 from upstash_helper.broker.identity import MEANING, all_databases_meaning
 from upstash_helper.client.dashboard_link import NAME
-from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS, VIA_BRIDGE
+from upstash_helper.protocol.messages import CONNECTION, FAILURES, HINTS, SAME_PROGRAM_ASKS, VIA_BRIDGE
 from upstash_helper.system.browser import write_page
 
 if TYPE_CHECKING:
@@ -543,6 +543,23 @@ async def test_access_request_over_the_bridge_says_so(world: World, page: Page) 
 
     await expect(page.get_by_text(VIA_BRIDGE)).to_have_count(1)
     assert VIA_BRIDGE not in await access_request(page, APP).inner_text()
+
+
+async def test_access_requests_of_one_program_name_each_other(world: World, page: Page) -> None:
+    """An agent that connects in two ways is asked about twice, and the second card says so."""
+    await open_dashboard(world, page)
+    sent = [
+        (
+            await world.call(
+                "POST", "/v1/pairings", {"name": name, "scopes": ["databases:read"], "audience": "mcp"}, token=None
+            )
+        )
+        for name in ("agent", "Agent (command)")
+    ]
+
+    said = SAME_PROGRAM_ASKS.format(codes=sent[0].json["user_code"])
+    second = page.get_by_role("article").filter(has_text=sent[1].json["user_code"]).filter(has_text=said)
+    await expect(second.get_by_text(said)).to_be_visible()
 
 
 async def test_access_request_appears_and_is_granted_in_part(world: World, page: Page) -> None:
