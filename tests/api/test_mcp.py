@@ -253,7 +253,7 @@ async def test_each_call_that_may_wait_asks_the_user(world: World) -> None:
         assert 200 == (await world.call("POST", f"/v1/confirmations/{question['id']}/allow")).status
     done = [(await it).result["structuredContent"]["done"] for it in waiting]
 
-    assert "Too many requests are waiting" in refused.text
+    assert "too many requests are waiting" in refused.text
     assert [True] * MAX_PER_APP == done
 
 

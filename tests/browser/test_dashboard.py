@@ -560,6 +560,7 @@ async def test_access_requests_of_one_program_name_each_other(world: World, page
     said = SAME_PROGRAM_ASKS.format(codes=sent[0].json["user_code"])
     second = page.get_by_role("article").filter(has_text=sent[1].json["user_code"]).filter(has_text=said)
     await expect(second.get_by_text(said)).to_be_visible()
+    assert [202, 202] == [it.status for it in sent]
 
 
 async def test_access_request_appears_and_is_granted_in_part(world: World, page: Page) -> None:
