@@ -190,28 +190,29 @@ async def test_agreement_is_listed_and_ends_with_the_access(agent: Agent) -> Non
     assert 1 == len(again.asked)
 
 
-async def test_database_of_another_creator_is_asked_about_each_time(agent: Agent) -> None:
-    """Even in a folder that the user agreed to."""
-    theirs = await agent.world.create("theirs")
-
-    for _ in range(2):
-        await agent.write(theirs)
-
-    assert 2 == len(agent.asked)
-    assert all("The app did not create this database." in it.detail for it in agent.asked)
-    assert '"theirs"' in agent.asked[1].title
-
-
-async def test_all_databases_includes_those_of_others(world: World, tmp_path: Path) -> None:
-    """The user has granted it, so only the folder is asked about."""
-    agent = await Agent.with_access(world, tmp_path, all_databases=True)
+@pytest.mark.parametrize("all_databases", [False, True])
+async def test_database_of_another_creator_is_asked_about_each_time(
+    world: World, tmp_path: Path, *, all_databases: bool
+) -> None:
+    """
+    Even in a folder that the user agreed to, for databases that the app created. The option "all databases" is about
+    something else.
+    """
+    agent = await Agent.with_access(world, tmp_path, all_databases=all_databases)
     theirs = await world.create("theirs")
+    await agent.write(await agent.own_database(), agent.project / "first.env")
 
     for _ in range(2):
         await agent.write(theirs)
+    agent.answer = False
+    denied = await agent.write(theirs, agent.project / "denied.env")
 
-    [question] = agent.asked
-    assert "did not create" not in question.detail
+    assert denied is None
+    assert not (agent.project / "denied.env").exists()
+    [_, *asked] = agent.asked
+    assert 3 == len(asked)
+    assert all("The app did not create this database." in it.detail for it in asked)
+    assert '"theirs"' in asked[1].title
 
 
 async def test_other_values_are_replaced_only_after_a_question(agent: Agent) -> None:
@@ -297,8 +298,8 @@ async def test_what_cannot_be_recorded_is_not_written(tmp_path: Path, sandbox: S
     path = tmp_path / "ledger.sqlite3"
     ledger = SqliteLedger(path, deadline=1.0)
     async with World.running(tmp_path, sandbox, daemon_port, ledger=ledger) as world:
-        agent = await Agent.with_access(world, tmp_path, all_databases=True)
-        database = await world.create("mine")
+        agent = await Agent.with_access(world, tmp_path)
+        database = await agent.own_database()
         await agent.write(database)
         (agent.project / ".env").unlink()
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -93,8 +93,8 @@ class WriteEnvFile:
     """
     Writes a database's variables to a file for an app, without showing them to the app.
 
-    The user allows a folder once. They are asked each time about a database that the app did not create, and before a
-    variable gets another value.
+    The user allows a folder once. They are asked each time about a database that the app did not create, whatever else
+    it was granted, and before a variable gets another value.
     """
 
     def __init__(
@@ -170,8 +170,8 @@ class WriteEnvFile:
             return await self._databases.access(database_id)
 
     async def _is_own(self, caller: Caller, database_id: str) -> bool:
-        if caller.all_databases:
-            return True
+        # The option "all databases" does not count: it is about reading credentials and running commands, and the
+        # user agreed to a folder for databases that the app created.
         account = (await self._connection.usable()).account_key
         creator = await self._journal.creator(database_id, account=account)
         return creator is not None and creator == caller.creator_key

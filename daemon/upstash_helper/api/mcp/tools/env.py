@@ -67,8 +67,8 @@ class EnvTools:
                 description=(
                     "Set UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN of a Redis database in a project's .env"
                     " file. All other lines are kept. You never see the values. The user is asked about each new"
-                    " folder, about a database that you did not create, and before an existing value is replaced. Files"
-                    " that Git tracks are refused."
+                    " folder, and each time about a database that you did not create and before an existing value is"
+                    " replaced. Files that Git tracks are refused."
                 ),
                 arguments=EnvWriteArguments, result=EnvWriteResult, scope="databases:write",
                 annotations=Annotations(
