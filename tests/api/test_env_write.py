@@ -108,7 +108,7 @@ async def test_user_agrees_to_a_folder_once(agent: Agent) -> None:
     second = await agent.write(database, "sub/.env.local")
 
     [question] = agent.asked
-    assert ("env.write", str(agent.project / ".env")) == (question.action, question.target)
+    assert ("env.write", str(agent.project / ".env"), True) == (question.action, question.target, question.lasting)
     assert f'"orders" ({database["id"]}) to {agent.project / ".env"}?' in question.title
     assert f"{agent.project} and its subfolders, until you revoke its access" in question.detail
     values = await agent.values(database)
@@ -212,6 +212,7 @@ async def test_database_of_another_creator_is_asked_about_each_time(
     [_, *asked] = agent.asked
     assert 3 == len(asked)
     assert all("The app did not create this database." in it.detail for it in asked)
+    assert not any(it.lasting for it in asked)
     assert '"theirs"' in asked[1].title
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from playwright.async_api import expect
 
 from tests.browser.dashboard import dashboard_link, open_dashboard, press
-from tests.support.questions import DELETE, asking
+from tests.support.questions import DELETE, FOLDER, asking
 from upstash_helper.broker.confirmations import Question
 
 if TYPE_CHECKING:
@@ -66,6 +66,16 @@ async def test_question_and_its_buttons_are_in_sight(world: World, page: Page) -
 
     [question, navigation] = [it for it in places if it is not None]
     assert question["y"] + question["height"] <= navigation["y"]
+
+
+async def test_yes_that_is_not_only_for_this_once_says_so(world: World, page: Page) -> None:
+    """On the button."""
+    app = await agent(world)
+    async with asking(world, app.id, FOLDER) as task:
+        await open_dashboard(world, page)
+        await press(card(page, FOLDER).get_by_role("button", name="Allow from now on"))
+
+        assert "allowed" == await asyncio.wait_for(task, 60)
 
 
 async def test_question_is_denied(world: World, page: Page) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.test_completion import completed
 from tests.support.announced import announced
 from tests.support.command_line import run_cli
-from tests.support.questions import DELETE, asking
+from tests.support.questions import DELETE, FOLDER, asking
 from tests.support.terminal import at_terminal, terminal
 from upstash_helper.broker.confirmations import Question
 from upstash_helper.cli import exit_codes
@@ -124,6 +124,23 @@ async def test_approve_asks_with_the_name_of_what_is_destroyed(
     assert state == answer
     assert (state is None) == bool(left)
     assert not state or "Allowed: " in ran.out
+
+
+async def test_yes_that_is_not_only_for_this_once_says_so(world: World, environment: Mapping[str, str]) -> None:
+    """In the list, and where it is given."""
+    app = await agent(world)
+    listed = []
+    for question in (DELETE, FOLDER):
+        async with asking(world, app.id, question):
+            listed.append((await run_cli("approvals", "list", environment=environment)).err)
+    async with asking(world, app.id, FOLDER):
+        approving = await at_terminal("approvals", "approve", environment=environment, typed=("n\n",), asked=ASKED)
+        async with terminal("approvals", "watch", environment=environment) as watching:
+            watched = await watching.shows(WATCHED)
+
+    assert [True, False] == [", once: " in it for it in listed]
+    assert f"{FOLDER.title} Allow this from now on? [y/N]" in approving.err
+    assert f"{FOLDER.title} y: allow from now on, n: deny, l: later" in watched
 
 
 @pytest.mark.parametrize("decision", ["approve", "deny"])

@@ -22,6 +22,14 @@ DELETE = Question(
     target="db-1",
 )
 
+FOLDER = Question(
+    action="env.write",
+    title='Write the credentials of the database "orders" (db-1) to /project/.env?',
+    detail="From now on, the app can write variables of databases that it created to files in /project.",
+    target="/project/.env",
+    lasting=True,
+)
+
 
 @contextlib.asynccontextmanager
 async def asking(world: World, app_id: str, question: Question = DELETE) -> AsyncIterator[asyncio.Task[Answer]]:

@@ -64,6 +64,13 @@ def test_each_question_has_its_own_answers() -> None:
     assert AllowQuestion("question-2") == chosen(state, *path, "Allow…", "Allow once")
 
 
+def test_yes_that_is_not_only_for_this_once_says_so() -> None:
+    """Where it is given, not only in the text above."""
+    texts = as_text(questions((question(lasting=True),)))
+
+    assert ("Allow from now on" in texts, "Allow once" in texts) == (True, False)
+
+
 @pytest.mark.parametrize(
     "more",
     [

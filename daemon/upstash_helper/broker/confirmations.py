@@ -63,6 +63,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What will be destroyed, in full sentences."""
     target: str = ""
     """What is affected, such as the ID of a database."""
+    lasting: bool = False
+    """Whether a yes allows more than this once. ``detail`` says what, and every prompt says so where it is answered."""
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):

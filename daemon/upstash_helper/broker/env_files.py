@@ -239,4 +239,5 @@ def _question(
         title=f'Write the credentials of the database "{name}" ({database.id}) to {place.path}?',
         detail=" ".join(sentences),
         target=place.path,
+        lasting=not place.agreed and place.can_agree,
     )

@@ -68,7 +68,7 @@ def allow(session: Session, it: Confirmation, *, yes: bool) -> None:
         note_if_sandbox(session)
         if interactive():
             _present(it)
-        ask(lambda: confirm(printable(it.title), yes=False))
+        ask(lambda: confirm(f"{printable(it.title)}{' Allow this from now on?' if it.lasting else ''}", yes=False))
     with session.progress("Saving"):
         allowed = session.client.allow_confirmation(it.id)
     _show(session, allowed)
@@ -106,7 +106,7 @@ def ask_about_new(session: Session, asked: set[str]) -> None:
 def _answer(it: Confirmation) -> str:
     answer: str = ask(
         lambda: click.prompt(
-            f"{printable(it.title)} y: allow, n: deny, l: later",
+            f"{printable(it.title)} y: allow{' from now on' if it.lasting else ''}, n: deny, l: later",
             type=click.Choice(["y", "n", "l"], case_sensitive=False),
             default="n",
             show_choices=False,

@@ -377,7 +377,7 @@ class DaemonClient:
         return self._ask("GET", "/v1/confirmations", wire_apps.ConfirmationList).confirmations
 
     def allow_confirmation(self, confirmation_id: str) -> wire_apps.Confirmation:
-        """Allow what the app is about to do, once. Repeating this has no effect."""
+        """Allow what the app is about to do: once, unless it is ``lasting``. Repeating this has no effect."""
         return self._ask("POST", f"{_confirmation(confirmation_id)}/allow", wire_apps.Confirmation)
 
     def deny_confirmation(self, confirmation_id: str) -> wire_apps.Confirmation:

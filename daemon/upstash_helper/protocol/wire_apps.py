@@ -249,6 +249,10 @@ class Confirmation(Recorded, frozen=True, kw_only=True):
     title: Annotated[str, Meta(description="The question in one sentence, which names the target.")]
     detail: Annotated[str, Meta(description="What will be destroyed or written, in full sentences.")]
     target: Annotated[str, Meta(description="What is affected, such as a database's ID or the path of a file.")]
+    lasting: Annotated[
+        bool,
+        Meta(description="True: a yes allows more than this once; `detail` says what. Absent or false: it does not."),
+    ] = False
     state: ConfirmationState
     created_at: Timestamp
     expires_at: Timestamp

@@ -115,7 +115,7 @@ class Block:
 
 @dataclass(frozen=True)
 class AllowQuestion:
-    """Allow what an app asks, once."""
+    """Allow what an app asks: once, or from now on if the question says so."""
 
     confirmation_id: str
 

@@ -56,7 +56,8 @@ def _question(it: Confirmation) -> Entry:
 def _allow(it: Confirmation) -> Menu:
     if not _is_shown_in_full(it):
         return item("Too long for this menu. Decide in the dashboard…", OpenDashboard())
-    return confirmed("Allow…", it.detail or it.title, "Allow once", AllowQuestion(it.id))
+    answer = "Allow from now on" if it.lasting else "Allow once"
+    return confirmed("Allow…", it.detail or it.title, answer, AllowQuestion(it.id))
 
 
 def _verified(it: Confirmation) -> str:

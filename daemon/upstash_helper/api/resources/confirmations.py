@@ -40,7 +40,8 @@ class ConfirmationsResource:
             Route(
                 method="POST", path=f"{item}/allow", handler=self.allow,
                 policy=Policy("owner", audit="confirmation.allow", order=RECORD_FIRST),
-                operation_id="allowConfirmation", summary="Allow what the app is about to do, once",
+                operation_id="allowConfirmation",
+                summary="Allow what the app is about to do: once, unless the question says otherwise",
                 answers={200: wire.Confirmation}, problems=(404, 409, 410),
             ),
             Route(
@@ -83,6 +84,7 @@ def rendered(it: Confirmation) -> wire.Confirmation:
         title=it.question.title,
         detail=it.question.detail,
         target=it.question.target,
+        lasting=it.question.lasting,
         state=it.state,
         created_at=render.timestamp(it.created_at),
         expires_at=render.timestamp(it.expires_at),

@@ -211,7 +211,8 @@ def list_approvals(session: Session) -> None:
             note(f"If the app shows the same code and you trust it: {approve}")
         if questions:
             one = questions[0].id if len(questions) == 1 else "ID"
-            note(f"To allow what the app asks, once: {session.command('approvals', 'approve', one)}")
+            once = "" if any(it.lasting for it in questions) else ", once"
+            note(f"To allow what the app asks{once}: {session.command('approvals', 'approve', one)}")
         note(f"Otherwise, use deny{' or block' if found else ''} instead of approve.")
     else:
         note("No requests are pending.")
@@ -251,7 +252,8 @@ def approve(
 
     The app's identity and the requested scopes are shown first. Without --scope, every requested scope is granted.
     To grant a scope that can delete data, read passwords, or reach the whole account, type the request's code as well.
-    A question is allowed once, and takes no options except --yes. Without a terminal, pass the request and --yes.
+    A question is allowed once, unless it says otherwise, and takes no options except --yes. Without a terminal, pass
+    the request and --yes.
     """
     from upstash_helper.protocol import wire_apps
 

@@ -118,6 +118,7 @@ export interface Confirmation {
   title: string;
   detail: string;
   target: string;
+  lasting?: boolean;
   state: "allowed" | "denied" | "expired" | "pending";
   created_at: string;
   expires_at: string;

@@ -67,7 +67,7 @@ export class Questions extends WaitingCards {
       hidden: it.title,
       onclick: () => busy(deny, () => this.#decide(it, "deny", { state: "denied", done: "was denied" })),
     });
-    const allow = button("Allow", {
+    const allow = button(it.lasting ? "Allow from now on" : "Allow", {
       action: "allow",
       hidden: it.title,
       onclick: () => busy(allow, () => this.#decide(it, "allow", { state: "allowed", done: "was allowed" })),
