@@ -178,8 +178,20 @@ def _located(text: str, agreed: tuple[str, ...], *, home: Path) -> Place:
         raise FileRefused(f"The folder {path.parent} cannot be opened: {disk_errors.reason(error)}.") from None
     resolved = folder / path.name
     _check_parts(resolved)
-    kept = Path(os.path.realpath(home))
-    return Place(path=str(resolved), folder=str(folder), can_agree=folder != kept and folder not in kept.parents)
+    return Place(path=str(resolved), folder=str(folder), can_agree=not _contains(folder, home))
+
+
+def _contains(folder: Path, home: Path) -> bool:
+    """
+    Return whether a folder is the home folder or one of its parents, by whatever path: a file system may ignore case,
+    and a folder can be mounted in several places.
+    """
+    homes = [Path(os.path.realpath(home))]
+    if sys.platform == "darwin":
+        # The home folder's volume, which "/Users" is a link to that realpath() does not resolve.
+        homes.append(Path("/System/Volumes/Data", *homes[0].parts[1:]))
+    too_much = {one for it in homes for one in (it, *it.parents)}
+    return folder in too_much or any(_is_same(folder, str(one)) for one in too_much)
 
 
 def _checked(text: str, agreed: tuple[str, ...]) -> Path:
@@ -204,7 +216,8 @@ def _check_parts(path: Path) -> None:
         raise FileRefused(
             f'Variables can only be written to files such as .env, .env.local, and .dev.vars, not to "{name}".'
         )
-    if any(part.casefold() == ".git" for part in path.parts):
+    # The second is the short name of the first on Windows.
+    if any(part.casefold() in {".git", "git~1"} for part in path.parts):
         raise FileRefused("Nothing can be written to a .git folder.")
     if sys.platform == "win32":
         is_local = re.fullmatch(r"[A-Za-z]:\\", path.anchor) is not None

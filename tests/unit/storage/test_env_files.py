@@ -386,12 +386,41 @@ async def test_home_and_its_parents_contain_too_much(files: Files, tmp_path: Pat
     assert [True, False, False] == [it.can_agree for it in places]
 
 
+async def test_home_in_another_case_contains_too_much(files: Files, tmp_path: Path) -> None:
+    """Where the file system ignores it, and the path that the app sends is kept as it is."""
+    (tmp_path / "home").mkdir()
+    if not (tmp_path / "HOME").exists():
+        pytest.skip("platform: the file system distinguishes upper and lower case")
+
+    assert not (await files.locate(tmp_path / "HOME" / ".env")).can_agree
+
+
+async def can_be_agreed_to(home: Path, *others: Path) -> list[bool]:
+    """Return which folders can be agreed to, in a process with its own mounts."""
+    port = DotenvFiles(home=lambda: home, deadline=60)
+    return [(await port.locate(str(it / ".env"), ())).can_agree for it in (home, *others)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: needs mounts")
+def test_home_that_is_mounted_in_another_place_contains_too_much(tmp_path: Path) -> None:
+    """It is the same folder. So it is with its parent, but not with a folder in it."""
+    home, alias, parent = tmp_path / "all" / "home", tmp_path / "alias", tmp_path / "parent"
+    for folder in (home / "work", alias, parent):
+        folder.mkdir(parents=True)
+    mounts = 'mount --bind "$1" "$2"; mount --bind "$(dirname "$1")" "$4"'
+
+    found = run_with_mounts(mounts, can_be_agreed_to, home, alias, alias / "work", parent)
+
+    assert [False, False, True, False] == found
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "", "x" * 2000, "a\0/.env", "a\n/.env", "../.env", "sub/../.env", "/a/../.env", "~/.env", ".", "..", "/",
-        "package.json", ".bashrc", ".envrc", "env", ".env/", ".git/x.env", ".GIT/.env", ".git/hooks/pre.env",
-        ".env.example", ".env.local.sample", ".env.template", "x.example.env", ".env ", ".env\u202e",
+        "package.json", ".bashrc", ".envrc", "env", ".env/", ".git/x.env", ".GIT/.env", "git~1/x.env",
+        ".git/hooks/pre.env", ".env.example", ".env.local.sample", ".env.template", "x.example.env", ".env ",
+        ".env\u202e",
     ],
 )  # fmt: skip
 async def test_path_of_anything_else_is_refused(files: Files, path: str) -> None:
