@@ -63,6 +63,28 @@ async def test_an_index_is_created_shown_and_renamed(agent: Agent, wanted: dict[
     assert not {"token", "read_only_token"} & (made.keys() | shown.keys())
 
 
+async def test_an_index_gets_another_plan_only_with_the_users_yes(agent: Agent) -> None:
+    """It costs the user's money. One question names all that the call would change."""
+    made = await agent.call("index_create", **VECTOR)
+    of = {"product": "vector", "index_id": made["id"]}
+
+    refused = [
+        await agent.call("index_update", **of, plan="payg"),
+        await agent.call("index_update", **of, plan="payg", name="renamed"),
+    ]
+    still = await agent.call("index_get", **of)
+    agent.allows = True
+    allowed = await agent.call("index_update", **of, plan="payg")
+
+    assert [False, False, True] == [*(it["done"] for it in refused), allowed["done"]]
+    assert made == still
+    plan, both_changes, _ = agent.asked
+    assert f'Change the plan of the Vector index "{made["name"]}"?' == plan.title
+    assert "will move to the plan payg, which can cost more" in plan.detail
+    assert 'will be renamed to "renamed" and move to the plan payg' in both_changes.detail
+    assert "payg" == (await agent.call("index_get", **of))["type"]
+
+
 @both
 async def test_an_index_is_deleted_only_with_the_users_yes(agent: Agent, wanted: dict[str, Any]) -> None:
     """The question names the index with its ID and region."""
@@ -235,7 +257,7 @@ async def test_former_names_are_answered_and_not_listed(connected: World) -> Non
     database_id = made["database_id"]
     listed = await call("redis_database_list_databases")
     details = await call("redis_database_get_details", database_id=database_id)
-    await call("redis_database_update_regions", id=database_id, read_regions=["us-west-1"])
+    await call("redis_database_update_regions", id=database_id, read_regions=["eu-west-1", "us-west-1"])
     await call("redis_database_set_daily_backup", database_id=database_id, enable=True)
     ran = await call("redis_database_run_redis_commands", database_id=database_id, commands=[["SET", "a", "1"]])
     single = await call("redis_database_run_single_redis_command", database_id=database_id, command=["GET", "a"])

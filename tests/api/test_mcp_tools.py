@@ -156,7 +156,7 @@ async def test_credentials_are_null_unless_they_are_requested(connected: World) 
 
 
 async def test_settings_are_changed_without_a_question(agent: Agent) -> None:
-    """What can be set back is not confirmed. The results name the new state."""
+    """In a database that the agent created, what can be set back is not confirmed. The results name the new state."""
     made = await create(agent)
     of = {"database_id": made["database_id"]}
 
@@ -220,20 +220,88 @@ async def test_a_denial_leaves_no_change_in_the_audit_log(agent: Agent) -> None:
     assert "database.delete" not in actions
 
 
-async def test_a_database_of_others_is_renamed_only_if_the_user_agrees(agent: Agent) -> None:
-    """The user knows it by its name, which the next question would show."""
-    body = {"database_name": "production", "platform": "aws", "primary_region": "us-east-1"}
-    foreign = (await agent.world.call("POST", "/upstash/v2/redis/database", body)).json["database_id"]
-    own = (await create(agent))["database_id"]
+@pytest.mark.parametrize("all_databases", [False, True])
+@pytest.mark.parametrize(
+    ("tool", "arguments", "field", "value", "said"),
+    [
+        ("redis_rename_database", {"name": "tmp-test"}, "database_name", "tmp-test", 'will be renamed to "tmp-test"'),
+        ("redis_set_eviction", {"enabled": False}, "eviction", False, "will refuse to write"),
+        ("redis_set_auto_upgrade", {"enabled": True}, "auto_upgrade", True, "a larger plan, which costs more"),
+        ("redis_update_regions", {"read_regions": []}, "read_regions", [], "no longer be read from: eu-west-1."),
+        (
+            "redis_update_regions", {"read_regions": ["eu-west-1", "us-west-1"]}, "read_regions",
+            ["eu-west-1", "us-west-1"], "will also be read from, which can cost more: us-west-1.",
+        ),
+        ("redis_set_daily_backup", {"enabled": True}, "daily_backup_enabled", True, "Upstash will back up"),
+    ],
+)  # fmt: skip
+async def test_settings_of_a_database_of_others_are_changed_only_if_the_user_agrees(
+    connected: World, tool: str, arguments: dict[str, Any], field: str, value: Any, *, said: str, all_databases: bool
+) -> None:
+    """
+    The user relies on them, and knows the database by its name. The option "all databases" is about something else.
+    What changes nothing is not asked about.
+    """
+    agent = await Agent.approved(connected, *DATABASES, all_databases=all_databases)
+    made = await connected.create("production", read_regions=["eu-west-1"], eviction=True)
+    of = {"database_id": made["id"]}
 
-    refused = await agent.call("redis_rename_database", database_id=foreign, name="tmp-test")
-    changed = await agent.call("redis_rename_database", database_id=own, name="tmp-own")
+    before = await agent.call("redis_get_database", **of)
+    refused = await agent.call(tool, **of, **arguments)
+    still = await agent.call("redis_get_database", **of)
     agent.allows = True
-    allowed = await agent.call("redis_rename_database", database_id=foreign, name="tmp-test")
+    allowed = await agent.call(tool, **of, **arguments)
+    again = await agent.call(tool, **of, **arguments)
+    after = await agent.call("redis_get_database", **of)
 
-    assert (False, True, True) == (refused["done"], changed["done"], allowed["done"])
-    assert 2 * ['Rename the database "production"?'] == [question.title for question in agent.asked]
-    assert "tmp-test" in agent.asked[0].detail
+    assert (False, True, True) == (refused["done"], allowed["done"], again["done"])
+    assert before == still
+    assert value == after[field]
+    assert 2 == len(agent.asked)
+    for question in agent.asked:
+        assert ("database.change", made["id"]) == (question.action, question.target)
+        assert 'the database "production"?' in question.title
+        assert said in question.detail
+        assert made["id"] in question.detail
+
+
+async def test_what_ends_the_users_way_back_is_asked_about_in_every_database(agent: Agent) -> None:
+    """Daily backups, and copies in other regions: also if the agent has created the database."""
+    made = await create(agent, read_regions=["eu-west-1"])
+    of = {"database_id": made["database_id"]}
+    await agent.call("redis_set_daily_backup", **of, enabled=True)
+
+    refused = [
+        await agent.call("redis_set_daily_backup", **of, enabled=False),
+        await agent.call("redis_update_regions", **of, read_regions=["us-west-1"]),
+    ]
+
+    now = await agent.call("redis_get_database", **of)
+    assert [False, False] == [it["done"] for it in refused]
+    assert (True, ["eu-west-1"]) == (now["daily_backup_enabled"], now["read_regions"])
+    off, replaced = agent.asked
+    assert 'Turn off daily backups of the database "orders"?' == off.title
+    assert "will no longer be read from: eu-west-1. It will also be read from" in replaced.detail
+
+
+async def test_region_that_was_added_during_the_question_is_not_removed(agent: Agent) -> None:
+    """The user agreed to remove the one that the question named."""
+    made = await create(agent, read_regions=["eu-west-1"])
+    agent.allows = True
+    confirm = agent.confirm
+
+    async def add_meanwhile(question: Any) -> bool:
+        body = {"read_regions": ["eu-west-1", "us-west-1"]}
+        await agent.world.call("PATCH", f"/v1/databases/{made['database_id']}", body)
+        return await confirm(question)
+
+    agent.confirm = add_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(HelperError) as refused:
+        await agent.call("redis_update_regions", database_id=made["database_id"], read_regions=[])
+
+    now = await agent.call("redis_get_database", database_id=made["database_id"])
+    assert "precondition_failed" == refused.value.code
+    assert ["eu-west-1", "us-west-1"] == now["read_regions"]
 
 
 async def test_question_has_what_an_agent_cannot_change(agent: Agent) -> None:

@@ -325,9 +325,17 @@ class ReadCredentials:
             LedgerUnavailable: If the creator cannot be looked up.
             HelperError: Like ``Connection.usable``.
         """
-        if caller.is_owner or caller.all_databases:
-            return
+        if not (caller.is_owner or caller.all_databases or await self.is_creator(database_id, caller)):
+            raise NotTheCreator(refusal)
+
+    async def is_creator(self, database_id: str, caller: Caller) -> bool:
+        """
+        Return whether ``caller`` created a database of the connected account.
+
+        Raises:
+            LedgerUnavailable: If the creator cannot be looked up.
+            HelperError: Like ``Connection.usable``.
+        """
         account = (await self._connection.usable()).account_key
         creator = await self._journal.creator(database_id, account=account)
-        if creator is None or creator != caller.creator_key:
-            raise NotTheCreator(refusal)
+        return creator is not None and creator == caller.creator_key

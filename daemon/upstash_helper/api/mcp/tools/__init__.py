@@ -61,7 +61,7 @@ def all_tools(
     tools = (
         *DatabaseTools(databases=databases, create=create, credentials=credentials, recorder=recorder).tools(),
         *StatisticsTool(resources=resources).tools(),
-        *BackupTools(databases=databases, resources=resources, recorder=recorder).tools(),
+        *BackupTools(databases=databases, credentials=credentials, resources=resources, recorder=recorder).tools(),
         *commands.CommandTool(databases=databases, run=run, recorder=recorder).tools(),
         *env,
         *IndexTools(resources=resources, recorder=recorder).tools(),

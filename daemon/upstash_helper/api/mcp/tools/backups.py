@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from upstash_helper.api.mcp.tool import Tool, ToolCall, ToolError
-from upstash_helper.api.mcp.tools import documents, hints
-from upstash_helper.api.mcp.tools.databases import described, on_or_off
+from upstash_helper.api.mcp.tools import documents, hints, settings
 from upstash_helper.api.mcp.tools.fields import (
     ID_PATTERN,
     Arguments,
@@ -25,13 +24,14 @@ from upstash_helper.api.mcp.tools.fields import (
     shown,
 )
 from upstash_helper.api.mcp.tools.paging import page
+from upstash_helper.api.mcp.tools.settings import described, on_or_off
 from upstash_helper.broker import models
 from upstash_helper.broker.confirmations import Question
 from upstash_helper.broker.ports import ResourceRequest
 
 if TYPE_CHECKING:
     from upstash_helper.api.mcp.tools.recording import Recorder
-    from upstash_helper.broker.databases.operations import Databases
+    from upstash_helper.broker.databases.operations import Databases, ReadCredentials
     from upstash_helper.broker.databases.resources import Resources
 
 BackupId = Annotated[str, Meta(pattern=ID_PATTERN, description="The backup_id from redis_list_backups.")]
@@ -101,10 +101,13 @@ _LAST: Final = 10**15
 class BackupTools:
     """The tools."""
 
-    def __init__(self, *, databases: Databases, resources: Resources, recorder: Recorder) -> None:
+    def __init__(
+        self, *, databases: Databases, credentials: ReadCredentials, resources: Resources, recorder: Recorder
+    ) -> None:
         self._databases = databases
         self._resources = resources
         self._recorder = recorder
+        self._settings = settings.Settings(databases=databases, credentials=credentials, recorder=recorder)
 
     def tools(self) -> tuple[Tool, ...]:
         """Return the tools in the order in which they are listed."""
@@ -138,7 +141,10 @@ class BackupTools:
             ),
             Tool(
                 name="redis_set_daily_backup",
-                description="Turn daily backups of a Redis database on or off.",
+                description=(
+                    "Turn daily backups of a Redis database on or off. Turning them off requires the user's"
+                    " confirmation; turning them on does if you did not create the database."
+                ),
                 arguments=SetDailyBackup, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Turn daily backups on or off"), handler=self.set_daily,
             ),
@@ -211,14 +217,10 @@ class BackupTools:
 
     async def set_daily(self, call: ToolCall, wanted: SetDailyBackup) -> Outcome:
         """Turn daily backups on or off."""
-        changed = await self._recorder.change(
-            call.caller,
-            "database.change",
-            wanted.database_id,
-            lambda _: self._databases.change(
-                wanted.database_id, [("daily_backup", models.SetDailyBackup(wanted.enabled))], unchanged=None
-            ),
-        )
+        change, effect = models.SetDailyBackup(wanted.enabled), settings.daily_backup(enabled=wanted.enabled)
+        changed = await self._settings.change(call, wanted.database_id, "daily_backup", change, effect)
+        if changed is None:
+            return refused()
         return Outcome(done=True, message=f"Daily backups are {on_or_off(changed.daily_backup)} for {changed.name!r}.")
 
     async def _backups(self, call: ToolCall, database_id: str) -> list[_Document]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper.api.mcp.tool import ToolError
 from upstash_helper.api.mcp.tools import command_rules as rules
-from upstash_helper.api.mcp.tools.databases import described
 from upstash_helper.api.mcp.tools.fields import shown
+from upstash_helper.api.mcp.tools.settings import described
 from upstash_helper.broker.apps.display_text import clean
 from upstash_helper.broker.confirmations import Question
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from upstash_helper.api.mcp.tool import Tool, ToolCall, ToolError
 from upstash_helper.api.mcp.tools import database_results as results
-from upstash_helper.api.mcp.tools import hints
+from upstash_helper.api.mcp.tools import hints, settings
 from upstash_helper.api.mcp.tools.fields import (
     Arguments,
     Cursor,
@@ -19,16 +18,16 @@ from upstash_helper.api.mcp.tools.fields import (
     NoArguments,
     Outcome,
     Result,
-    moment,
     refused,
     shown,
 )
 from upstash_helper.api.mcp.tools.paging import page
+from upstash_helper.api.mcp.tools.settings import described, on_or_off
 from upstash_helper.broker import models
 from upstash_helper.broker.confirmations import Question
 from upstash_helper.broker.databases import create as idempotency
 from upstash_helper.broker.databases.operations import REGIONS
-from upstash_helper.broker.errors import DatabaseNotFound, NotTheCreator, OutcomeUnknown, RequestInProgress
+from upstash_helper.broker.errors import OutcomeUnknown, RequestInProgress
 from upstash_helper.protocol.literals import Plan, Platform
 from upstash_helper.protocol.wire import DatabaseName, RegionId
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from upstash_helper.api.mcp.tools.recording import Entry, Recorder
     from upstash_helper.broker.databases.create import CreateDatabase
     from upstash_helper.broker.databases.operations import DatabaseAccess, Databases, ReadCredentials
-    from upstash_helper.broker.models import Change, Database
+    from upstash_helper.broker.models import Database
 
 Budget = Annotated[int, Meta(ge=0)]
 IncludeCredentials = Annotated[
@@ -153,6 +152,7 @@ class DatabaseTools:
         self._create = create
         self._credentials = credentials
         self._recorder = recorder
+        self._settings = settings.Settings(databases=databases, credentials=credentials, recorder=recorder)
 
     def tools(self) -> tuple[Tool, ...]:
         """Return the tools in the order in which they are listed."""
@@ -200,20 +200,27 @@ class DatabaseTools:
                 name="redis_set_eviction",
                 description=(
                     "Turn eviction on or off. When the memory is full, keys are deleted with eviction, and writes fail"
-                    " without it. Turning it on requires the user's confirmation, since it can delete data."
+                    " without it. Turning it on requires the user's confirmation, since it can delete data; turning it"
+                    " off does if you did not create the database."
                 ),
                 arguments=SetEviction, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Turn eviction on or off"), handler=self.set_eviction,
             ),
             Tool(
                 name="redis_set_auto_upgrade",
-                description="Turn automatic upgrades on or off. With them, a full database moves to a larger plan.",
+                description=(
+                    "Turn automatic upgrades on or off. With them, a full database moves to a larger plan. The user is"
+                    " asked if you did not create the database."
+                ),
                 arguments=SetAutoUpgrade, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Turn automatic upgrades on or off"), handler=self.set_auto_upgrade,
             ),
             Tool(
                 name="redis_update_regions",
-                description="Replace the read regions of a Redis database.",
+                description=(
+                    "Replace the read regions of a Redis database. Removing one requires the user's confirmation;"
+                    " adding one does if you did not create the database."
+                ),
                 arguments=UpdateRegions, result=Outcome, scope="databases:write",
                 annotations=hints.overwrites("Replace read regions"), handler=self.update_regions,
             ),
@@ -302,48 +309,38 @@ class DatabaseTools:
         return results.created(database, access, note=NEXT, already_existed=existed)
 
     async def rename(self, call: ToolCall, wanted: RenameDatabase) -> Outcome:
-        """Rename a database. The user knows databases that the agent did not create by their names."""
-        try:
-            await self._credentials.check(wanted.database_id, call.caller)
-        except NotTheCreator:
-            with contextlib.suppress(DatabaseNotFound):  # the change is refused below, and recorded
-                database = await self._databases.get(wanted.database_id)
-                question = Question(
-                    action="database.change",
-                    title=f'Rename the database "{shown(database.name)}"?',
-                    detail=f'{described(database)} will be renamed to "{shown(wanted.name.strip())}".',
-                    target=database.id,
-                )
-                if not await call.confirm(question):
-                    return refused()
-        changed = await self._change(call, wanted.database_id, "name", models.Rename(wanted.name.strip()))
+        """Rename a database."""
+        name = wanted.name.strip()
+        changed = await self._settings.change(
+            call, wanted.database_id, "name", models.Rename(name), settings.rename(name)
+        )
+        if changed is None:
+            return refused()
         return Outcome(done=True, message=f"The database was renamed to {changed.name!r}.")
 
     async def set_eviction(self, call: ToolCall, wanted: SetEviction) -> Outcome:
         """Turn eviction on or off."""
-        if wanted.enabled:
-            database = await self._databases.get(wanted.database_id)
-            question = Question(
-                action="database.change",
-                title=f'Turn on eviction for the database "{shown(database.name)}"?',
-                detail=f"When its memory is full, Upstash will delete keys from {described(database)}.",
-                target=database.id,
-            )
-            if not database.eviction and not await call.confirm(question):
-                return refused()
-        changed = await self._change(call, wanted.database_id, "eviction", models.SetEviction(wanted.enabled))
+        change, effect = models.SetEviction(wanted.enabled), settings.eviction(enabled=wanted.enabled)
+        changed = await self._settings.change(call, wanted.database_id, "eviction", change, effect)
+        if changed is None:
+            return refused()
         return Outcome(done=True, message=f"Eviction is {on_or_off(changed.eviction)} for {changed.name!r}.")
 
     async def set_auto_upgrade(self, call: ToolCall, wanted: SetAutoUpgrade) -> Outcome:
         """Turn automatic upgrades on or off."""
-        changed = await self._change(call, wanted.database_id, "auto_upgrade", models.SetAutoUpgrade(wanted.enabled))
+        change, effect = models.SetAutoUpgrade(wanted.enabled), settings.auto_upgrade(enabled=wanted.enabled)
+        changed = await self._settings.change(call, wanted.database_id, "auto_upgrade", change, effect)
+        if changed is None:
+            return refused()
         state = on_or_off(changed.auto_upgrade)
         return Outcome(done=True, message=f"Automatic upgrades are {state} for {changed.name!r}.")
 
     async def update_regions(self, call: ToolCall, wanted: UpdateRegions) -> Outcome:
         """Replace the read regions."""
-        change = models.SetReadRegions(wanted.read_regions)
-        changed = await self._change(call, wanted.database_id, "read_regions", change)
+        change, effect = models.SetReadRegions(wanted.read_regions), settings.read_regions(wanted.read_regions)
+        changed = await self._settings.change(call, wanted.database_id, "read_regions", change, effect)
+        if changed is None:
+            return refused()
         regions = ", ".join(changed.read_regions) or "none"
         return Outcome(done=True, message=f"Read regions of {changed.name!r}: {regions}.")
 
@@ -389,14 +386,6 @@ class DatabaseTools:
         )
         return Outcome(done=True, message=f"The database {database.name!r} ({database.id}) was deleted.")
 
-    async def _change(self, call: ToolCall, database_id: str, field: str, change: Change) -> Database:
-        return await self._recorder.change(
-            call.caller,
-            "database.change",
-            database_id,
-            lambda _: self._databases.change(database_id, [(field, change)], unchanged=None),
-        )
-
     async def _disclosed(self, call: ToolCall, database_id: str) -> DatabaseAccess:
         require_credentials(call)
         access = await self._credentials(database_id, call.caller)
@@ -423,15 +412,3 @@ def require_credentials(call: ToolCall) -> None:
             " include_credentials. env_write puts a database's credentials into a project's .env file without showing"
             " them, and redis_run_command works without them."
         )
-
-
-def on_or_off(value: bool) -> str:  # noqa: FBT001 - the value is all there is
-    """Return a setting as a word."""
-    return "on" if value else "off"
-
-
-def described(database: Database) -> str:
-    """Return what identifies a database for a user who has to decide about it."""
-    # An agent can change the name, but not the host or the day.
-    day = f", created {moment(database.created_at)[:10]}" if database.created_at else ""
-    return f'"{shown(database.name)}" ({database.id}, {database.host}, {database.primary_region}{day})'

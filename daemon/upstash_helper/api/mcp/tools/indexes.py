@@ -140,8 +140,8 @@ class IndexTools:
             Tool(
                 name="index_update",
                 description=(
-                    "Rename a Vector or Search index, which requires the user's confirmation, or move a Vector index to"
-                    " another plan."
+                    "Rename a Vector or Search index, or move a Vector index to another plan, which can cost more."
+                    " Requires the user's confirmation."
                 ),
                 arguments=UpdateIndex, result=Outcome, scope="upstash:write",
                 annotations=hints.overwrites("Change an index"), handler=self.update,
@@ -213,16 +213,21 @@ class IndexTools:
             raise ToolError("Send name, plan, or both.")
         if wanted.plan is not UNSET and wanted.product == "search":
             raise ToolError("The plan of a Search index can only be changed in the Upstash console.")
+        index = await self._index(call, OneIndex(product=wanted.product, index_id=wanted.index_id))
+        effects = []
         if wanted.name is not UNSET:
-            index = await self._index(call, OneIndex(product=wanted.product, index_id=wanted.index_id))
-            question = Question(
-                action="index.change",
-                title=f'Rename the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
-                detail=f'{_described(index)} will be renamed to "{shown(wanted.name)}".',
-                target=index.id,
-            )
-            if not await call.confirm(question):
-                return refused()
+            effects.append(f'be renamed to "{shown(wanted.name)}"')
+        if wanted.plan is not UNSET:
+            effects.append(f"move to the plan {wanted.plan}, which can cost more or have lower limits")
+        action = "Change the plan of" if wanted.name is UNSET else "Rename" if wanted.plan is UNSET else "Change"
+        question = Question(
+            action="index.change",
+            title=f'{action} the {_TITLES[wanted.product]} index "{shown(documents.text(index.name))}"?',
+            detail=f"{_described(index)} will {' and '.join(effects)}.",
+            target=index.id,
+        )
+        if not await call.confirm(question):
+            return refused()
         if wanted.plan is not UNSET:
             await self._send(call, "index.change", wanted, "setplan", body={"target_plan": wanted.plan})
         if wanted.name is not UNSET:
