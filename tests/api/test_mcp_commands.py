@@ -158,6 +158,8 @@ async def test_an_unknown_database_is_an_error(connected: World) -> None:
         ["function", "flush"],
         ["FUNCTION", "load", "replace", "#!lua name=l"],
         ["UNLINK", *(f"k{number}" for number in range(51))],
+        ["mset", *(part for number in range(51) for part in (f"k{number}", ""))],
+        ["JSON.MSET", *(part for number in range(51) for part in (f"k{number}", "$", "{}"))],
     ],
     ids=lambda command: str(command[0]).strip(),
 )
@@ -186,6 +188,26 @@ async def test_keys_that_a_call_deletes_are_counted_together(agent: Agent) -> No
 
     assert not denied["done"]
     assert "DEL deletes keys, 60 in all" in agent.asked[0].detail
+
+
+async def test_keys_whose_values_a_call_replaces_are_counted_like_deleted_ones(agent: Agent) -> None:
+    """What was in them is lost as well. The question has some of the keys, and none of the values."""
+    database_id = await new_database(agent)
+    await run(agent, database_id, "MSET", *(part for number in range(40) for part in (f"k{number}", "precious")))
+    commands = [
+        ["MSET", *(part for number in range(40) for part in (f"k{number}", "empty"))],
+        ["DEL", *(f"x{number}" for number in range(11))],
+    ]
+
+    denied = await agent.call("redis_run_command", database_id=database_id, commands=commands)
+
+    assert not denied["done"]
+    assert "precious" == (await run(agent, database_id, "GET", "k39"))["result"]
+    (question,) = agent.asked
+    assert 'Run MSET, DEL in the database "orders"?' == question.title
+    assert "MSET replaces the values of keys, 40 in all; DEL deletes keys, 11 in all." in question.detail
+    assert 'MSET with 40 keys ("k0", "k1", "k2", …); DEL with 11 keys' in question.detail
+    assert "empty" not in question.detail
 
 
 async def test_of_keys_to_delete_only_the_number_and_the_first_are_shown(agent: Agent) -> None:
@@ -251,6 +273,8 @@ async def test_ordinary_commands_and_reading_scripts_run_without_a_question(agen
     database_id = await new_database(agent)
 
     await run(agent, database_id, "DEL", *(f"k{number}" for number in range(50)))
+    await run(agent, database_id, "MSET", *(f"{part}{number}" for number in range(50) for part in "kv"))
+    await run(agent, database_id, "MSETNX", *(f"{part}{number}" for number in range(90) for part in "kv"))
     await run(agent, database_id, "EVAL_RO", "return 1", 0)
 
     assert [] == agent.asked

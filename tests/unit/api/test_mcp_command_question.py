@@ -25,8 +25,9 @@ KEYS = ("k",) * 9_999
 def every_command() -> tuple[Command, ...]:
     """Return each command that needs a confirmation, with as many keys as possible, and the longest text."""
     plain: list[Command] = [tuple(name.split()) for name in rules.DESTROYS]
-    deletions: list[Command] = [(name, *KEYS) for name in sorted(rules.DELETING)]
-    commands = [*plain, *deletions * (MAX_COMMANDS // len(deletions))]
+    many: list[Command] = [(name, *KEYS) for name in rules.MANY if name != "MSETEX"]
+    many.append(("MSETEX", 4998, *KEYS[:-1]))
+    commands = [*plain, *many * (MAX_COMMANDS // len(many))]
     shown = question(rules.to_confirm(tuple(commands)), DATABASE).detail.partition("Commands: ")[2]
     return (*commands, ("EVAL", "x" * (MAX_TEXT - len(shown) - len("; EVAL "))))
 
@@ -91,6 +92,28 @@ def test_the_audit_log_shows_the_worst_command_whatever_else_is_sent(database_id
     assert target == shortened(target, MAX_TEXT_BYTES)
     assert target.startswith(f"{database_id} FLUSHALL, FLUSHDB, ")
     assert target.endswith(" more")
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        (("DEL", "a", "b"), ("a", "b")),
+        (("mset", "a", 1, "b", 2), ("a", "b")),
+        (("MSET", "a", 1, "b"), ("a", "b")),
+        (("JSON.MSET", "a", "$", "{}", "b", "$", "{}"), ("a", "b")),
+        (("MSETEX", "2", "a", 1, "b", 2, "EX", 60), ("a", "b")),
+        (("MSETEX", 2, "a", 1, "b", 2), ("a", "b")),
+        (("MSETEX", "-1", "a", 1), ()),
+        (("MSETEX", "9" * 5000, "a", 1), ()),
+        (("MSETEX",), ()),
+        (("MSET",), ()),
+        (("MSETNX", "a", 1), ()),
+        (("SET", "a", 1), ()),
+    ],
+)
+def test_keys_that_a_command_deletes_or_replaces(command: Command, keys: tuple[str, ...]) -> None:
+    """The values and options between them do not count."""
+    assert keys == rules.keys_of(command)
 
 
 def test_the_audit_log_shows_all_names_if_there_is_room() -> None:

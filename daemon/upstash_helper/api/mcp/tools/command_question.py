@@ -30,7 +30,7 @@ Maximum characters of the commands in a question, so that the whole question is 
 TOO_LONG: Final = "Nothing was run: the commands are too long for the user to review. Send fewer or shorter commands."
 
 _SHOWN_KEYS: Final = 3
-"""How many of the keys to delete are shown."""
+"""How many of the keys to delete or replace are shown."""
 _MAX_KEY: Final = 40
 """Maximum characters of such a key."""
 _PLAIN: Final = re.compile(r"[\w.:/@*+=-]+", re.ASCII)
@@ -61,15 +61,18 @@ def question(asked: list[tuple[Command, str]], database: Database) -> Question:
 
 
 def _text(commands: tuple[Command, ...]) -> str:
-    """Return what runs: commands such as scripts in full, and for deletions the number of keys and the first few."""
+    """
+    Return what runs: commands such as scripts in full, and for commands that delete or replace many keys their number
+    and the first few.
+    """
     parts: list[str] = []
-    deleting: set[str] = set()
+    many: set[str] = set()
     for command in commands:
         name = rules.name_of(command)
-        if name in rules.DELETING:
-            if name not in deleting:
-                parts.append(_deletion(name, commands))
-            deleting.add(name)
+        if name in rules.MANY:
+            if name not in many:
+                parts.append(_with_keys(name, commands))
+            many.add(name)
         elif sum(len(str(argument)) for argument in command) > MAX_TEXT:
             raise ToolError(TOO_LONG)  # before much work is done for it
         else:
@@ -80,8 +83,8 @@ def _text(commands: tuple[Command, ...]) -> str:
     return text
 
 
-def _deletion(name: str, commands: tuple[Command, ...]) -> str:
-    keys = [str(key) for command in commands if rules.name_of(command) == name for key in command[1:]]
+def _with_keys(name: str, commands: tuple[Command, ...]) -> str:
+    keys = [str(key) for command in commands if rules.name_of(command) == name for key in rules.keys_of(command)]
     some = [json.dumps(_beginning(key), ensure_ascii=False) for key in keys[:_SHOWN_KEYS]]
     more = ["…"] if len(keys) > _SHOWN_KEYS else []
     return f"{name} with {len(keys)} keys ({', '.join(some + more)})"

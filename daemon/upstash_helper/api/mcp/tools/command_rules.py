@@ -2,8 +2,8 @@
 Which Redis commands need the user's confirmation, and which cannot run through the daemon.
 
 The confirmation protects against mistakes, not against an agent that wants to destroy data: an agent with
-databases:commands may delete keys one at a time. It is required if a call deletes more than ``MANY_KEYS`` keys (DEL,
-UNLINK), or if a command
+databases:commands may delete keys one at a time. It is required if a call deletes or replaces more than ``MANY_KEYS``
+keys with commands that take several (DEL, UNLINK, MSET, JSON.MSET, MSETEX), or if a command
 
 - deletes all keys (FLUSHALL, FLUSHDB);
 - deletes or replaces functions (FUNCTION FLUSH, DELETE, RESTORE, LOAD REPLACE), or an index (SEARCH.DROP,
@@ -42,6 +42,13 @@ DESTROYS: Final = {
 """What commands do to the database. Each text is shown in full in questions, so it is short."""
 DELETING: Final = frozenset({"DEL", "UNLINK"})
 """Commands that delete the keys in their arguments."""
+REPLACING: Final = {"MSET": 2, "JSON.MSET": 3, "MSETEX": 2}
+"""
+Commands that replace the values of several keys, each of which has this many arguments. Whether a key exists is not
+known here. MSETNX is not one of them: it sets keys only if none exists.
+"""
+MANY: Final = (*sorted(DELETING), *REPLACING)
+"""Commands that delete or replace several keys."""
 _CREDENTIALS: Final = frozenset({"ACL GETUSER", "ACL LIST", "ACL RESTTOKEN", "ACL SETUSER"})
 """Commands that show, create, or replace passwords and tokens."""
 
@@ -70,16 +77,32 @@ def name_of(command: Command) -> str:
 
 def to_confirm(commands: tuple[Command, ...]) -> list[tuple[Command, str]]:
     """Return the commands that the user has to confirm, with what they do, as in "FLUSHALL deletes all keys"."""
-    keys = sum(len(command) - 1 for command in commands if name_of(command) in DELETING)
+    deleted = sum(len(keys_of(command)) for command in commands if name_of(command) in DELETING)
+    replaced = sum(len(keys_of(command)) for command in commands if name_of(command) in REPLACING)
     found = []
     for command in commands:
         name = name_of(command)
         effect = DESTROYS.get(name)
-        if name in DELETING and keys > MANY_KEYS:
-            effect = f"deletes keys, {keys} in all"
+        if name in DELETING and deleted + replaced > MANY_KEYS:
+            effect = f"deletes keys, {deleted} in all"
+        if name in REPLACING and deleted + replaced > MANY_KEYS:
+            effect = f"replaces the values of keys, {replaced} in all"
         if effect is not None:
             found.append((command, f"{name} {effect}"))
     return found
+
+
+def keys_of(command: Command) -> tuple[str | int | float, ...]:
+    """Return the keys that a command of ``MANY`` deletes or replaces; nothing of other commands."""
+    name = name_of(command)
+    if name == "MSETEX":
+        # The number of keys comes before them, and options after them. A number that is not one replaces nothing.
+        count = str(command[1]) if len(command) > 1 else ""
+        last = 2 + 2 * int(count) if count.isascii() and count.isdecimal() and len(count) < 9 else 2
+        return command[2:last:2]
+    if name in DELETING:
+        return command[1:]
+    return command[1 :: REPLACING[name]] if name in REPLACING else ()
 
 
 def is_about_credentials(command: Command) -> bool:

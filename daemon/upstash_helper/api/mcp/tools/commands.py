@@ -88,8 +88,9 @@ class CommandTool:
                 description=(
                     "Run Redis commands over a database's REST API. No credentials are needed. To find keys, use SCAN"
                     " instead of KEYS, and TYPE for their types. Long replies are truncated, with a note on how to read"
-                    " the rest. Scripts, and commands that destroy much, such as FLUSHALL, require the user's"
-                    " confirmation. Works only in databases that you created, unless the user allowed all databases."
+                    " the rest. Scripts, and commands that destroy much, such as FLUSHALL, or DEL and MSET with many"
+                    " keys, require the user's confirmation. Works only in databases that you created, unless the user"
+                    " allowed all databases."
                 ),
                 arguments=RunCommand, result=CommandResults, scope="databases:commands",
                 annotations=hints.overwrites("Run Redis commands", idempotent=False), handler=self.run,
@@ -149,7 +150,7 @@ def audit_target(database_id: str, commands: tuple[Command, ...]) -> str:
     """
     names = [rules.name_of(command) for command in commands]
     confirmed = {rules.name_of(command) for command, _ in rules.to_confirm(commands)}
-    first = [name for name in (*rules.DESTROYS, *sorted(rules.DELETING)) if name in confirmed]
+    first = [name for name in (*rules.DESTROYS, *rules.MANY) if name in confirmed]
     shown_names = tuple(dict.fromkeys(shown(name, _MAX_NAME) for name in (*first, *names)))
     target = f"{database_id} {', '.join(shown_names)}"
     kept = len(shown_names)
