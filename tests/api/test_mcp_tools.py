@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.agents import Agent
 from upstash_helper.api.mcp.tool import ToolError
-from upstash_helper.broker.errors import DatabaseNotFound, HelperError, NotTheCreator, UpstreamRejected
+from upstash_helper.broker.errors import AccessEnded, DatabaseNotFound, HelperError, NotTheCreator, UpstreamRejected
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -509,3 +510,49 @@ async def test_a_change_ends_with_the_agents_access(agent: Agent) -> None:
         await agent.call("redis_create_backup", database_id=database_id, name="late")
 
     assert "invalid_token" == refused.value.code
+
+
+@pytest.mark.parametrize("tool", ["redis_delete_database", "redis_reset_password"])
+async def test_a_change_that_was_not_sent_is_not_made_after_a_revocation(agent: Agent, tool: str) -> None:
+    """For a user who has said yes by mistake, that is the only way to stop it. The audit log has what became of it."""
+    made = await create(agent)
+    await agent.world.sandbox.forget_requests()
+
+    async def allow_and_revoke(question: Any) -> bool:
+        await agent.world.daemon.apps.revoke(agent.caller.id, reason="owner")
+        return True
+
+    agent.confirm = allow_and_revoke  # type: ignore[method-assign]
+    with pytest.raises(AccessEnded):
+        await agent.call(tool, database_id=made["database_id"])
+
+    assert {"GET"} == {it["method"] for it in await agent.world.sandbox.requests()}
+    entry = (await agent.world.get("/v1/audit")).json["entries"][0]
+    assert (tool.removeprefix("redis_").split("_")[0], made["database_id"], "invalid_token") == (
+        entry["action"].removeprefix("database.").split("_")[0],
+        entry["target"],
+        entry["result"],
+    )
+
+
+async def test_a_database_is_not_deleted_after_a_revocation_while_it_is_read(agent: Agent) -> None:
+    """Its name is compared with that in the question before anything is deleted, and Upstash may be slow."""
+    made = await create(agent)
+    asked = asyncio.Event()
+
+    async def slow_from_now_on(question: Any) -> bool:
+        await agent.world.sandbox.fault(path=f"*/{made['database_id']}", method="GET", latency=3.0)
+        await agent.world.sandbox.forget_requests()
+        asked.set()
+        return True
+
+    agent.confirm = slow_from_now_on  # type: ignore[method-assign]
+    calling = asyncio.create_task(agent.call("redis_delete_database", database_id=made["database_id"]))
+    await asked.wait()
+    while not await agent.world.sandbox.requests():  # noqa: ASYNC110 - another process makes it true
+        await asyncio.sleep(0.01)
+    await agent.world.daemon.apps.revoke(agent.caller.id, reason="owner")
+    with pytest.raises(AccessEnded):
+        await calling
+
+    assert {"GET"} == {it["method"] for it in await agent.world.sandbox.requests()}

@@ -137,6 +137,7 @@ class Agents:
                 background=self.background,
             ),
             audit=self.audit,
+            has_access=self.apps.has_access,
             background=self.background,
             env=EnvTools(write=self.write_env_file).tools(),
         )

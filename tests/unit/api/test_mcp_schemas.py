@@ -24,6 +24,7 @@ TOOLS = all_tools(
     run=NOTHING,
     resources=NOTHING,
     audit=NOTHING,
+    has_access=NOTHING,
     background=NOTHING,
 )
 

@@ -21,7 +21,7 @@ from upstash_helper.api.mcp.tools.recording import Recorder
 from upstash_helper.api.mcp.tools.statistics import StatisticsTool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from upstash_helper.api.mcp.tool import Tool
     from upstash_helper.broker.audit import Audit
@@ -41,6 +41,7 @@ def all_tools(
     run: RunCommands,
     resources: Resources,
     audit: Audit,
+    has_access: Callable[[Caller], bool],
     background: Background,
     env: tuple[Tool, ...] = (),
 ) -> tuple[Tool, ...]:
@@ -54,10 +55,11 @@ def all_tools(
         run: Runs Redis commands.
         resources: The other parts of the Developer API.
         audit: Records changes, and returns an agent's entries.
+        has_access: Returns whether an agent still has access.
         background: Completes changes if the agent disconnects.
         env: The tools for a project's ``.env`` files.
     """
-    recorder = Recorder(audit=audit, background=background)
+    recorder = Recorder(audit=audit, has_access=has_access, background=background)
     tools = (
         *DatabaseTools(databases=databases, create=create, credentials=credentials, recorder=recorder).tools(),
         *StatisticsTool(resources=resources).tools(),

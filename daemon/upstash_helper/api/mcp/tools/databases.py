@@ -377,13 +377,16 @@ class DatabaseTools:
         )
         if not await call.confirm(question):
             return refused()
-        # Under the name that the user has seen: the database may have got another one while they decided.
-        await self._recorder.change(
-            call.caller,
-            "database.delete",
-            database.id,
-            lambda _: self._databases.delete(database.id, unchanged=lambda now: now.name == database.name),
-        )
+
+        async def work(entry: Entry) -> None:
+            def is_as_shown(now: Database) -> bool:
+                entry.check_access()
+                # The name that the user has seen: the database may have got another one while they decided.
+                return now.name == database.name
+
+            await self._databases.delete(database.id, unchanged=is_as_shown)
+
+        await self._recorder.change(call.caller, "database.delete", database.id, work)
         return Outcome(done=True, message=f"The database {database.name!r} ({database.id}) was deleted.")
 
     async def _disclosed(self, call: ToolCall, database_id: str) -> DatabaseAccess:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from upstash_helper.broker.audit import OK
-from upstash_helper.broker.errors import DatabaseNotFound, HelperError, OutcomeUnknown
+from upstash_helper.broker.errors import AccessEnded, DatabaseNotFound, HelperError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,16 +23,40 @@ T = TypeVar("T")
 class Entry:
     """The audit entry for a change that is being made."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, has_access: Callable[[], bool]) -> None:
+        """
+        Args:
+            target: What is changed.
+            has_access: Returns whether the agent still has access.
+        """
         self.target = target
         """What is changed. The work can name it more precisely once it is known."""
+        self._has_access = has_access
+
+    def check_access(self) -> None:
+        """
+        Check that the agent still has access. Work that reads something before it sends the change does so in between:
+        a user who has answered yes by mistake can only revoke the access.
+
+        Raises:
+            AccessEnded: If it has not.
+        """
+        if not self._has_access():
+            raise AccessEnded
 
 
 class Recorder:
     """Records what tools change and disclose."""
 
-    def __init__(self, *, audit: Audit, background: Background) -> None:
+    def __init__(self, *, audit: Audit, has_access: Callable[[Caller], bool], background: Background) -> None:
+        """
+        Args:
+            audit: The audit log.
+            has_access: Returns whether an agent still has access.
+            background: Completes changes whose agent has disconnected.
+        """
         self._audit = audit
+        self._has_access = has_access
         self._background = background
 
     async def change(self, caller: Caller, action: str, target: str, work: Callable[[Entry], Awaitable[T]]) -> T:
@@ -48,9 +72,11 @@ class Recorder:
         Raises:
             LedgerUnavailable: If it cannot be recorded. It is not made.
             LedgerFull: Like LedgerUnavailable.
+            AccessEnded: If the agent's access has ended. The change is not made then.
             HelperError: What ``work`` raises.
         """
-        return await self._background.finish(self._change(caller, action, Entry(target), work))
+        entry = Entry(target, has_access=lambda: self._has_access(caller))
+        return await self._background.finish(self._change(caller, action, entry, work))
 
     async def disclosure(self, caller: Caller, action: str, target: str) -> None:
         """
@@ -66,6 +92,7 @@ class Recorder:
         entry_id = await self._audit.begin(caller, action, entry.target)
         result, is_refused = "internal_error", False
         try:
+            entry.check_access()  # it may have ended while this was recorded
             done = await work(entry)
             result = OK
         except HelperError as error:

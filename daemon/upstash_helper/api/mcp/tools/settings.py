@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from upstash_helper.api.mcp.tool import ToolCall
-    from upstash_helper.api.mcp.tools.recording import Recorder
+    from upstash_helper.api.mcp.tools.recording import Entry, Recorder
     from upstash_helper.broker.databases.operations import Databases, ReadCredentials
     from upstash_helper.broker.models import Change, Database
 
@@ -70,14 +70,16 @@ class Settings:
             question = Question(action="database.change", title=asked.title, detail=asked.detail, target=database_id)
             if not await call.confirm(question):
                 return None
-        return await self._recorder.change(
-            call.caller,
-            "database.change",
-            database_id,
-            lambda _: self._databases.change(
-                database_id, [(field, change)], unchanged=None if asked is None else lambda now: effect(now) == asked
-            ),
-        )
+
+        async def work(entry: Entry) -> Database:
+            def is_as_shown(now: Database) -> bool:
+                entry.check_access()
+                return effect(now) == asked
+
+            unchanged = None if asked is None else is_as_shown
+            return await self._databases.change(database_id, [(field, change)], unchanged=unchanged)
+
+        return await self._recorder.change(call.caller, "database.change", database_id, work)
 
     async def _to_ask(
         self, call: ToolCall, database_id: str, effect: Callable[[Database], Effect | None]
