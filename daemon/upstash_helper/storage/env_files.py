@@ -31,7 +31,9 @@ _ATTEMPTS: Final = 5
 """How often writing is tried if another program changes the file meanwhile."""
 
 _NAME: Final = re.compile(r"\.env(\.[\w.-]+)?|[\w-][\w.-]*\.env|\.dev\.vars(\.[\w-]+)?", re.IGNORECASE)
-_TEMPLATE: Final = re.compile(r".*\.(example|sample|template|tmpl|dist|defaults?|schema)(\..*)?", re.IGNORECASE)
+_TEMPLATE: Final = re.compile(
+    r"(.*[._-])?(examples?|samples?|templates?|tmpl|tpl|dist|defaults?|schema)([._-].*)?", re.IGNORECASE
+)
 """Files that show which variables a project needs. They are meant to be committed."""
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _DEVICE: Final = re.compile(r"(con|prn|aux|nul|com.|lpt.)(\..*)?", re.IGNORECASE)

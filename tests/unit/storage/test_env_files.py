@@ -420,7 +420,8 @@ def test_home_that_is_mounted_in_another_place_contains_too_much(tmp_path: Path)
         "", "x" * 2000, "a\0/.env", "a\n/.env", "../.env", "sub/../.env", "/a/../.env", "~/.env", ".", "..", "/",
         "package.json", ".bashrc", ".envrc", "env", ".env/", ".git/x.env", ".GIT/.env", "git~1/x.env",
         ".git/hooks/pre.env", ".env.example", ".env.local.sample", ".env.template", "x.example.env", ".env ",
-        ".env\u202e",
+        ".env\u202e", "example.env", "Sample.env", "template.env", ".env.examples", ".env.prod-example",
+        ".env.sample-local", ".env.local_default", "app-template.env", ".dev.vars.example",
     ],
 )  # fmt: skip
 async def test_path_of_anything_else_is_refused(files: Files, path: str) -> None:
@@ -433,7 +434,13 @@ async def test_path_of_anything_else_is_refused(files: Files, path: str) -> None
     assert files.names <= {".env"}
 
 
-@pytest.mark.parametrize("name", [".env", ".env.local", ".env.development.local", "redis.env", ".dev.vars", ".ENV"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".env", ".env.local", ".env.development.local", "redis.env", ".dev.vars", ".ENV", ".env.samplerate",
+        "distributed.env", "my-samples2.env",
+    ],
+)  # fmt: skip
 async def test_usual_names_of_files_of_variables_are_accepted(files: Files, name: str) -> None:
     """In any case."""
     await files.write(name)
