@@ -150,7 +150,7 @@ def _prepare(folder: confined_files.Folder, place: Place, variables: Mapping[str
         raise FileRefused(f"{path} is not a text file.")
     try:
         updated = dotenv.update(text, {name: value.reveal() for name, value in variables.items()})
-    except dotenv.SeveralLines as error:
+    except (dotenv.SeveralLines, dotenv.SharedLine) as error:
         raise FileRefused(str(error)) from None
     new = bom + updated.text.encode(encoding, "surrogateescape")
     mode = _PRIVATE if current is None else current.mode & _PRIVATE

@@ -24,6 +24,9 @@ _MARKS: Final = {
 # What may follow a quoted value. Anything else means that the quotes are only a part of the value.
 _REST: Final = re.compile(r"(?P<rest>[ \t]*(?:#[^\r\n]*)?)(?=\r|\n|\Z)")
 _COMMENT: Final = re.compile(r"[ \t]#")
+# What a shell reads as something else behind a value without quotes: another variable, another command, the next line.
+_MORE: Final = re.compile(r"[ \t][A-Za-z_][A-Za-z0-9_]*\+?=|[;&|]|\\\Z")
+_CONTINUED: Final = re.compile(r"\\(?:\r\n|\n|\r)?\Z")
 # Every reader takes these literally without quotes.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+=,-]+")
 
@@ -37,6 +40,16 @@ class SeveralLines(Exception):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The value of {name} spans several lines. Check its quotation marks.")
+
+
+class SharedLine(Exception):
+    """
+    A variable's line has something else behind the value, which replacing the value would delete or break: another
+    variable, a command, or a backslash that continues the line. ``str()`` is a sentence.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The line of {name} contains more than its value. Give {name} a line of its own, in quotes.")
 
 
 class Update(NamedTuple):
@@ -89,6 +102,7 @@ def update(text: str, variables: Mapping[str, str]) -> Update:
 
     Raises:
         SeveralLines: If one of them has a value of several lines. No variable that is written here ever has one.
+        SharedLine: If something else is on the line of one of them.
     """
     parts: list[str] = []
     replaced: set[str] = set()
@@ -104,6 +118,9 @@ def update(text: str, variables: Mapping[str, str]) -> Update:
         if _reads_as(part, value):
             parts.append(_joined(part))
             continue
+        # The space before the value counts: after "A= B=1", a shell has two variables.
+        if not part.quote and _MORE.search(part.before[-1:] + part.value):
+            raise SharedLine(part.name)
         if part.value:
             replaced.add(part.name)
         parts.append(f"{part.before}{_in_style(part, value)}{part.rest}{part.end}")
@@ -112,6 +129,8 @@ def update(text: str, variables: Mapping[str, str]) -> Update:
         newline = "\r\n" if "\r\n" in text else "\r" if "\r" in text and "\n" not in text else "\n"
         if changed and not changed.endswith(("\n", "\r")):
             changed += newline
+        if _CONTINUED.search(changed):
+            changed += newline  # the line that is continued ends with an empty one
         changed += "".join(f"{name}={quoted(value)}{newline}" for name, value in missing.items())
     return Update(changed, tuple(name for name in variables if name in replaced))
 

@@ -129,6 +129,19 @@ async def test_value_of_several_lines_is_refused(files: Files) -> None:
     assert 'UPSTASH_REDIS_REST_URL="\nOTHER=1\nZ="\nE=2' == path.read_text()
 
 
+async def test_line_with_another_variable_is_refused(files: Files) -> None:
+    """It would be deleted with the value in front of it, and the question does not name it."""
+    path = files.project / ".env"
+    path.write_text("export UPSTASH_REDIS_REST_URL=x KEEP=z\n")
+    place = await files.locate()
+
+    for attempt in (files.port.check(place, VARIABLES), files.write()):
+        with pytest.raises(FileRefused, match="Give UPSTASH_REDIS_REST_URL a line of its own"):
+            await attempt
+
+    assert "export UPSTASH_REDIS_REST_URL=x KEEP=z\n" == path.read_text()
+
+
 @on_posix
 @pytest.mark.parametrize(("before", "after"), [(0o644, 0o600), (0o640, 0o600), (0o400, 0o400), (0o700, 0o600)])
 async def test_others_can_no_longer_read_the_file(files: Files, before: int, after: int) -> None:

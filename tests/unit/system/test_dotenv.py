@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 
 import pytest
 
-from upstash_helper.system.dotenv import SeveralLines, quoted, update
+from upstash_helper.system.dotenv import SeveralLines, SharedLine, quoted, update
 
 URL, TOKEN = "https://eu1.upstash.io", "AbC-_0123=="
 NEW = {"UPSTASH_REDIS_REST_URL": URL, "UPSTASH_REDIS_REST_TOKEN": TOKEN}
@@ -72,6 +73,59 @@ def test_value_of_several_lines_is_not_replaced(text: str) -> None:
         update(text, NEW)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export UPSTASH_REDIS_REST_URL=x UPSTASH_REDIS_REST_TOKEN=y KEEP=z",
+        "UPSTASH_REDIS_REST_URL=x\tKEEP+=z # mine",
+        "UPSTASH_REDIS_REST_URL= KEEP=z",
+        'UPSTASH_REDIS_REST_URL="x" KEEP=z',
+        "UPSTASH_REDIS_REST_URL=x; KEEP=z",
+        "UPSTASH_REDIS_REST_URL=x;KEEP=z",
+        "UPSTASH_REDIS_REST_URL=x && export KEEP=z",
+        "UPSTASH_REDIS_REST_URL='x'; set +a",
+        "UPSTASH_REDIS_REST_URL=x || true",
+        "UPSTASH_REDIS_REST_URL=x\\",
+        'UPSTASH_REDIS_REST_URL="x"\\',
+        "UPSTASH_REDIS_REST_URL=\\",
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", ""])
+def test_value_is_not_replaced_if_its_line_has_something_else(line: str, newline: str) -> None:
+    """It would be deleted, or the next line would become a command."""
+    with pytest.raises(SharedLine, match=r"^The line of UPSTASH_REDIS_REST_URL contains more than its value\."):
+        update(f"A=1\n{line}{newline}" + ("b\n" if newline else ""), NEW)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("UPSTASH_REDIS_REST_URL=https://h/?a=b", f"UPSTASH_REDIS_REST_URL={URL}"),
+        ("UPSTASH_REDIS_REST_URL=KEEP=z", f"UPSTASH_REDIS_REST_URL={URL}"),
+        ("UPSTASH_REDIS_REST_URL=old --flag=x", f"UPSTASH_REDIS_REST_URL={URL}"),
+        ("UPSTASH_REDIS_REST_URL=old # A=1; B=2 \\", f"UPSTASH_REDIS_REST_URL={URL} # A=1; B=2 \\"),
+        ("UPSTASH_REDIS_REST_URL='a; B=1'", f"UPSTASH_REDIS_REST_URL='{URL}'"),
+        ('UPSTASH_REDIS_REST_URL="a B=1\\\\"', f'UPSTASH_REDIS_REST_URL="{URL}"'),
+    ],
+)
+def test_value_that_only_looks_like_more_is_replaced(before: str, after: str) -> None:
+    """All of it is the value, or a comment, for every reader."""
+    assert f"{after}\n" == update(f"{before}\n", {"UPSTASH_REDIS_REST_URL": URL}).text
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="platform: no sh")
+@pytest.mark.parametrize("end", ["\\", "\\\n"])
+def test_variable_is_not_added_to_a_line_that_is_continued(end: str) -> None:
+    """A shell would read it as the end of the last value."""
+    text = update(f"X=a{end}", {"UPSTASH_REDIS_REST_URL": URL}).text
+
+    ran = subprocess.run(
+        ["sh", "-c", f'{text}echo "$X $UPSTASH_REDIS_REST_URL"'], capture_output=True, text=True, check=True
+    )
+
+    assert f"a {URL}\n" == ran.stdout
+
+
 def test_quotation_mark_that_is_never_closed_deletes_nothing() -> None:
     """Without another one behind it, the value ends with its line."""
     before = 'UPSTASH_REDIS_REST_TOKEN="x\nOTHER=1\n'
@@ -104,6 +158,8 @@ MB = 1024 * 1024
         pytest.param("\n" * MB, id="blank lines"),
         pytest.param(" \r\n" * (MB // 3), id="lines of a space"),
         pytest.param("A=\n" * (MB // 3), id="empty values"),
+        pytest.param("A=x" + " B" * (MB // 2), id="names behind a value"),
+        pytest.param("A=x " + "B" * MB, id="a long name behind a value"),
     ],
 )
 def test_large_text_is_split_in_time(text: str) -> None:
@@ -111,6 +167,8 @@ def test_large_text_is_split_in_time(text: str) -> None:
     No text makes this take the square of its length, which would be hours, and would stop all other threads meanwhile.
     """
     assert text == update(text, {}).text
+    with contextlib.suppress(SeveralLines, SharedLine):
+        update(text, {"A": "v"})
 
 
 @pytest.mark.parametrize(
