@@ -409,6 +409,22 @@ async def test_harmless_commands_do_not_hide_one_that_destroys_much_in_the_audit
     assert (", …, ", f"{48 - len(names)} more") == (ellipsis, more)
 
 
+async def test_names_of_commands_in_the_audit_log_cannot_hide_or_reorder_text(agent: Agent) -> None:
+    """The agent chooses them. They are shown in the dashboard and returned by the API."""
+    database_id = await new_database(agent)
+    hostile = "FOO\x1b[31m\u202e\nBAR\u200b" + "x" * 50_000
+
+    await agent.call("redis_run_command", database_id=database_id, commands=[[hostile], ["\u2066"], ["GET", "a"]])
+
+    entry = (await agent.world.get("/v1/audit")).json["entries"][0]
+    assert "database.commands" == entry["action"]
+    assert entry["target"].startswith(f"{database_id} FOO[31M BAR")
+    assert entry["target"].endswith("X, (no name), GET")
+    assert entry["target"].replace("…", "").isascii()
+    assert entry["target"].isprintable()
+    assert len(entry["target"]) < len(database_id) + 60
+
+
 async def test_a_running_command_ends_with_the_agents_access(agent: Agent) -> None:
     """The agent gets no reply after a revocation."""
     database_id = await new_database(agent)
