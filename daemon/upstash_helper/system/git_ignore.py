@@ -29,6 +29,11 @@ _MAX_PATTERNS: Final = 2000
 """In all files together."""
 _MAX_DEPTH: Final = 100
 """Folders of a path. Each is compared with all patterns."""
+_OTHERS: Final = (".jj", ".hg", ".sl", ".svn")
+"""
+Of Jujutsu, Mercurial, Sapling, and Subversion, whose lists of ignored files are not read. Jujutsu commits each file
+that is not ignored, unasked.
+"""
 _OPEN: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 
@@ -45,6 +50,8 @@ def state(path: Path) -> State:
         Unreadable: If a repository cannot be read.
     """
     innermost = next(git_index.repositories(path.parent), None)
+    if _has_other(path.parent, None if innermost is None else innermost[0]):
+        return "not_known"
     if innermost is None:
         return "no_repository"
     root, data = innermost
@@ -52,6 +59,19 @@ def state(path: Path) -> State:
         return "ignored" if _is_ignored(root, data, path.relative_to(root).parts) else "not_ignored"
     except _TooMuch:
         return "not_known"
+
+
+def _has_other(folder: Path, root: Path | None) -> bool:
+    """
+    Return whether a folder is in a repository of another program, which is inside Git's working tree ``root``, if any.
+    One in the same folder as ``.git``, as Jujutsu has it, ignores what Git ignores.
+    """
+    for parent in (folder, *folder.parents):
+        if parent == root:
+            return False
+        if any(os.path.lexists(parent / name) for name in _OTHERS):
+            return True
+    return False
 
 
 def _is_ignored(root: Path, data: Path, names: tuple[str, ...]) -> bool:

@@ -225,3 +225,30 @@ def test_name_of_a_folder_that_no_file_system_allows_is_passed_over(tmp_path: Pa
 def test_file_outside_of_a_repository_is_neither(tmp_path: Path) -> None:
     """There is nothing to say about it."""
     assert "no_repository" == git_ignore.state(tmp_path / ".env")
+
+
+@pytest.mark.parametrize("marker", [".jj", ".hg", ".sl", ".svn"])
+def test_what_the_repository_of_another_program_ignores_is_not_known(tmp_path: Path, marker: str) -> None:
+    """Its own list is not read. Git's counts only for what is in Git's working tree and in no other."""
+    (tmp_path / "project" / marker).mkdir(parents=True)
+    (tmp_path / "project" / "sub").mkdir()
+    (tmp_path / "project" / ".gitignore").write_text(".env\n")
+
+    assert "not_known" == git_ignore.state(tmp_path / "project" / ".env")
+    assert "not_known" == git_ignore.state(tmp_path / "project" / "sub" / ".env")
+    assert "no_repository" == git_ignore.state(tmp_path / ".env")
+    outer = repository(tmp_path / "outer")
+    (outer / ".gitignore").write_text("inner/\n")
+    (outer / "inner" / marker).mkdir(parents=True)
+    assert "not_known" == git_ignore.state(outer / "inner" / ".env")
+    assert "not_ignored" == git_ignore.state(outer / ".env")
+
+
+def test_patterns_of_git_count_where_another_program_shares_its_folder(tmp_path: Path) -> None:
+    """As Jujutsu does, which ignores what Git ignores. So it is if Git's working tree is the inner one."""
+    root = repository(tmp_path / "r")
+    (root / ".jj").mkdir()
+    (tmp_path / ".hg").mkdir()
+    (root / ".gitignore").write_text(".env\n")
+
+    assert ["ignored", "not_ignored"] == [git_ignore.state(root / name) for name in (".env", "x.env")]
