@@ -289,6 +289,55 @@ def test_lost_response_is_requested_again_unless_it_may_have_changed_something(
     assert (2, 1) == (len(server.calls_of("tools/list")), len(server.calls_of("tools/call")))
 
 
+def test_answer_to_a_question_of_a_lost_call_is_not_forwarded(server: McpServer, bridge: BridgeProcess) -> None:
+    """
+    If the call that asked is lost, the client is told that its question is obsolete, and a late answer goes nowhere: it
+    could be taken for the answer to another question.
+    """
+
+    def ask(call: Call) -> Iterator[dict[str, Any]]:
+        name = call.message["params"]["name"]
+        yield {"id": f"about {name}", "method": "elicitation/create", "params": {"message": f"Delete {name}?"}}
+        if name == "alpha":
+            raise Break
+        answers = server.wait_for(lambda: [it for it in server.calls if it.message.get("id") == f"about {name}"])
+        yield {"result": {"content": answers[0].message["result"]["action"]}}
+
+    server.on("tools/call", ask)
+    bridge.initialize()
+    bridge.request(1, "tools/call", {"name": "alpha"})
+    lost, told = bridge.receive(), bridge.receive()
+    bridge.request(2, "tools/call", {"name": "bravo"})
+
+    bridge.send(id="about alpha", result={"action": "accept"})
+    bridge.send(id="about bravo", result={"action": "decline"})
+
+    assert (1, True) == (lost["id"], lost["result"]["isError"])
+    assert ("notifications/cancelled", "about alpha") == (told["method"], told["params"]["requestId"])
+    assert (2, "decline") == ((answered := bridge.receive())["id"], answered["result"]["content"])
+    assert [] == [it.message for it in server.calls if it.message.get("id") == "about alpha"]
+
+
+def test_question_that_the_daemon_has_withdrawn_cannot_be_answered(server: McpServer, bridge: BridgeProcess) -> None:
+    """The client is told once, and an answer that crosses that goes nowhere."""
+
+    def ask(_: Call) -> Iterator[dict[str, Any]]:
+        yield {"id": "q-1", "method": "elicitation/create", "params": {"message": "Delete it?"}}
+        yield {"method": "notifications/cancelled", "params": {"requestId": "q-1"}}
+        yield {"result": {"content": "nobody has answered"}}
+
+    server.on("tools/call", ask)
+    bridge.initialize()
+    received = [bridge.request(1, "tools/call", {"name": "alpha"}), bridge.receive(), bridge.receive()]
+
+    bridge.send(id="q-1", result={"action": "accept"})
+    listed = bridge.request(2, "tools/list")
+
+    assert ["elicitation/create", "notifications/cancelled", None] == [it.get("method") for it in received]
+    assert 2 == listed["id"]
+    assert [] == [it.message for it in server.calls if it.message.get("id") == "q-1"]
+
+
 def test_subscription_survives_a_restart_of_the_daemon(server: McpServer, bridge: BridgeProcess) -> None:
     """A subscription is opened again, and the client is told to ask for the list again instead of a second time."""
 

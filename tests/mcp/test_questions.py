@@ -50,6 +50,12 @@ def answered(asked: dict[str, Any], answer: Any = YES) -> dict[str, Any]:
     return {"inputResponses": {key: answer}, "requestState": asked["requestState"]}
 
 
+def assert_obsolete(message: Any, question: Any) -> None:
+    """Check that a message tells the client that its answer does not count any more."""
+    assert "notifications/cancelled" == message["method"]
+    assert question["id"] == message["params"]["requestId"]
+
+
 # --- without a session ------------------------------------------------------------------------------------------------
 
 
@@ -326,7 +332,7 @@ async def test_error_of_the_client_has_the_user_asked_in_upstash_helper(
 async def test_response_of_another_session_is_no_answer(
     server: FixtureServer, asked_legacy: tuple[Agent, Any, Any]
 ) -> None:
-    """Its requests are numbered on their own."""
+    """Each session knows its own requests only."""
     legacy, stream, question = asked_legacy
     other = Agent(server.session, server.url, capabilities={"elicitation": {}})
     await other.initialize()
@@ -338,14 +344,34 @@ async def test_response_of_another_session_is_no_answer(
     assert [] == server.fixture.deleted
 
 
+async def test_answer_to_a_question_of_an_earlier_session_is_no_answer(
+    server: FixtureServer, asked_legacy: tuple[Agent, Any, Any]
+) -> None:
+    """A client may still show a form about something else, and begin another session meanwhile."""
+    former, _, about_orders = asked_legacy
+    async with server.session.delete(server.url, headers={"Mcp-Session-Id": str(former.session_id)}):
+        pass
+    again = Agent(server.session, server.url, capabilities={"elicitation": {}})
+    await again.initialize()
+    async with again.open("tools/call", {"name": "fixture_delete", "arguments": {"name": "users"}}) as stream:
+        about_users = await stream.next()
+
+        await again.respond(about_orders, YES)
+        await again.respond(about_users, {"action": "decline"})
+
+        assert "The user did not allow deleting users." == (await stream.next())["result"]["content"][0]["text"]
+    assert [] == server.fixture.deleted
+
+
 async def test_canceled_request_ends_without_a_result(
     server: FixtureServer, asked_legacy: tuple[Agent, Any, Any]
 ) -> None:
-    """And a later answer changes nothing."""
+    """The client is told that its question is obsolete, and a later answer changes nothing."""
     legacy, stream, question = asked_legacy
 
     await legacy.notify("notifications/cancelled", {"requestId": legacy.number})
 
+    assert_obsolete(await stream.next(), question)
     assert await stream.next() is None
     await legacy.respond(question, YES)
     assert "Deleted users." not in str(server.fixture.deleted)
@@ -354,11 +380,12 @@ async def test_canceled_request_ends_without_a_result(
 
 async def test_deleted_session_ends_its_calls(server: FixtureServer, asked_legacy: tuple[Agent, Any, Any]) -> None:
     """Nobody would answer any more."""
-    legacy, stream, _ = asked_legacy
+    legacy, stream, question = asked_legacy
 
     async with server.session.delete(server.url, headers={"Mcp-Session-Id": str(legacy.session_id)}):
         pass
 
+    assert_obsolete(await stream.next(), question)
     assert await stream.next() is None
 
 
@@ -390,10 +417,11 @@ async def test_question_in_a_stream_ends_with_the_access_of_its_app(
     server: FixtureServer, asked_legacy: tuple[Agent, Any, Any]
 ) -> None:
     """The stream ends without a result."""
-    _, stream, _ = asked_legacy
+    _, stream, question = asked_legacy
 
     server.end_access("fixture")
 
+    assert_obsolete(await stream.next(), question)
     assert await stream.next() is None
 
 

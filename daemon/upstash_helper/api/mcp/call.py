@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from upstash_helper.broker.identity import Caller
 
 STOPPING: Final = "upstash-helper is stopping. Nothing was changed."
+NOT_AWAITED: Final = "upstash-helper does not wait for the answer any more."
 ANSWER_SECONDS: Final = LIFETIME_SECONDS
 
 _CAPABILITY_OF: Final = {
@@ -261,6 +262,9 @@ class Call:
             raise NoAnswer("The user did not answer in time. Nothing was changed.") from None
         finally:
             session.forget(request_id)
+            if not answer.done() or answer.cancelled():
+                # The client may still show the question, whose answer does not count any more.
+                self.notify("notifications/cancelled", {"requestId": request_id, "reason": NOT_AWAITED})
 
     @property
     def _subject(self) -> str:

@@ -40,7 +40,6 @@ class Session:
         """Functions that cancel the client's requests in progress."""
         self._streams: set[Subscription] = set()
         self._asked: dict[RequestId, asyncio.Future[dict[str, Any]]] = {}
-        self._numbers = 0
 
     @property
     def is_busy(self) -> bool:
@@ -51,11 +50,14 @@ class Session:
         """
         Return the ID of a new request to the client, and its result. The result raises ``ClientRefused`` if the client
         responds with an error.
+
+        No other session has a request with this ID, also after a restart: a client may still show a question of a
+        session that has ended, and the answer to it must be for no other question.
         """
-        self._numbers += 1
+        request_id = f"q-{secrets.token_urlsafe(12)}"
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._asked[self._numbers] = future
-        return self._numbers, future
+        self._asked[request_id] = future
+        return request_id, future
 
     def forget(self, request_id: RequestId) -> None:
         """Stop waiting for the response to a request."""

@@ -30,6 +30,7 @@ from upstash_helper.cli.mcp.lines import (
     read_lines,
     warn,
 )
+from upstash_helper.cli.mcp.questions import CANCELED, Questions
 from upstash_helper.cli.mcp.replies import TooLong
 from upstash_helper.cli.mcp.subscriptions import METHOD as SUBSCRIBE
 from upstash_helper.cli.mcp.subscriptions import Subscription
@@ -37,6 +38,8 @@ from upstash_helper.client.errors import DaemonUnreachable
 from upstash_helper.protocol.errors import ClientError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upstash_helper.cli.mcp.access import Access
     from upstash_helper.cli.mcp.daemon import Daemon
 
@@ -85,6 +88,7 @@ class Bridge:
         self._forwarder = Forwarder(daemon, self._session)
         self._lock = threading.Lock()
         self._pending: dict[object, _Pending] = {}
+        self._questions = Questions(output)
         self._emptied: list[str] = []
         """
         The lists that were empty without access, for versions with sessions. (Other versions have subscriptions.)
@@ -158,8 +162,10 @@ class Bridge:
         if message.kind == "request":
             self._take_request(message)
             return
-        if message.method == "notifications/cancelled" and not self._cancel(message.params.request_id):
+        if message.method == CANCELED and not self._cancel(message.params.request_id):
             return
+        if message.kind == "response" and not self._questions.take(message, session=self._session.id):
+            return  # to a question that is obsolete
         if message.method == INITIALIZED:
             return  # it is sent when the session is opened
         # In order. Without access, there is nothing that it could refer to.
@@ -228,6 +234,7 @@ class Bridge:
         except Exception as error:  # noqa: BLE001 - the client must get an answer, whatever it is
             self._output.fail(message.id, INTERNAL_ERROR, f"Internal error ({type(error).__name__}).")
         finally:
+            self._questions.end(message.id)
             with self._lock:
                 self._pending.pop(message.id, None)
 
@@ -252,7 +259,7 @@ class Bridge:
                 break
             try:
                 pending.is_sent = True
-                self._forwarder.send(message, token, pending.cancellation, self._pass_on)
+                self._forwarder.send(message, token, pending.cancellation, self._pass_on(message.id))
             except TokenRejected:
                 pending.is_sent = False
                 self._access.renounce(token)
@@ -260,8 +267,8 @@ class Bridge:
                 return
         self._respond_without_access(message)
 
-    def _pass_on(self, message: Message) -> None:
-        self._output.send(message.body)
+    def _pass_on(self, call: object) -> Callable[[Message], None]:
+        return lambda message: self._questions.pass_on(message, call=call, session=self._session.id)
 
     def _token_for(self, pending: _Pending) -> str | None:
         """Return the token. Wait for the user as long as clients tolerate it for the method, and report progress."""

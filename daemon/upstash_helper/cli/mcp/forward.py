@@ -183,7 +183,9 @@ class Forwarder:
         deadline = time.monotonic() + _RETRY_SECONDS
         while True:
             try:
-                if not self._try(message, token, cancellation, receive):
+                # A response is for the session of its request only.
+                is_response = message.kind == "response"
+                if not self._try(message, token, cancellation, receive, is_last=is_response):
                     # The session is a new one now. If the daemon does not know it either, it responds with 404.
                     self._try(message, token, cancellation, receive, is_last=True)
             except DaemonUnreachable as error:
