@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -428,16 +429,40 @@ _EVALUATED = """
 import subprocess, sys
 sys.exit(subprocess.run([sys.executable, "-m", "upstash_helper", *sys.argv[1:]]).returncode)
 """
+# It does what an agent does whose model has a tool that runs commands.
+_WITH_SHELL = """
+import subprocess, sys
+sys.exit(subprocess.run(["/bin/sh", "-c", sys.executable + " -m upstash_helper mcp headers; exit $?"]).returncode)
+"""
 
 
-def test_token_of_an_agent_that_cannot_be_told_apart_is_not_kept(tmp_path: Path, daemon: DaemonProcess) -> None:
-    """All code in arguments of an interpreter is the same to the system, so the next one has to request access."""
-    command = [sys.executable, "-c", _EVALUATED, "mcp", "headers"]
+@pytest.mark.parametrize("kind", ["arguments", "shell", "build"])
+def test_token_of_an_agent_that_cannot_be_told_apart_is_not_kept(
+    tmp_path: Path, daemon: DaemonProcess, kind: str
+) -> None:
+    """
+    All code in arguments of an interpreter is the same to the system, and so is what a program runs that runs anything.
+    A shell of an agent may run its model's commands. So the next one has to request access.
+    """
+    if kind == "arguments":
+        commands = [[sys.executable, "-c", _EVALUATED, "mcp", "headers"]] * 2
+    elif sys.platform == "win32":
+        pytest.skip("platform: there is no sh on Windows")
+    elif kind == "shell":
+        agent = tmp_path / "agent.py"
+        agent.write_text(_WITH_SHELL, encoding="utf-8")
+        commands = [[sys.executable, str(agent)]] * 2
+    else:
+        make = shutil.which("make") or pytest.skip("machine: there is no make")
+        for name in ("one", "other"):
+            recipe = f"all:\n\t@{sys.executable} -m upstash_helper mcp headers\n"
+            (tmp_path / name).write_text(recipe, encoding="utf-8")
+        commands = [[make, "-sf", str(tmp_path / name)] for name in ("one", "other")]
     options: dict[str, Any] = {"env": environment(tmp_path), "stdin": subprocess.DEVNULL, "stdout": -1, "stderr": -1}
-    with subprocess.Popen(command, **options) as process:
+    with subprocess.Popen(commands[0], **options) as process:
         daemon.client.approve(asked(daemon).id)
         output, diagnostics = process.communicate(timeout=SECONDS)
-    with subprocess.Popen(command, **options) as process:
+    with subprocess.Popen(commands[1], **options) as process:
         daemon.client.deny(asked(daemon).id)
         second, _ = process.communicate(timeout=SECONDS)
 
@@ -445,6 +470,22 @@ def test_token_of_an_agent_that_cannot_be_told_apart_is_not_kept(tmp_path: Path,
     assert b"" == second
     assert b"access is requested each time" in diagnostics
     assert not (tmp_path / "state" / "mcp").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="platform: there is no sh on Windows")
+def test_shell_that_a_client_starts_the_command_with_changes_nothing(tmp_path: Path, daemon: DaemonProcess) -> None:
+    """Clients run the command for header fields in a shell. The agent's token is kept, and used the next time."""
+    agent = tmp_path / "agent.py"
+    agent.write_text(_WITH_SHELL.replace("; exit $?", ""), encoding="utf-8")
+    options: dict[str, Any] = {"env": environment(tmp_path), "stdin": subprocess.DEVNULL, "stdout": -1, "stderr": -1}
+    with subprocess.Popen([sys.executable, str(agent)], **options) as process:
+        daemon.client.approve(asked(daemon).id)
+        output, _ = process.communicate(timeout=SECONDS)
+
+    second = subprocess.run([sys.executable, str(agent)], **options, timeout=SECONDS, check=False)
+
+    assert ["Authorization"] == list(json.loads(output))
+    assert output == second.stdout
 
 
 def test_headers_are_not_shown_on_a_terminal(tmp_path: Path) -> None:

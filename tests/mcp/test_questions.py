@@ -51,7 +51,7 @@ def answered(asked: dict[str, Any], answer: Any = YES) -> dict[str, Any]:
 
 
 def assert_obsolete(message: Any, question: Any) -> None:
-    """Check that a message tells the client that its answer does not count any more."""
+    """Check that it is a message for the client that its answer does not count any more."""
     assert "notifications/cancelled" == message["method"]
     assert question["id"] == message["params"]["requestId"]
 

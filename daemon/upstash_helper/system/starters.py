@@ -65,7 +65,16 @@ def starter_of(pid: int, *, look_up: Lookup | None = None) -> Process | None:
         pid: A process.
         look_up: Asks the system.
     """
-    look_up = look_up or _look_up
+    return starter_and_launchers(pid, look_up=look_up)[0]
+
+
+def starter_and_launchers(pid: int, *, look_up: Lookup | None = None) -> tuple[Process | None, tuple[Process, ...]]:
+    """Return what ``starter_of`` returns, and the launchers before it. Never raises."""
+    launchers: list[Process] = []
+    return _search(pid, look_up or _look_up, launchers), tuple(launchers)
+
+
+def _search(pid: int, look_up: Lookup, launchers: list[Process]) -> Process | None:
     child: Process | None = None
     try:
         for _ in range(_MAX_DEPTH):
@@ -75,6 +84,7 @@ def starter_of(pid: int, *, look_up: Lookup | None = None) -> Process | None:
                 return None
             if not is_launcher(found.executable, found.words):
                 return None if name_of(found.executable) in _SESSION_MANAGERS else found
+            launchers.append(found)
             if found.parent <= _FIRST_PROCESS:
                 return None
             child, pid = found, found.parent
@@ -91,20 +101,26 @@ def is_launcher(executable: str, words: Sequence[str]) -> bool:
     return name in _SHELLS or name in _RUNNERS
 
 
+def is_shell(executable: str) -> bool:
+    """Return whether a program is a shell."""
+    return name_of(executable) in _SHELLS
+
+
+def parent_of(process: Process, *, look_up: Lookup | None = None) -> Process | None:
+    """Return the parent of a process; None if it has ended or cannot be inspected. Never raises."""
+    try:
+        found = (look_up or _look_up)(process.parent)
+    except OSError:
+        return None
+    return found if found.is_ours and found.started <= process.started else None
+
+
 def name_of(executable: str) -> str:
     """Return the name of a program for comparisons."""
     return executable.replace("\\", "/").rpartition("/")[2].lower().removesuffix(".exe")
 
 
 if sys.platform == "linux":
-
-    def folder_of(pid: int) -> str:
-        """Return the working directory of a process; empty if the system does not report it. Never raises."""
-        try:
-            folder = str(Path("/proc", str(pid), "cwd").readlink())
-        except OSError:
-            return ""
-        return "" if folder.endswith(" (deleted)") else folder
 
     def _look_up(pid: int) -> Process:
         folder = Path("/proc", str(pid))
@@ -124,15 +140,6 @@ if sys.platform == "linux":
         )
 
 else:
-
-    def folder_of(pid: int) -> str:
-        """Return the working directory of a process; empty if the system does not report it. Never raises."""
-        import psutil
-
-        try:
-            return psutil.Process(pid).cwd()
-        except (psutil.Error, OSError):
-            return ""
 
     def _look_up(pid: int) -> Process:
         import psutil

@@ -19,6 +19,7 @@ from upstash_helper.cli.mcp.arguments import (
 )
 from upstash_helper.cli.mcp.lines import MAX_LINE_BYTES, Invalid, Output, read_lines
 from upstash_helper.cli.mcp.replies import TooLong, events
+from upstash_helper.cli.mcp.shells import only_start
 from upstash_helper.protocol.mcp import header_value
 from upstash_helper.system.starters import Process
 
@@ -206,20 +207,6 @@ def script(folder: Path, name: str) -> str:
     return str(path)
 
 
-def test_relative_script_is_one_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same command line in two folders starts two agents."""
-    agents = []
-    for name in ("one", "other"):
-        script(tmp_path, f"{name}/dist/index.js")
-        monkeypatch.chdir(tmp_path / name)
-        agents.append(started_by("/usr/bin/node", "dist/index.js"))
-
-    assert [f"/usr/bin/node {tmp_path / it / 'dist' / 'index.js'}" for it in ("one", "other")] == [
-        agent.program for agent in agents
-    ]
-    assert all(agent.is_certain for agent in agents)
-
-
 @pytest.mark.parametrize(
     ("executable", "words"),
     [
@@ -261,6 +248,9 @@ def test_options_and_subcommands_are_no_scripts(
         ("/usr/bin/php", ("-r", "code", "there.x")),
         ("/usr/bin/perl", ("-ecode", "-w", "there.x")),
         ("/usr/bin/node", ("missing.js",)),
+        ("/usr/bin/node", ("there.x",)),
+        ("/usr/bin/node", ("./there.x",)),
+        ("/usr/bin/python3", ("there.x",)),
         ("/usr/bin/node", ("-",)),
         ("/usr/bin/bun", ("run", "there")),
         ("/usr/bin/deno", ("task", "there.x")),
@@ -291,14 +281,125 @@ def test_unknown_starter_has_no_account() -> None:
 def test_module_is_one_of_its_virtual_environment(tmp_path: Path) -> None:
     """Two virtual environments share the file of the interpreter, but not the modules."""
     interpreters = [script(tmp_path, f"{name}/bin/python") for name in ("one", "other")]
-    one, other, unknown = (
+    one, other, unknown, local = (
         agent_of(Process(os.getpid(), 1, 0.0, is_ours=True, executable="/usr/bin/python3.12", words=words))
-        for words in (*((it, "-m", "an_agent") for it in interpreters), ("python", "-m", "an_agent"))
+        for words in (
+            *((it, "-P", "-m", "an_agent") for it in interpreters),
+            ("python", "-P", "-m", "an_agent"),
+            (interpreters[0], "-m", "an_agent"),
+        )
     )
 
     assert Agent(f"/usr/bin/python3.12 {interpreters[0]} -m an_agent", "an_agent", is_certain=True) == one
     assert f"/usr/bin/python3.12 {interpreters[1]} -m an_agent" == other.program
     assert not unknown.is_certain
+    # It could be a file of the working directory, which may be another one by now.
+    assert not local.is_certain
+
+
+@pytest.mark.parametrize(
+    "executable",
+    [
+        "/usr/bin/make", "/usr/bin/tmux", "/usr/bin/screen", "/usr/bin/git", "/usr/bin/sudo", "/usr/bin/script",
+        "/usr/libexec/gnome-terminal-server", "/usr/bin/konsole", "/opt/kitty/bin/kitty", "C:\\Windows\\explorer.exe",
+        "/System/Applications/Utilities/Terminal.app/Contents/MacOS/Terminal", "/usr/bin/emacs-29.1",
+        "/usr/bin/vim.basic",
+        "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1", "/usr/bin/qemu-x86_64-static",
+        "/usr/bin/wine64-preloader", "/usr/lib/R/bin/exec/R", "/usr/bin/Rscript", "/usr/bin/gjs-console",
+        "/usr/bin/tclsh8.6", "/usr/bin/expect", "/usr/bin/guile", "/usr/bin/gawk", "/usr/bin/dart",
+        "/usr/bin/mono-sgen", "/usr/bin/osascript", "/usr/bin/swift-frontend", "/usr/bin/tcsh",
+        "/usr/lib/erlang/erts-13/bin/beam.smp",
+    ],
+)  # fmt: skip
+def test_program_that_runs_others_is_no_agent(executable: str) -> None:
+    """Whatever two agents can have in common does not identify one."""
+    assert not started_by(executable, "/opt/agent").is_certain
+
+
+@pytest.mark.parametrize("name", ["npm/bin/npm-cli.js", "npm/bin/npx-cli.js", "bin/yarn", "bin/pytest", "bin/tsx"])
+def test_script_that_runs_others_is_no_agent(tmp_path: Path, name: str) -> None:
+    """Nor does a script, if it runs others."""
+    assert not started_by("/usr/bin/node", script(tmp_path, name)).is_certain
+
+
+def test_application_of_a_shared_electron_is_one_agent(tmp_path: Path) -> None:
+    """Some distributions have one Electron for all applications, each of which is an argument."""
+    code, obsidian = script(tmp_path, "code/code.mjs"), script(tmp_path, "obsidian/app.asar")
+
+    agents = [started_by("/usr/lib/electron32/electron", *words) for words in ((code,), ("--no-sandbox", obsidian), ())]
+
+    assert [f"/usr/lib/electron32/electron {code}", True] == [agents[0].program, agents[0].is_certain]
+    assert agents[0].program != agents[1].program
+    assert not agents[2].is_certain
+
+
+@pytest.mark.parametrize(
+    "executable",
+    [
+        "/home/ann/.local/share/claude/versions/2.1.317", "/usr/local/bin/codex", "/home/ann/.opencode/bin/opencode",
+        "/usr/share/code/code", "/opt/Cursor/cursor", "/Applications/Claude.app/Contents/MacOS/Claude", "/usr/bin/zed",
+        "C:\\Users\\ann\\AppData\\Local\\Programs\\cursor\\Cursor.exe", "/usr/bin/goose", "/usr/bin/windsurf",
+    ],
+)  # fmt: skip
+def test_agent_that_is_a_program_has_an_account(executable: str) -> None:
+    """The usual case: one approval for all its processes."""
+    assert started_by(executable).is_certain
+
+
+def shell(executable: str, *words: str) -> Process:
+    """Return a shell between an agent and the bridge."""
+    return Process(2, 1, 0.0, is_ours=True, executable=executable, words=(executable, *words))
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        shell("/bin/sh", "-c", "upstash-helper mcp"),
+        shell("/bin/bash", "-lc", "exec upstash-helper --profile work mcp --read-only"),
+        shell("/bin/zsh", "-l", "-i", "-c", "'/Users/ann/My Tools/upstash-helper' mcp"),
+        shell("/bin/zsh", "-c", "-l", "A=1 /usr/bin/env B=2 upstash-helper mcp headers"),
+        shell("/usr/bin/fish", "--login", "--command", "uvx upstash-helper mcp"),
+        shell("/bin/busybox", "sh", "-c", "/usr/bin/python3.12 -P -m upstash_helper mcp"),
+        shell("C:\\Windows\\System32\\cmd.exe", "/d", "/s", "/c", "upstash-helper ^mcp^"),
+        shell("C:\\Windows\\System32\\cmd.exe", "/c", "C:\\Program Files (x86)\\upstash-helper.exe", "mcp"),
+        shell("C:\\Windows\\powershell.exe", "-NoProfile", "-Command", "upstash-helper mcp"),
+        Process(2, 1, 0.0, is_ours=True, executable="/usr/bin/uv", words=("uvx", "upstash-helper", "mcp")),
+    ],
+    ids=lambda it: " ".join(it.words)[-60:],
+)
+def test_shell_that_only_starts_the_bridge_changes_nothing(launcher: Process) -> None:
+    """Clients start commands like this."""
+    assert only_start([launcher])
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        shell("/bin/bash"),
+        shell("/bin/bash", "-l"),
+        shell("/bin/sh", "/opt/agent.sh"),
+        shell("/bin/sh", "-e", "agent.sh", "upstash-helper"),
+        shell("/bin/sh", "-c", "upstash-helper mcp headers; true"),
+        shell("/bin/sh", "-c", "cat .env | upstash-helper mcp"),
+        shell("/bin/sh", "-c", "$AGENT upstash-helper"),
+        shell("/bin/sh", "-c", "./agent.sh upstash-helper", "sh"),
+        shell("/bin/sh", "-c", "./agent.sh upstash-helper"),
+        shell("/bin/sh", "-c", "agent.sh"),
+        shell("/bin/sh", "-c", ""),
+        shell("/bin/sh", "-c"),
+        shell("/bin/zsh", "-c", "-l", "source /tmp/a.sh && eval 'upstash-helper mcp headers' < /dev/null && pwd -P"),
+        shell("/bin/zsh", "-c", "-l", "eval 'upstash-helper mcp headers'"),
+        shell("/bin/bash", "--rcfile", "a", "-c", "upstash-helper mcp"),
+        shell("C:\\Windows\\System32\\cmd.exe"),
+        shell("C:\\Windows\\System32\\cmd.exe", "/k", "upstash-helper mcp"),
+        shell("C:\\Windows\\System32\\cmd.exe", "/c", "agent.bat"),
+        shell("C:\\Windows\\powershell.exe", "-File", "agent.ps1"),
+    ],
+    ids=lambda it: " ".join(it.words)[-60:],
+)
+def test_shell_that_does_anything_else_may_be_the_agents(launcher: Process) -> None:
+    """Its script may be the agent, and the command of a model's tool is not the agent's own."""
+    assert not only_start([launcher])
 
 
 def test_account_depends_on_the_scopes() -> None:

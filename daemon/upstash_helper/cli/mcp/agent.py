@@ -13,7 +13,9 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES
+from upstash_helper.cli.mcp.hosts import is_host, is_host_script
 from upstash_helper.cli.mcp.scripts import interpreter_of, script_of
+from upstash_helper.cli.mcp.shells import only_start
 from upstash_helper.system import starters
 from upstash_helper.system.printable import printable
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _VERSION: Final = re.compile(r"v?\d+(?:\.\d+)+(?:[-+.][0-9A-Za-z.-]+)?")
 _GENERAL: Final = ("bin", "current", "lib", "releases", "versions")
 _MAX_SHOWN: Final = 200
+_MAX_HELPERS: Final = 4
 
 
 class Agent(NamedTuple):
@@ -43,7 +46,25 @@ class Agent(NamedTuple):
 
 def find_agent() -> Agent:
     """Return the agent that started this process. Never raises."""
-    return agent_of(starters.starter_of(os.getpid()))
+    process, launchers = starters.starter_and_launchers(os.getpid())
+    if process is not None and interpreter_of(process.executable) == "electron":
+        process = _main_of(process)
+    agent = agent_of(process)
+    # A shell may be the agent's, such as its script or its tool that runs commands.
+    return agent if only_start(launchers) else agent._replace(is_certain=False)
+
+
+def _main_of(electron: Process) -> Process:
+    """Return the process of an application that has its path in its command line. It has helpers of other types."""
+    found = electron
+    for _ in range(_MAX_HELPERS):
+        # On Linux, Chromium joins the words of some of its processes.
+        is_helper = " --type=" in " ".join(found.words)
+        parent = starters.parent_of(found) if is_helper else None
+        if parent is None or parent.executable != electron.executable:
+            break
+        found = parent
+    return found
 
 
 def agent_of(process: Process | None) -> Agent:
@@ -52,10 +73,10 @@ def agent_of(process: Process | None) -> Agent:
         return Agent("", "unknown agent", is_certain=False)
     parts = [process.executable]
     name = starters.name_of(process.executable)
-    is_certain = bool(process.executable)
+    is_certain = bool(process.executable) and not is_host(process.executable)
     if interpreter_of(process.executable):
         script = script_of(process)
-        is_certain = bool(script)
+        is_certain = bool(script) and not is_host_script(script)
         if script:
             parts.append(script)
             name = starters.name_of(script.rpartition(" -m ")[2])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 UNCERTAIN_AGENT: Final = (
     "The program that started this command cannot be told apart from others, as with code in the arguments of an"
-    " interpreter. Its token is not kept, and access is requested each time."
+    " interpreter, or a command in a shell. Its token is not kept, and access is requested each time."
 )
 
 

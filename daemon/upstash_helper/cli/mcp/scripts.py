@@ -3,7 +3,7 @@ Which script an interpreter runs, from its command line.
 
 The account of a token depends on it, so a wrong answer would give an agent another agent's token. Therefore, whatever
 is not certain counts as unknown: an option that may take the following word as its value, a name that is not a file,
-code in the arguments.
+code in the arguments, a relative path. (The process may have changed its working directory since it was started.)
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _INTERPRETERS: Final = frozenset(
     {
-        "bun", "deno", "dotnet", "java", "javaw", "julia", "lua", "luajit", "node", "nodejs", "perl", "php", "pypy",
-        "python", "pythonw", "ruby",
+        "bun", "deno", "dotnet", "electron", "java", "javaw", "julia", "lua", "luajit", "node", "nodejs", "perl", "php",
+        "pypy", "python", "pythonw", "ruby",
     }
 )  # fmt: skip
 _PYTHONS: Final = ("python", "pypy")
@@ -55,6 +55,8 @@ _WITHOUT_VALUE: Final = {
 }
 _NONE: Final = re.compile(r"(?!)")
 _PYTHON_FLAGS: Final = frozenset("bBdEhiIOPqRsSuvx")
+_SAFE_PATH: Final = "IP"
+"""Without these, a module is first looked for in the working directory."""
 # For these, a name without a dot or slash is a package, a task, or (for Java) a class.
 _NAMES_ARE_NO_FILES: Final = ("bun", "deno", "dotnet", "java", "javaw")
 
@@ -80,7 +82,7 @@ def script_of(process: Process) -> str:
     is_value = False  # whether the next word may be the value of an option
     for word in words:
         if word == "--":
-            return _existing(process, next(words, ""))
+            return _existing(next(words, ""))
         if word.startswith("-"):
             is_long = word.startswith("--")
             is_known = word in with_value or without_value.fullmatch(word) is not None
@@ -95,26 +97,28 @@ def script_of(process: Process) -> str:
             subcommands = ()
         else:
             is_name = interpreter in _NAMES_ARE_NO_FILES and not re.search(r"[./\\]", word)
-            return "" if is_name else _existing(process, word)
+            return "" if is_name else _existing(word)
     return ""
 
 
 def _of_python(process: Process, words: Iterator[str]) -> str:
     """Python's options are letters. Several can be one word, and the last one can have a value."""
+    is_safe = False
     for word in words:
         if word == "--check-hash-based-pycs":
             next(words, "")
             continue
         if not word.startswith("-"):
-            return _existing(process, word)
+            return _existing(word)
         for place, letter in enumerate(word[1:], 2):
             if letter in _PYTHON_FLAGS:
+                is_safe = is_safe or letter in _SAFE_PATH
                 continue
             if letter not in "mWX":
                 return ""
             value = word[place:] or next(words, "")
             if letter == "m":
-                return _module(process, value)
+                return _module(process, value) if is_safe else ""
             break
         if word == "-":
             return ""
@@ -124,26 +128,13 @@ def _of_python(process: Process, words: Iterator[str]) -> str:
 def _module(process: Process, module: str) -> str:
     # The system reports the file of the interpreter, which many virtual environments share. The one that was started is
     # in the command line; if the shell found it on the PATH, it is unknown.
-    interpreter = _existing(process, process.words[0]) if re.search(r"[/\\]", process.words[0]) else ""
-    folder = starters.folder_of(process.pid)
-    first = module.partition(".")[0]
-    if not interpreter or not folder or not first:
-        return ""
-    # Modules in the working directory come first.
-    is_local = Path(folder, first).exists() or Path(folder, f"{first}.py").exists()
-    return "" if is_local else f"{interpreter} -m {module}"
+    interpreter = _existing(process.words[0])
+    return f"{interpreter} -m {module}" if interpreter and module.partition(".")[0] else ""
 
 
-def _existing(process: Process, word: str) -> str:
-    if not word:
-        return ""
+def _existing(word: str) -> str:
     path = Path(word)
     try:
-        if not path.is_absolute():
-            folder = starters.folder_of(process.pid)
-            if not folder:
-                return ""
-            path = Path(folder, word)
-        return str(path) if path.exists() else ""
+        return str(path) if path.is_absolute() and path.exists() else ""
     except (OSError, ValueError):
         return ""
