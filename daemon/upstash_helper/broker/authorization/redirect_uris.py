@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import parse_qsl
 
 MAX_LENGTH: Final = 512
 """Maximum characters of a URI."""
@@ -30,9 +31,13 @@ _PRIVATE_USE: Final = re.compile(
 )
 
 
+_OF_ANSWER: Final = frozenset({"code", "error", "error_description", "error_uri", "iss", "state"})
+"""The parameters of an answer (RFC 6749, section 4.1.2, and RFC 9207), each of which must be there once at most."""
+
+
 def is_supported(uri: str) -> bool:
     """Return whether a client can register ``uri``."""
-    if len(uri) > MAX_LENGTH:
+    if len(uri) > MAX_LENGTH or _names_of(uri) & _OF_ANSWER:
         return False
     loopback = _LOOPBACK.fullmatch(uri)
     if loopback is not None:
@@ -55,6 +60,8 @@ def matches(registered: str, requested: str, *, own_port: int) -> bool:
         requested: The URI in the authorization request.
         own_port: The daemon's own port, to which no code is sent.
     """
+    if _names_of(requested) & _OF_ANSWER:
+        return False  # of a client that was registered before this was refused
     before, now = _LOOPBACK.fullmatch(registered), _LOOPBACK.fullmatch(requested)
     if before is None or now is None:
         return registered == requested and is_private_use(requested)
@@ -62,6 +69,12 @@ def matches(registered: str, requested: str, *, own_port: int) -> bool:
     if not 0 < port <= 65_535 or port == own_port or len(requested) > MAX_LENGTH:
         return False
     return all((before[part] or default) == (now[part] or default) for part, default in _PARTS.items())
+
+
+def _names_of(uri: str) -> frozenset[str]:
+    """Return the names of the parameters in the query. For some readers, a semicolon separates them, too."""
+    query = uri.partition("?")[2].replace(";", "&")
+    return frozenset(name for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 _PARTS: Final = {"host": "", "path": "/", "query": ""}
