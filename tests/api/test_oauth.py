@@ -328,6 +328,47 @@ async def test_a_program_that_is_no_agent_is_not_mentioned(world: World) -> None
     assert [None, None] == [pairing.get("same_program") for pairing in waiting]
 
 
+async def test_sign_in_for_less_does_not_join_one_for_more(world: World) -> None:
+    """No client gets what it has not requested: RFC 6749 (section 3.3) lets the user grant less. It asks on its own."""
+    first, second = await registered(world), await registered(world)
+    await first.begin()
+
+    refused = second.answer_in(await second.authorize(scope="databases:read"))
+    await decide(world, "approve")
+    page = await second.begin(scope="databases:read")
+    await decide(world, "approve")
+    tokens = (await second.exchange((await second.answer(page))["code"])).json
+
+    assert "temporarily_unavailable" == refused["error"]
+    assert "databases:read" == tokens["scope"]
+
+
+async def test_sign_in_for_more_joins_one_for_less(world: World) -> None:
+    """It gets less than it has requested, and learns what."""
+    first, second = await registered(world), await registered(world)
+
+    pages = await first.begin(scope="databases:read"), await second.begin()
+    await decide(world, "approve")
+    answers = [await client.answer(page) for client, page in zip((first, second), pages, strict=True)]
+    tokens = [
+        (await client.exchange(answer["code"])).json for client, answer in zip((first, second), answers, strict=True)
+    ]
+
+    assert ["databases:read"] * 2 == [one["scope"] for one in tokens]
+
+
+async def test_clients_without_a_name_do_not_join(world: World) -> None:
+    """Two programs that run in one interpreter could be any two agents."""
+    first, second = await registered(world, name=""), await registered(world, name="")
+
+    own, again = await first.begin(), await first.begin()
+    refused = second.answer_in(await second.authorize())
+
+    assert user_code(await first.open(own)) == user_code(await first.open(again))
+    assert "temporarily_unavailable" == refused["error"]
+    assert 1 == len((await world.get("/v1/pairings")).json["pairings"])
+
+
 async def test_user_is_asked_again_by_a_client_with_access(world: World) -> None:
     """A page can open the address of an authorization request. The new access replaces the former."""
     client = await registered(world)

@@ -35,6 +35,7 @@ from urllib.parse import urlencode
 from upstash_helper.broker import errors
 from upstash_helper.broker.apps.pairing_limits import LIFETIME
 from upstash_helper.broker.apps.pairings import PairingRequest
+from upstash_helper.broker.authorization.clients import UNNAMED
 from upstash_helper.broker.authorization.codes import CHALLENGE
 from upstash_helper.broker.authorization.errors import Code, OAuthError, RefusedOnPage
 from upstash_helper.broker.authorization.redirect_uris import matches
@@ -300,11 +301,11 @@ class AuthorizationRequests:
     async def _joined(self, request: AuthorizationRequest) -> AuthorizationRequest | None:
         """
         Return a pending request of the same agent: of the same client, or of a client with the same name that the same
-        program registered. Different scopes do not cause a second prompt; the response shows a client which ones it
-        got.
+        program registered. It may have requested fewer scopes, which the response shows the client, but not more: no
+        client gets a scope that it did not request.
         """
         for other in tuple(self._requests.values()):
-            if not _is_same_agent(other.client, request.client):
+            if not _is_same_agent(other.client, request.client) or not set(other.scopes) <= set(request.scopes):
                 continue
             pairing = await self._pairing(other)
             if pairing is None or not isinstance(pairing.decision, Waiting) or self._pairings.is_expired(pairing):
@@ -363,7 +364,7 @@ class AuthorizationRequests:
 def _is_same_agent(one: Client, other: Client) -> bool:
     if one.id == other.id:
         return True
-    known = bool(one.identity.name)
+    known = bool(one.identity.name) and one.name != UNNAMED
     return known and one.name == other.name and one.identity.limits_key == other.identity.limits_key
 
 
