@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.mcp.messages import agent, send
 from tests.security.test_t65_full_disk import locked
 from tests.support.clock import FakeClock
 from tests.support.passed import passed_to
@@ -213,6 +214,30 @@ async def test_t70_revoked_app_gets_no_late_response(answering: Streaming, path:
         await world.call("DELETE", f"/v1/apps/{app.id}")
         goes_on.set()
         reply = await waiting
+
+    assert (401, "invalid_token") == (reply.status, reply.code)
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("resources/list", {}),
+        ("resources/read", {"uri": f"upstash-helper://redis/{DATABASE['database_id']}/env"}),
+        ("tools/call", {"name": "redis_list_databases", "arguments": {}}),
+    ],
+)
+async def test_t70_revoked_agent_gets_no_late_response(
+    answering: Streaming, method: str, params: dict[str, Any]
+) -> None:
+    """Neither as a result of a tool nor as a resource. It does not wait for Upstash either."""
+    goes_on = asyncio.Event()
+    async with answering(goes_on) as (world, upstream), asyncio.timeout(30):
+        approved = await agent(world, "databases:read")
+        waiting = asyncio.create_task(send(world, approved.token, method, params))
+        await upstream.arrived.wait()
+        await world.call("DELETE", f"/v1/apps/{approved.id}")
+        reply = await waiting
+        goes_on.set()
 
     assert (401, "invalid_token") == (reply.status, reply.code)
 

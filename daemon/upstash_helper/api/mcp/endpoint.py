@@ -8,6 +8,7 @@ The body of a POST is one message. The response is one message, or a stream that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ class Method:
     """Whether versions without sessions have it."""
     with_sessions: bool = True
     """Whether versions with sessions have it."""
+    reads: bool = False
+    """Whether its result is from the account, and withheld from an app whose access has ended meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +166,9 @@ class Endpoint:
             self._capabilities["prompts"] = {"listChanged": "prompts" in offers.changing}
         if offers.resources is not None:
             resources = Resources(offers.resources)
-            self._methods["resources/list"] = Method(resources.list, is_list=True)
+            self._methods["resources/list"] = Method(resources.list, is_list=True, reads=True)
             self._methods["resources/templates/list"] = Method(resources.templates, is_list=True)
-            self._methods["resources/read"] = Method(resources.read, is_list=True)
+            self._methods["resources/read"] = Method(resources.read, is_list=True, reads=True)
             self._capabilities["resources"] = {"listChanged": "resources" in offers.changing}
         self._methods |= offers.methods
         self._capabilities |= offers.capabilities
@@ -318,7 +321,9 @@ class Endpoint:
 
     async def _outcome(self, call: Call, method: Method) -> Outcome:
         try:
-            result = self._completed(call, method, await _result(call, method))
+            async with self._parts.exchanges.begin(call.caller) if method.reads else contextlib.nullcontext():
+                found = await _result(call, method)
+            result = self._completed(call, method, found)
             # Encoded here, so that a result that cannot be encoded is an error like any other.
             return Outcome(msgspec.Raw(jsonrpc.encode(jsonrpc.result(call.request.id, result))))
         except RpcError as error:

@@ -64,6 +64,8 @@ class Exchanges:
         try:
             async with timeout:
                 yield
+            if exchange.error is not None:
+                raise exchange.error  # the body ended at the same moment
         except TimeoutError:
             if exchange.error is None:
                 raise
