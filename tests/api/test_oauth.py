@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.mcp.messages import answered, headers_for, request, send
 from tests.mcp.raw_client import Agent
 from tests.support import oauth_client
 from tests.support.clock import FakeClock
 from tests.support.oauth_client import decide, register, registered, user_code, works
+from tests.support.until import SECONDS
 from tests.support.world import World
 from upstash_helper.protocol.messages import SAME_PROGRAM_ASKS, SAME_PROGRAM_HAS_ACCESS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import aiohttp
 
     from tests.support.sandbox import Sandbox
 
@@ -449,6 +455,51 @@ async def test_sign_out_of_one_process_leaves_the_other(world: World) -> None:
     assert (False, True) == (await works(world, one["access_token"]), await works(world, other["access_token"]))
     assert "invalid_grant" == (await first.refresh(one["refresh_token"])).json["error"]
     assert 200 == (await second.refresh(other["refresh_token"])).status
+
+
+async def test_sign_out_of_one_process_ends_what_it_waits_for(world: World) -> None:
+    """Its question disappears, nothing is deleted, and its streams end, although the app still has access."""
+    await world.connect()
+    first, second = await registered(world), await registered(world)
+    pages = await first.begin(), await second.begin()
+    await decide(world, "approve")
+    one = (await first.exchange((await first.answer(pages[0]))["code"])).json
+    other = (await second.exchange((await second.answer(pages[1]))["code"])).json
+    wanted = {"name": "redis_create_database", "arguments": {"name": "orders", "primary_region": "us-east-1"}}
+    made = answered(await send(world, other["access_token"], "tools/call", wanted))["result"]["structuredContent"]
+    deletion = {"name": "redis_delete_database", "arguments": {"database_id": made["database_id"]}}
+
+    async def questions() -> list[dict[str, Any]]:
+        return list((await world.get("/v1/confirmations")).json["confirmations"])
+
+    deleting = [asyncio.create_task(send(world, it["access_token"], "tools/call", deletion)) for it in (one, other)]
+    async with asyncio.timeout(SECONDS):
+        while len(await questions()) < len(deleting):  # noqa: ASYNC110 - the daemon makes it true
+            await asyncio.sleep(0.01)
+    async with (
+        asyncio.timeout(SECONDS),
+        stream(world, one["access_token"]) as own,
+        stream(world, other["access_token"]) as others,
+    ):
+        await first.revoke(one["refresh_token"])
+
+        assert 401 == (await deleting[0]).status
+        assert b"result" not in await own.read()
+        [question] = await questions()
+        assert 200 == (await world.call("POST", f"/v1/confirmations/{question['id']}/deny")).status
+        assert answered(await deleting[1])["result"]["structuredContent"]["done"] is False
+        assert not others.at_eof()
+
+
+@contextlib.asynccontextmanager
+async def stream(world: World, token: str) -> AsyncIterator[aiohttp.StreamReader]:
+    """Open a stream of changes, from which the acknowledgement has been read."""
+    message = request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+    headers = {**headers_for(message), "Authorization": f"Bearer {token}"}
+    async with world.session.post("/mcp", json=message, headers=headers) as response:
+        while await response.content.readline() != b"\n":
+            pass
+        yield response.content
 
 
 async def test_program_with_its_own_scheme_is_started_from_a_page(world: World) -> None:

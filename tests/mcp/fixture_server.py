@@ -94,7 +94,7 @@ class FixtureServer:
         listeners = open_first_free((port or free_port(),))
         address = ServerAddress(port=listeners.port)
         clock, events, ended = clock or SystemClock(), EventBus(), set[str]()
-        exchanges = Exchanges(allowed=lambda caller_id: caller_id not in ended)
+        exchanges = Exchanges(allowed=lambda caller: caller.id not in ended)
         fixture, asked, allowed = Fixture(), list["Question"](), list["Question"]()
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 

@@ -13,7 +13,7 @@ from upstash_helper.broker.identity import OWNER, Caller
 from upstash_helper.protocol.literals import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 # A subscriber that falls behind reads the state again, so a short history is enough. It bounds memory per subscriber.
 REPLAYED: Final = 256
@@ -132,8 +132,15 @@ class EventBus:
     def end(self, app_id: str) -> None:
         """End the streams of an app whose access was revoked, after the events that are still queued."""
         self._approved_after.pop(app_id, None)
+        self._end_where(lambda subscriber: subscriber.id == app_id)
+
+    def end_family(self, family: str) -> None:
+        """End the streams of the access tokens of a refresh token that has ended, like those of a revoked app."""
+        self._end_where(lambda subscriber: subscriber.family == family)
+
+    def _end_where(self, is_revoked: Callable[[Caller], bool]) -> None:
         for subscription in tuple(self._subscriptions):
-            if subscription.subscriber.id == app_id:
+            if is_revoked(subscription.subscriber):
                 subscription.app_revoked = True
                 subscription.offer(None)
                 self._subscriptions.discard(subscription)

@@ -226,6 +226,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The origin of the dashboard page from which the owner calls; None for the owner's command-line tools."""
     session: str | None = None
     """The session of that page; None for everyone else."""
+    family: str | None = None
+    """The refresh token that the caller's access token belongs to; None for tokens without one."""
     creator_key: str | None = None
     """Key under which the ledger records the databases that the caller creates; None for the owner."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from upstash_helper.broker.errors import AccessEnded, HelperError, NotConnected
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Exchange:
     """One exchange."""
 
-    def __init__(self, timeout: asyncio.Timeout) -> None:
+    def __init__(self, caller: Caller, timeout: asyncio.Timeout) -> None:
+        self.family: Final = caller.family
         self._timeout = timeout
         self.error: HelperError | None = None
         """Why it was ended."""
@@ -38,10 +39,10 @@ class Exchange:
 class Exchanges:
     """The exchanges of all callers."""
 
-    def __init__(self, *, allowed: Callable[[str], bool]) -> None:
+    def __init__(self, *, allowed: Callable[[Caller], bool]) -> None:
         """
         Args:
-            allowed: Returns whether the app with an ID has access.
+            allowed: Returns whether a caller has access.
         """
         self._allowed = allowed
         self._open: dict[str, set[Exchange]] = {}
@@ -55,10 +56,10 @@ class Exchanges:
             AccessEnded: If the app's access ends, or has ended.
             NotConnected: If the account is disconnected or replaced.
         """
-        if not caller.is_owner and not self._allowed(caller.id):
+        if not self._allowed(caller):
             raise AccessEnded
         timeout = asyncio.timeout(None)
-        exchange = Exchange(timeout)
+        exchange = Exchange(caller, timeout)
         exchanges = self._open.setdefault(caller.id, set())
         exchanges.add(exchange)
         try:
@@ -79,6 +80,13 @@ class Exchanges:
         """End the exchanges of an app whose access has ended."""
         for exchange in tuple(self._open.get(app_id, ())):
             exchange.end(AccessEnded())
+
+    def end_family(self, family: str) -> None:
+        """End the exchanges of the access tokens of a refresh token that has ended."""
+        for exchanges in tuple(self._open.values()):
+            for exchange in tuple(exchanges):
+                if exchange.family == family:
+                    exchange.end(AccessEnded())
 
     def end_all(self) -> None:
         """End all exchanges, because the account that they reach is no longer the connected one."""

@@ -43,6 +43,9 @@ ACCESS_TOKEN_SECONDS: Final = 3600.0
 MAX_ACCESS_TOKENS: Final = 32
 """Maximum access tokens of one app. The oldest is dropped."""
 
+MAX_ENDED_FAMILIES: Final = 1024
+"""Refresh tokens that have ended and are remembered, for requests that were sent before."""
+
 MAX_MISMATCHES: Final = 5
 """After this many uses from another origin or user, a token counts as stolen and is revoked."""
 
@@ -74,6 +77,7 @@ class AppIndex:
         self._by_digest: dict[bytes, str] = {}
         self._by_key_id: dict[str, str] = {}
         self._access: dict[bytes, _AccessToken] = {}
+        self._ended_families: dict[str, None] = {}
         # Monotonic times: of the last call, and of the end of access that is allowed once. The wall clock may be wrong.
         self._used: dict[str, float] = {}
         self._deadlines: dict[str, float] = {}
@@ -114,6 +118,13 @@ class AppIndex:
     def end_access_tokens(self, family: str) -> None:
         """Remove the access tokens of a refresh token."""
         self._access = {key: one for key, one in self._access.items() if one.family != family}
+        self._ended_families[family] = None
+        if len(self._ended_families) > MAX_ENDED_FAMILIES:
+            del self._ended_families[next(iter(self._ended_families))]
+
+    def has_ended(self, family: str) -> bool:
+        """Return whether a refresh token has ended in this run."""
+        return family in self._ended_families
 
     def _access_token(self, digest: bytes) -> _AccessToken:
         known = self._access.get(digest, _NO_ACCESS_TOKEN)
@@ -227,10 +238,10 @@ class AppRegistry:
         self._background = background
         self._clock = clock
         self._index = AppIndex(clock=clock)
-        self.exchanges: Final = Exchanges(allowed=lambda app_id: self._index.live(app_id) is not None)
+        self.exchanges: Final = Exchanges(allowed=self.has_access)
         """What the apps have open at Upstash. It ends with their access."""
         self.on_access_end: Final[list[Callable[[], None]]] = []
-        """Called when an app has lost its access."""
+        """Called when an app, or one of its refresh tokens, has lost its access."""
         self.on_new_grant: Final[list[Callable[[str], None]]] = []
         """Called with the ID of an app that had access and has got another grant."""
         self._saved_uses: dict[str, float] = {}
@@ -268,7 +279,7 @@ class AppRegistry:
     def find(self, token: bytes) -> Caller | None:
         """Return the caller with this token; None if it is unknown, expired, or was idle for too long."""
         app = self._index.of_token(token)
-        return None if app is None else caller_of(app)
+        return None if app is None else caller_of(app, family=self._index.family_of(token) or None)
 
     def digest_of(self, key_id: str) -> bytes | None:
         """Return the SHA-256 of the valid token with this key ID, or None."""
@@ -281,6 +292,8 @@ class AppRegistry:
 
     def has_access(self, caller: Caller) -> bool:
         """Return whether a caller that was found earlier in this run still has access. The owner always has."""
+        if caller.family is not None and self._index.has_ended(caller.family):
+            return False
         return caller.is_owner or self._index.live(caller.id) is not None
 
     def is_live(self, app_id: str) -> bool:
@@ -472,8 +485,12 @@ class AppRegistry:
         return self._index.family_of(token)
 
     def end_access_tokens(self, family: str) -> None:
-        """End the access tokens that came with a refresh token."""
+        """End the access tokens that came with a refresh token, and what was begun with them and waits or reads."""
         self._index.end_access_tokens(family)
+        self._events.end_family(family)
+        self.exchanges.end_family(family)
+        for call in self.on_access_end:
+            call()
 
     # --- use of tokens ------------------------------------------------------------------------------------------------
 
@@ -610,8 +627,8 @@ class AppRegistry:
         return True
 
 
-def caller_of(app: App) -> Caller:
-    """Return the caller that uses the app's token."""
+def caller_of(app: App, *, family: str | None = None) -> Caller:
+    """Return the caller that uses the app's token; ``family`` is the refresh token that it belongs to, if any."""
     return Caller(
         kind="app",
         id=app.id,
@@ -621,6 +638,7 @@ def caller_of(app: App) -> Caller:
         all_databases=app.all_databases,
         audience=app.audience,
         creator_key=app.creator_key,
+        family=family,
     )
 
 
