@@ -202,23 +202,22 @@ class Access:
         except Exception as error:  # noqa: BLE001 - the client must get an answer, whatever it is
             self._refuse(f"Internal error ({type(error).__name__}).")
 
-    def _obtain(self) -> None:
-        if (token := self._load()) is not None:
+    def _obtain(self, *, rejected: str | None = None) -> None:
+        """Take the stored token if it is not ``rejected``, or ask for one."""
+        if (token := self._load()) not in (None, rejected):
             self._approve(token)
             return
         # A client that only checks whether the command exists sends nothing, and must not make a prompt appear.
         while not self._named.wait(0.2):
             if self._closing.is_set():
                 return
-        self._ask()
+        self._ask(rejected)
 
     def _replace(self, rejected: str) -> None:
-        token = self._load()
-        if token is not None and token != rejected:
+        self._forget(rejected)
+        if (token := self._load()) not in (None, rejected):
             self._approve(token)
             return
-        if token is not None and self._store is not None:
-            self._store.delete()
         now = time.monotonic()
         if self._replaced_at is not None and now - self._replaced_at < _ASK_AGAIN_SECONDS:
             self._refuse(
@@ -227,7 +226,22 @@ class Access:
             )
             return
         self._replaced_at = now
-        self._obtain()
+        self._obtain(rejected=rejected)
+
+    def _forget(self, rejected: str) -> None:
+        """Delete a token that is stored, unless another process of the agent has stored another one."""
+        with contextlib.ExitStack() as stack:
+            if self._lock_file is not None:
+                lock = InstanceLock(self._daemon.folders.runtime, file=self._lock_file)
+                try:
+                    lock.acquire()
+                except AlreadyHeld:
+                    return  # by a process that is asking, and will replace the token
+                except OSError:
+                    pass  # the disk is full
+                stack.callback(lock.release)
+            if self._load() == rejected and self._store is not None:
+                self._store.delete()
 
     def _load(self) -> str | None:
         from upstash_helper.client.errors import TokenStoreUnavailable
@@ -243,7 +257,7 @@ class Access:
             self._store = MemoryTokens()
             return None
 
-    def _ask(self) -> None:
+    def _ask(self, rejected: str | None) -> None:
         if self._lock_file is None:
             self._pair()
             return
@@ -265,7 +279,8 @@ class Access:
                 break
             if self._closing.is_set():
                 return
-            if waited and (token := self._load()) is not None:
+            # Also without waiting: another process may have saved one, and released the lock, since it was looked for.
+            if (token := self._load()) not in (None, rejected):
                 self._approve(token)
                 self.on_approved()
                 return
@@ -364,7 +379,7 @@ class Access:
 
     # --- the state ----------------------------------------------------------------------------------------------------
 
-    def _approve(self, token: str) -> None:
+    def _approve(self, token: str | None) -> None:
         with self._changed:
             self._token, self._state = token, "approved"
             self._changed.notify_all()
