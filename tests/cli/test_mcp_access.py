@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,14 @@ from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from tests.support.mcp_bridge import AGENT, SECONDS, BridgeProcess, environment, stateless, tokens
 from tests.support.until import until
+from tests.support.world import PASSWORD
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES, READ_ONLY_SCOPES
+from upstash_helper.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.sandbox import Sandbox
     from upstash_helper.protocol.wire_apps import Pairing
 
 PROGRAM = str(Path(sys.executable).resolve())
@@ -289,6 +293,63 @@ def test_request_of_a_killed_bridge_is_replaced(tmp_path: Path, daemon: DaemonPr
         replaced = daemon.client.pairings()
 
     assert [before.id] == [each.replaces for each in replaced]
+
+
+# --- questions --------------------------------------------------------------------------------------------------------
+
+
+async def test_answer_to_a_form_from_before_a_crash_deletes_nothing_else(
+    tmp_path: Path, sandbox: Sandbox, daemon_port: int
+) -> None:
+    """
+    A client still shows the form about one database when the daemon has crashed, and asks about another one then. A yes
+    in the first form answers nothing, and the client has been told so.
+    """
+    urls = {it: getattr(sandbox, it) for it in ("client_id", "auth_url", "api_url", "rest_url")}
+    email = f"cli-{secrets.token_hex(4)}@example.com"
+    await sandbox.account(email, PASSWORD)
+    key = await sandbox.api_key(email, "for-a-form")
+    with DaemonProcess.running(tmp_path, port=daemon_port, credential_store="file", **urls) as daemon:
+        daemon.client.use_api_key(email=email, api_key=key)
+        alpha, bravo = (
+            daemon.client.create_database(
+                wire.CreateDatabase(name=name, primary_region="us-east-1"), idempotency_key=secrets.token_hex(8)
+            ).id
+            for name in ("alpha", "bravo")
+        )
+        with BridgeProcess.running(tmp_path) as bridge:
+            info = {"protocolVersion": "2025-11-25", "clientInfo": {"name": "an agent", "version": "1"}}
+            bridge.request("init", "initialize", {**info, "capabilities": {"elicitation": {}}})
+            bridge.send(id="list", method="tools/list")
+            daemon.client.approve(asked(daemon).id)
+            received(bridge, "id", "list")
+            form = ask_to_delete(bridge, 1, alpha)
+            daemon.kill()
+            told = received(bridge, "method", "notifications/cancelled")
+            daemon.start()
+            other = ask_to_delete(bridge, 2, bravo)
+
+            bridge.send(id=form["id"], result={"action": "accept", "content": {"confirm": True}})
+            bridge.send(id=other["id"], result={"action": "decline"})
+            denied = received(bridge, "id", 2)
+
+        assert form["id"] == told["params"]["requestId"]
+        assert denied["result"]["structuredContent"]["done"] is False
+        assert ["alpha", "bravo"] == sorted(it.name for it in daemon.client.databases(refresh=True))
+
+
+def ask_to_delete(bridge: BridgeProcess, request_id: int, database_id: str) -> dict[str, Any]:
+    """Call the tool that deletes a database, and return the form for the user."""
+    params = {"name": "redis_delete_database", "arguments": {"database_id": database_id}}
+    bridge.send(id=request_id, method="tools/call", params=params)
+    return received(bridge, "method", "elicitation/create")
+
+
+def received(bridge: BridgeProcess, member: str, value: object) -> dict[str, Any]:
+    """Return the next message that has this value; those before it do not matter."""
+    while (message := bridge.receive()).get(member) != value:
+        pass
+    return message
 
 
 # --- starting the daemon ----------------------------------------------------------------------------------------------
