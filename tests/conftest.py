@@ -27,7 +27,8 @@ def daemon_port() -> int:
 async def sandbox(tmp_path_factory: pytest.TempPathFactory, daemon_port: int) -> AsyncIterator[Sandbox]:
     """One sandbox for the whole run; each test signs up with an account of its own."""
     data = tmp_path_factory.mktemp("sandbox")
-    async with Sandbox.running(data, redirect_uris=(f"http://localhost:{daemon_port}",)) as sandbox:
+    uris = (f"http://localhost:{daemon_port}",)
+    async with Sandbox.running(data, redirect_uris=uris, quick_sign_ups=True) as sandbox:
         yield sandbox
 
 

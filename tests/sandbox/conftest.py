@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
     """One process for all tests that do not stop it."""
-    async with Sandbox.running(tmp_path_factory.mktemp("sandbox")) as sandbox:
+    async with Sandbox.running(tmp_path_factory.mktemp("sandbox"), quick_sign_ups=True) as sandbox:
         yield sandbox
 
 

@@ -330,6 +330,28 @@ PRAGMA user_version = 1;
 """A store of the first version, before teams and the issuer, with an account and the partner's client."""
 
 
+async def test_password_is_hashed_at_the_cost_of_a_login(own: Sandbox) -> None:
+    """
+    The stored hash is scrypt's with the parameters for interactive logins, and its salt is the account's own.
+    """
+    emails = [unique_email(), unique_email()]
+    for email in emails:
+        await own.account(email, PASSWORD)
+    await own.kill()  # it has locked its store
+
+    connection = sqlite3.connect(own.data / "sandbox.sqlite3")
+    rows = connection.execute("SELECT password_hash FROM accounts WHERE email IN (?, ?)", emails).fetchall()
+    connection.close()
+
+    stored = [text.split("$") for (text,) in rows]
+    expected = [
+        hashlib.scrypt(PASSWORD.encode(), salt=bytes.fromhex(salt), maxmem=2**26, n=2**14, r=8, p=1).hex()
+        for _, salt, _ in stored
+    ]
+    assert expected == [hashed for _, _, hashed in stored]
+    assert 2 == len(set(expected))
+
+
 async def test_store_of_the_first_version_is_upgraded(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     """
     A data folder of the first version keeps its accounts, API keys, and sign-ins, and gains the issuer.

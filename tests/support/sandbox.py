@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -64,6 +65,7 @@ class Sandbox:
         client_id: str | None = None,
         arguments: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
+        quick_sign_ups: bool = False,
     ) -> None:
         """
         Args:
@@ -73,14 +75,20 @@ class Sandbox:
             client_id: The OAuth client to register. None: the sandbox's default.
             arguments: More arguments.
             environment: Variables added to this process's environment.
+            quick_sign_ups: Hash passwords at a low cost, for a sandbox with an account for each of many tests.
         """
         self.data = data
+        self._module = "upstash_helper.sandbox"
         self._arguments = ["--data", str(data)]
         self._arguments += [part for uri in redirect_uris for part in ("--redirect-uri", uri)]
         self._arguments += ["--client-id", client_id] if client_id else []
         self._arguments += arguments
         self._port = port
         self._environment = {**os.environ, **(environment or {})}
+        if quick_sign_ups:
+            self._module = "tests.support.quick_sign_ups"
+            paths = (str(ROOT), self._environment.get("PYTHONPATH", ""))
+            self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: asyncio.Task[str] | None = None
         self._ready: Ready | None = None
@@ -109,7 +117,7 @@ class Sandbox:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "upstash_helper.sandbox",
+            self._module,
             *self._arguments,
             *port,
             stdin=asyncio.subprocess.DEVNULL,

@@ -18,8 +18,8 @@ MAX_API_KEYS = 37
 """Upstash's limit of API keys per account."""
 MIN_PASSWORD_LENGTH = 8
 
-# RFC 7914, section 2: the cost for interactive logins. Takes 16 MiB and about 40 ms.
-_COST = {"n": 2**14, "r": 8, "p": 1}
+PASSWORD_COST = {"n": 2**14, "r": 8, "p": 1}
+"""The cost of a password's hash: that for interactive logins (RFC 7914, section 2). Takes 16 MiB and about 40 ms."""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost")
 _UNKNOWN_ACCOUNT_HASH = "scrypt$00$00"
 
@@ -183,4 +183,4 @@ def _matches(password: str, hashed: str) -> bool:
 
 
 def _scrypt(password: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, maxmem=2**26, **_COST)
+    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, maxmem=2**26, **PASSWORD_COST)
