@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -61,7 +62,9 @@ def wake(runtime: Path, state: Path, *, timeout: float = START_SECONDS) -> bool:
         if not starting and not _has_answered(connection) and _belongs_to_service_manager(port):
             # The first start after a restart of the machine may be slow.
             starting = has_lock(deadline - time.monotonic())
-        return starting and _wait(lambda: _announced(runtime), deadline - time.monotonic())
+        # A daemon that waits for its port says why, and may wait for hours.
+        waits = partial(_says_why_it_waits, runtime)
+        return starting and _wait(lambda: _announced(runtime), deadline - time.monotonic(), unless=waits)
 
 
 def _belongs_to_service_manager(port: int) -> bool:
@@ -84,6 +87,10 @@ def _announced(runtime: Path) -> bool:
         return discovery.is_running(runtime) and discovery.read_address(runtime) is not None
     except DiscoveryRefused:
         return True  # reading it raises the reason
+
+
+def _says_why_it_waits(runtime: Path) -> bool:
+    return discovery.waiting_reason(runtime) is not None
 
 
 def _has_answered(connection: http.client.HTTPConnection) -> bool:

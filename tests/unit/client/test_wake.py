@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import stat
@@ -21,7 +22,7 @@ from tests.support.other_programs import HttpServer
 from tests.support.process import environment
 from upstash_helper.cli import exit_codes
 from upstash_helper.client import wake
-from upstash_helper.protocol import wake_note
+from upstash_helper.protocol import discovery, wake_note
 from upstash_helper.protocol.lock import InstanceLock
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -166,6 +167,19 @@ def test_slowly_starting_daemon_is_waited_for(tmp_path: Path) -> None:
 
         assert not woken
         assert time.monotonic() - started > wake.LOCK_SECONDS
+
+
+def test_daemon_that_waits_for_its_port_is_not_waited_for(tmp_path: Path) -> None:
+    """Another program has the port, and the daemon says so: the caller reports that instead of waiting, too."""
+    with listening("127.0.0.1") as other, InstanceLock(tmp_path / "run"):
+        wake_note.write(tmp_path / "state", f"http://127.0.0.1:{other.getsockname()[1]}")
+        discovery.write_waiting(tmp_path / "run", discovery.Waiting(pid=os.getpid(), reason="Busy."))
+        started = time.monotonic()
+
+        woken = wake.wake(tmp_path / "run", tmp_path / "state")
+
+        assert not woken
+        assert time.monotonic() - started < wake.START_SECONDS / 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="platform: systemd is for Linux")
