@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from playwright.async_api import expect
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
     from tests.support.browser import Console
     from tests.support.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("color_scheme", ["light", "dark"])]
+pytestmark = pytest.mark.slow
 
+COLOR_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = (360, 768, 1440)
 AXE_WIDTHS = (360, 1440)
 LONG = "https://a-very-long-name-of-a-sub-domain.with-many-parts.and-even-more.preview.deployments.example-hosting.com"
 
 
 async def problems_of(page: Page) -> list[str]:
-    """Return the accessibility violations and the overflowing elements at every width."""
+    """Return the accessibility violations and the overflowing elements in both color schemes and at every width."""
     problems = []
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
-        found = await overflowing_elements(page) + (await violations(page) if width in AXE_WIDTHS else [])
-        problems += [f"{width}: {it}" for it in found]
+        for scheme in COLOR_SCHEMES:
+            await page.emulate_media(color_scheme=scheme)
+            found = await overflowing_elements(page) + (await violations(page) if width in AXE_WIDTHS else [])
+            problems += [f"{width}, {scheme}: {it}" for it in found]
     return problems
 
 
