@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytest_plugins = ["tests.support.skips", "tests.support.failed_checks", "tests.support.longest_first"]
+pytest_plugins = [
+    "tests.support.skips",
+    "tests.support.failed_checks",
+    "tests.support.in_memory",
+    "tests.support.longest_first",
+]
 
 
 @pytest.fixture(scope="session")
