@@ -21,6 +21,7 @@ for place in $(cut -d' ' -f5 /proc/self/mountinfo | grep -v -E '^/(proc|sys|dev)
   mount -o remount,bind,ro "$place" 2>/dev/null || true
 done
 mount --bind / / && mount -o remount,bind,ro /
+mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"
 cd /
 ! touch "$1/file" 2>/dev/null
 """
