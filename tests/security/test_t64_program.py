@@ -245,10 +245,18 @@ def test_t64_unprintable_path(daemon: DaemonProcess, tmp_path: Path, name: str, 
     assert f"{tmp_path / shown} (process {identity.pid}, unprintable characters in its path)" == identity.shown
 
 
-def test_t64_file_system_that_does_not_answer(daemon: DaemonProcess, tmp_path: Path) -> None:
+@pytest.fixture
+def other_daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon that has had no request: those of all programs together are limited."""
+    with DaemonProcess.running(tmp_path / "home") as daemon:
+        yield daemon
+
+
+def test_t64_file_system_that_does_not_answer(other_daemon: DaemonProcess, tmp_path: Path) -> None:
     """
     A program whose file cannot be looked at is unknown. However many such programs there are, others are recognized.
     """
+    daemon = other_daemon
     folder = tmp_path / "mounted"
     folder.mkdir()
     command = ("-c", f"echo; read; {CONNECT}; {SEND}", "app", str(daemon.port))
