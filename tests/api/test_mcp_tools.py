@@ -528,7 +528,7 @@ async def test_a_change_that_was_not_sent_is_not_made_after_a_revocation(agent: 
 
     assert {"GET"} == {it["method"] for it in await agent.world.sandbox.requests()}
     entry = (await agent.world.get("/v1/audit")).json["entries"][0]
-    assert (tool.removeprefix("redis_").split("_")[0], made["database_id"], "invalid_token") == (
+    assert (tool.removeprefix("redis_").split("_")[0], f'{made["database_id"]} "orders"', "invalid_token") == (
         entry["action"].removeprefix("database.").split("_")[0],
         entry["target"],
         entry["result"],

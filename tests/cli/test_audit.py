@@ -45,7 +45,9 @@ async def test_audit_is_a_table_newest_first(shell: Shell, app: SampleApp) -> No
     header, *rows = (await shell("audit")).out.splitlines()
 
     assert ["WHEN", "WHO", "NAME", "ACTION", "TARGET", "RESULT"] == header.split()
-    assert [PAGE, "Orders", "database.create", made, "ok"] == rows[0].split()[2:]
+    about, result = rows[0].split()[2:-1], rows[0].split()[-1]
+    assert [PAGE, "Orders", "database.create", made, '"orders"', "in", "us-east-1,"] == about[:7]
+    assert "ok" == result
     assert [PAGE, "Orders", "database.create"] == rows[1].split()[2:5]
     assert not rows[1].endswith(" ok")
     assert "this user's own tools" in rows[-1]

@@ -335,7 +335,7 @@ class AuditEntry(ResponseBody, frozen=True, kw_only=True):
     app_name: str
     identity: str
     action: Annotated[str, Meta(examples=["database.create"])]
-    target: str
+    target: Annotated[str, Meta(description="What it was about, for people. The ID, if there is one, comes first.")]
     result: Annotated[str, Meta(description="`started`, `ok`, or the code of the problem.")]
 
 

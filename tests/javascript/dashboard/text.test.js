@@ -122,6 +122,8 @@ test("the target of an activity entry is shown by its name", () => {
 
   assert.equal(targetText("db-1", names), "orders");
   assert.equal(targetText("db-2 old name", names), "old name");
+  assert.equal(targetText('db-2 "old name": eviction on', names), '"old name": eviction on');
+  assert.equal(targetText('"my orders" in eu-west-1, plan free', names), '"my orders" in eu-west-1, plan free');
   assert.equal(targetText("db-3", names), "db-3");
   assert.equal(targetText("0123456789abcdef", names), "");
 });

@@ -40,7 +40,8 @@ broker.account.oauth_flow broker.account.sign_in broker.apps broker.apps.approva
 broker.apps.display_text broker.apps.exchanges broker.apps.one_time_links
 broker.apps.pairing_limits broker.apps.pairing_queue broker.apps.pairings
 broker.apps.rate_limits broker.apps.registry broker.apps.sites broker.audit broker.background
-broker.databases broker.databases.create broker.databases.operations broker.databases.pass_through broker.errors
+broker.databases broker.databases.audit_target broker.databases.create broker.databases.operations
+broker.databases.pass_through broker.errors
 broker.events broker.identity broker.idle broker.ledger broker.models broker.pending_writes broker.ports
 broker.trays
 cli cli.daemon cli.daemon.run cli.daemon.run_flags cli.exit_codes

@@ -16,6 +16,7 @@ from upstash_helper.api.server import render
 from upstash_helper.api.server.problems import decode
 from upstash_helper.api.server.routes import BODY, RECORD_FIRST, TARGET, Parameter, Policy, Route, caller_of
 from upstash_helper.broker import models
+from upstash_helper.broker.databases import audit_target
 from upstash_helper.broker.databases import create as idempotency
 from upstash_helper.broker.databases.operations import REGIONS
 from upstash_helper.broker.errors import InvalidPageToken, InvalidRequest
@@ -150,11 +151,12 @@ class DatabasesResource:
         keys = request.headers.getall("Idempotency-Key", [])
         key = idempotency.parse(caller.id, ", ".join(keys) if keys else None)
         wanted = cast("wire.CreateDatabase", decode(request[BODY], wire.CreateDatabase))
-        request[TARGET] = wanted.name
+        new = new_database(wanted)
+        request[TARGET] = audit_target.to_create(new)
 
-        database, replayed = await self._create(new_database(wanted), key, caller)
+        database, replayed = await self._create(new, key, caller)
 
-        request[TARGET] = database.id
+        request[TARGET] = audit_target.created(database)
         response = render.json(render.database(database), status=201)
         response.headers["Location"] = f"/v1/databases/{database.id}"
         if replayed:
@@ -177,19 +179,41 @@ class DatabasesResource:
         """Apply the requested changes."""
         wanted = cast("wire.ChangeDatabase", decode(request[BODY], wire.ChangeDatabase))
 
-        database = await self._databases.change(_id(request), changes(wanted), unchanged=_if_match(request))
+        requested = changes(wanted)
+        made = [change for _, change in requested]
+        request[TARGET] = audit_target.changed(_id(request), made)
+        before = ""
 
+        def is_unchanged(now: models.Database) -> bool:
+            nonlocal before
+            before = now.name
+            return condition is None or condition(now)
+
+        condition = _if_match(request)
+        # Read even without a condition before it is renamed: its former name is in no other entry of the audit log.
+        reads = condition is not None or any(isinstance(change, models.Rename) for change in made)
+        database = await self._databases.change(_id(request), requested, unchanged=is_unchanged if reads else None)
+
+        request[TARGET] = audit_target.changed(database.id, made, name=before or database.name)
         return _with_etag(request, render.database(database))
 
     async def reset_password(self, request: web.Request) -> web.Response:
         """Replace a database's password and tokens."""
         database = await self._databases.reset_password(_id(request))
 
+        request[TARGET] = audit_target.named(database.id, database.name)
         return _with_etag(request, render.database(database))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a database."""
-        await self._databases.delete(_id(request), unchanged=_if_match(request))
+        condition = _if_match(request)
+
+        def is_unchanged(now: models.Database) -> bool:
+            # Read even without a condition: the name is all that the user remembers of it later.
+            request[TARGET] = audit_target.named(now.id, now.name)
+            return condition is None or condition(now)
+
+        await self._databases.delete(_id(request), unchanged=is_unchanged)
 
         return web.Response(status=204)
 

@@ -158,10 +158,11 @@ function draw(place, page, query, isCurrent, names) {
 /**
  * Return what an entry is about, by the name that the user knows.
  *
- * @param {string} target An id, which a name may follow.
+ * @param {string} target An id, which a name may follow. Something that was not created has a quoted name only.
  * @param {Map<string, string>} names
  */
 export function targetText(target, names) {
+  if (target.startsWith('"')) return target;
   const [id, ...rest] = target.split(" ");
   if (rest.length) return rest.join(" ");
   return names.get(id) ?? (PAIRING_ID.test(id) ? "" : id);

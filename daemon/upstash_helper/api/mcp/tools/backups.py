@@ -27,6 +27,7 @@ from upstash_helper.api.mcp.tools.paging import page
 from upstash_helper.api.mcp.tools.settings import described, on_or_off
 from upstash_helper.broker import models
 from upstash_helper.broker.confirmations import Question
+from upstash_helper.broker.databases import audit_target
 from upstash_helper.broker.ports import ResourceRequest
 
 if TYPE_CHECKING:
@@ -175,7 +176,9 @@ class BackupTools:
 
     async def create(self, call: ToolCall, wanted: CreateBackup) -> Outcome:
         """Create a backup."""
-        await self._send(call, "backup.create", wanted.database_id, "POST", "create-backup", body={"name": wanted.name})
+        target = audit_target.named(wanted.database_id, wanted.name)
+        body = {"name": wanted.name}
+        await self._send(call, "backup.create", wanted.database_id, "POST", "create-backup", target=target, body=body)
 
         return Outcome(
             done=True, message=f"The backup {wanted.name!r} was created. redis_list_backups shows its backup_id."
@@ -196,8 +199,8 @@ class BackupTools:
         )
         if not await call.confirm(question):
             return refused()
-        body = {"backup_id": backup.backup_id}
-        await self._send(call, "backup.restore", database.id, "POST", "restore-backup", body=body)
+        body, target = {"backup_id": backup.backup_id}, _target(database, backup)
+        await self._send(call, "backup.restore", database.id, "POST", "restore-backup", target=target, body=body)
         return Outcome(done=True, message=f"The data in {database.name!r} was replaced with {_named(backup)}.")
 
     async def delete(self, call: ToolCall, wanted: OneBackup) -> Outcome:
@@ -212,7 +215,8 @@ class BackupTools:
         )
         if not await call.confirm(question):
             return refused()
-        await self._send(call, "backup.delete", database.id, "DELETE", "delete-backup", backup.backup_id)
+        target = _target(database, backup)
+        await self._send(call, "backup.delete", database.id, "DELETE", "delete-backup", backup.backup_id, target=target)
         return Outcome(done=True, message=f"Deleted {_named(backup)} of {database.name!r}.")
 
     async def set_daily(self, call: ToolCall, wanted: SetDailyBackup) -> Outcome:
@@ -242,12 +246,17 @@ class BackupTools:
         method: Literal["POST", "DELETE"],
         operation: str,
         *more: str,
+        target: str,
         body: object = None,
     ) -> None:
         request = ResourceRequest(method=method, path=("redis", operation, database_id, *more), body=body)
-        await self._recorder.change(
-            call.caller, action, " ".join((database_id, *more)), lambda _: self._resources(request, call.caller)
-        )
+        await self._recorder.change(call.caller, action, target, lambda _: self._resources(request, call.caller))
+
+
+def _target(database: models.Database, backup: _Document) -> str:
+    """Return what the audit log shows: what the question names, since neither may exist any longer."""
+    name = audit_target.named(backup.backup_id, documents.text(backup.name))
+    return f"{audit_target.named(database.id, database.name)}, backup {name}"
 
 
 def _named(backup: _Document) -> str:

@@ -25,6 +25,7 @@ from upstash_helper.api.mcp.tools.paging import page
 from upstash_helper.api.mcp.tools.settings import described, on_or_off
 from upstash_helper.broker import models
 from upstash_helper.broker.confirmations import Question
+from upstash_helper.broker.databases import audit_target
 from upstash_helper.broker.databases import create as idempotency
 from upstash_helper.broker.databases.operations import REGIONS
 from upstash_helper.broker.errors import OutcomeUnknown, RequestInProgress
@@ -295,11 +296,13 @@ class DatabaseTools:
 
         async def work(entry: Entry) -> tuple[Database, bool]:
             made, existed = await self._create(new, idempotency.parse(call.caller.id, key), call.caller)
-            entry.target = made.id
+            entry.target = audit_target.created(made)
             return made, existed
 
         try:
-            database, existed = await self._recorder.change(call.caller, "database.create", new.name, work)
+            database, existed = await self._recorder.change(
+                call.caller, "database.create", audit_target.to_create(new), work
+            )
         except (OutcomeUnknown, RequestInProgress) as error:
             raise ToolError(
                 f"{error.detail} To find out, call this tool again with the same arguments and idempotency_key {key!r}."
@@ -359,7 +362,10 @@ class DatabaseTools:
         if not await call.confirm(question):
             return refused()
         changed = await self._recorder.change(
-            call.caller, "database.reset_password", database.id, lambda _: self._databases.reset_password(database.id)
+            call.caller,
+            "database.reset_password",
+            audit_target.named(database.id, database.name),
+            lambda _: self._databases.reset_password(database.id),
         )
         message = (
             f"The password and tokens of {changed.name!r} were replaced. env_write writes the new ones to a project."
@@ -378,6 +384,8 @@ class DatabaseTools:
         if not await call.confirm(question):
             return refused()
 
+        target = audit_target.named(database.id, database.name)
+
         async def work(entry: Entry) -> None:
             def is_as_shown(now: Database) -> bool:
                 entry.check_access()
@@ -386,7 +394,7 @@ class DatabaseTools:
 
             await self._databases.delete(database.id, unchanged=is_as_shown)
 
-        await self._recorder.change(call.caller, "database.delete", database.id, work)
+        await self._recorder.change(call.caller, "database.delete", target, work)
         return Outcome(done=True, message=f"The database {database.name!r} ({database.id}) was deleted.")
 
     async def _disclosed(self, call: ToolCall, database_id: str) -> DatabaseAccess:

@@ -6,6 +6,7 @@ Accessing their data (upsert, query) requires the index's own token and address,
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
@@ -25,11 +26,12 @@ from upstash_helper.api.mcp.tools.fields import (
 )
 from upstash_helper.api.mcp.tools.paging import page
 from upstash_helper.broker.confirmations import Question
-from upstash_helper.broker.errors import HelperError
+from upstash_helper.broker.databases import audit_target
+from upstash_helper.broker.errors import HelperError, UpstreamUnavailable
 from upstash_helper.broker.ports import ResourceRequest
 
 if TYPE_CHECKING:
-    from upstash_helper.api.mcp.tools.recording import Recorder
+    from upstash_helper.api.mcp.tools.recording import Entry, Recorder
     from upstash_helper.broker.databases.resources import Resources
 
 Product = Annotated[Literal["vector", "search"], Meta(description="The product that the index belongs to.")]
@@ -201,9 +203,15 @@ class IndexTools:
         if wanted.product == "vector" and not {"similarity_function", "dimension_count"} <= given.keys():
             raise ToolError("Vector requires similarity_function and dimension_count.")
         request = ResourceRequest(method="POST", path=_PATHS[wanted.product], body=body | given)
-        document = await self._recorder.change(
-            call.caller, "index.create", wanted.name, lambda _: self._resources(request, call.caller)
-        )
+        what = f"{audit_target.quoted(wanted.name)} in {wanted.region}, plan {wanted.type}"
+
+        async def work(entry: Entry) -> bytes:
+            document = await self._resources(request, call.caller)
+            with contextlib.suppress(UpstreamUnavailable):  # it was created, even if the response is unreadable
+                entry.target = f"{documents.read(document, results.Document).id} {what}"
+            return document
+
+        document = await self._recorder.change(call.caller, "index.create", what, work)
         index = documents.read(document, results.Document)
         return await self._shown(call, index, include_credentials=wanted.include_credentials)
 
@@ -229,10 +237,12 @@ class IndexTools:
         if not await call.confirm(question):
             return refused()
         if wanted.plan is not UNSET:
-            await self._send(call, "index.change", wanted, "setplan", body={"target_plan": wanted.plan})
+            target, body = f"{_target(index)}: plan {wanted.plan}", {"target_plan": wanted.plan}
+            await self._send(call, "index.change", wanted, "setplan", target=target, body=body)
         if wanted.name is not UNSET:
+            target = f"{_target(index)}: renamed to {audit_target.quoted(wanted.name)}"
             try:
-                await self._send(call, "index.change", wanted, "rename", body={"name": wanted.name})
+                await self._send(call, "index.change", wanted, "rename", target=target, body={"name": wanted.name})
             except HelperError as error:
                 if wanted.plan is UNSET:
                     raise
@@ -253,7 +263,7 @@ class IndexTools:
         )
         if not await call.confirm(question):
             return refused()
-        await self._send(call, "index.reset_password", wanted, "reset-password")
+        await self._send(call, "index.reset_password", wanted, "reset-password", target=_target(index))
         return Outcome(
             done=True, message="The tokens were replaced. The user can find the new ones in the Upstash console."
         )
@@ -271,7 +281,7 @@ class IndexTools:
             return refused()
         request = ResourceRequest(method="DELETE", path=(*_PATHS[wanted.product], index.id))
         await self._recorder.change(
-            call.caller, "index.delete", index.id, lambda _: self._resources(request, call.caller)
+            call.caller, "index.delete", _target(index), lambda _: self._resources(request, call.caller)
         )
         return Outcome(done=True, message=f"The index {documents.text(index.name)!r} ({index.id}) was deleted.")
 
@@ -287,11 +297,15 @@ class IndexTools:
         await self._recorder.disclosure(call.caller, "index.credentials", index.id)
         return results.details(index, hidden=False)
 
-    async def _send(self, call: ToolCall, action: str, wanted: OneIndex, operation: str, body: object = None) -> None:
+    async def _send(
+        self, call: ToolCall, action: str, wanted: OneIndex, operation: str, *, target: str, body: object = None
+    ) -> None:
         request = ResourceRequest(method="POST", path=(*_PATHS[wanted.product], wanted.index_id, operation), body=body)
-        await self._recorder.change(
-            call.caller, action, wanted.index_id, lambda _: self._resources(request, call.caller)
-        )
+        await self._recorder.change(call.caller, action, target, lambda _: self._resources(request, call.caller))
+
+
+def _target(index: results.Document) -> str:
+    return audit_target.named(index.id, documents.text(index.name))
 
 
 def _described(index: results.Document) -> str:

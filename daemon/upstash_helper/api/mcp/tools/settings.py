@@ -8,11 +8,11 @@ that the agent was granted all databases: that is about reading credentials and 
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from upstash_helper.api.mcp.tools.fields import moment, shown
 from upstash_helper.broker.confirmations import Question
+from upstash_helper.broker.databases import audit_target
 from upstash_helper.broker.errors import DatabaseNotFound
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Settings:
             PreconditionFailed: If the user allowed something else than the change would do now.
             HelperError: Like ``Databases.change``.
         """
-        asked = await self._to_ask(call, database_id, effect)
+        database, asked = await self._to_ask(call, database_id, effect)
         if asked is not None:
             question = Question(action="database.change", title=asked.title, detail=asked.detail, target=database_id)
             if not await call.confirm(question):
@@ -79,17 +79,21 @@ class Settings:
             unchanged = None if asked is None else is_as_shown
             return await self._databases.change(database_id, [(field, change)], unchanged=unchanged)
 
-        return await self._recorder.change(call.caller, "database.change", database_id, work)
+        target = audit_target.changed(database_id, [change], name=None if database is None else database.name)
+        return await self._recorder.change(call.caller, "database.change", target, work)
 
     async def _to_ask(
         self, call: ToolCall, database_id: str, effect: Callable[[Database], Effect | None]
-    ) -> Effect | None:
-        with contextlib.suppress(DatabaseNotFound):  # the change is refused, and recorded
-            found = effect(await self._databases.get(database_id))
-            if found is None or found.is_always_asked:
-                return found
-            return None if await self._credentials.is_creator(database_id, call.caller) else found
-        return None
+    ) -> tuple[Database | None, Effect | None]:
+        """Return the database as it is now, and the effect to ask about."""
+        try:
+            database = await self._databases.get(database_id)
+        except DatabaseNotFound:  # the change is refused, and recorded
+            return None, None
+        found = effect(database)
+        if found is None or found.is_always_asked:
+            return database, found
+        return database, None if await self._credentials.is_creator(database_id, call.caller) else found
 
 
 def described(database: Database) -> str:
