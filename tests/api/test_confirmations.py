@@ -74,6 +74,24 @@ async def test_decision_is_in_the_audit_log(world: World) -> None:
         assert "python" in entry["target"]
 
 
+async def test_denial_is_also_among_the_entries_of_the_app(world: World) -> None:
+    """Under its name: what it wanted to do, which no other of its entries shows. Once, however often it is sent."""
+    app = await agent(world)
+    async with asking(world, app.id) as task:
+        [shown] = (await world.get(AT)).json["confirmations"]
+        for _ in range(2):
+            await world.call("POST", f"{AT}/{shown['id']}/deny")
+        await task
+
+    entries = (await world.get("/v1/audit?app=Agent")).json["entries"]
+
+    [entry] = [it for it in entries if it["action"].startswith("confirmation.")]
+    assert ("confirmation.denied", app.id, 1, "ok") == (
+        entry["action"], entry["app_id"], entry["count"], entry["result"]
+    )  # fmt: skip
+    assert f"database.delete db-1 {DELETE.title}" == entry["target"]
+
+
 async def test_only_the_owner_sees_and_decides(world: World) -> None:
     """The agent itself could otherwise answer its own question."""
     mcp, app = await agent(world), await world.pair("databases:delete", "upstash:write", name="App")

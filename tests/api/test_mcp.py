@@ -67,8 +67,9 @@ async def test_agent_without_a_session_creates_uses_and_deletes_a_database(world
     assert ["orders"] == still, refused
     assert [] == gone
     found = await audited(world)
-    assert ("database.create", database["database_id"], "ok") in found
-    assert [("database.delete", database["database_id"], "ok")] == [it for it in found if it[0] == "database.delete"]
+    named = f'{database["database_id"]} "orders"'
+    assert [("database.create", "ok")] == [(it[0], it[2]) for it in found if it[1].startswith(f"{named} in us-east-1")]
+    assert [("database.delete", named, "ok")] == [it for it in found if it[0] == "database.delete"]
 
 
 async def test_agent_with_a_session_is_asked_during_its_call(world: World) -> None:
@@ -88,6 +89,25 @@ async def test_agent_with_a_session_is_asked_during_its_call(world: World) -> No
     yes = ("confirmation.allow_in_client", f"database.delete {database['database_id']}", "ok")
     assert [yes] == [it for it in await audited(world) if it[0] == yes[0]]
     assert [] == (await world.get("/v1/databases?refresh=true")).json["databases"]
+
+
+@pytest.mark.parametrize(
+    "answer", [NO, {"action": "cancel"}, {"action": "accept", "content": {"confirm": False}}], ids=str
+)
+async def test_a_no_in_the_client_is_recorded_with_what_was_asked(world: World, answer: dict[str, Any]) -> None:
+    """Like a yes. No other entry shows what the agent wanted to do."""
+    await world.connect()
+    agent = await agent_of(world, *SCOPES)
+    database = {"database_id": await created(agent, "orders")}
+    asked = (await agent.tool("redis_delete_database", database)).result
+    [key] = asked["inputRequests"]
+
+    answered = {"inputResponses": {key: answer}, "requestState": asked["requestState"]}
+    refused = (await agent.tool("redis_delete_database", database, **answered)).result
+
+    assert refused["structuredContent"]["done"] is False
+    target = f'database.delete {database["database_id"]} Delete the database "orders"?'
+    assert [("confirmation.deny_in_client", target, "ok")] == (await audited(world))[1:]
 
 
 async def test_tools_are_those_of_the_granted_scopes(world: World) -> None:

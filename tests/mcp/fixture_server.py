@@ -102,8 +102,9 @@ class FixtureServer:
             asked.append(question)
             return await asyncio.shield(answer)
 
-        async def record_yes(_: Caller, question: Question) -> None:
-            allowed.append(question)
+        async def record_answer(_: Caller, question: Question, is_allowed: bool) -> None:  # noqa: FBT001
+            if is_allowed:
+                allowed.append(question)
 
         async def read_only() -> bool:
             return server.is_read_only
@@ -119,7 +120,7 @@ class FixtureServer:
                     address, host, error="insufficient_scope", scopes=scopes
                 ),
                 ask_user=ask_user,
-                record_yes=record_yes,
+                record_answer=record_answer,
                 read_only=read_only,
                 keep_alive_seconds=keep_alive_seconds,
             ),

@@ -257,6 +257,9 @@ class Confirmations:
         if waiting is None:
             raise errors.ConfirmationDecided(f"The question was already answered: {known.state}.")
         self._end(confirmation_id, state)
+        if state == "denied":
+            # Among the app's entries, since those about what it does end here. The decision is among the user's.
+            self._audit.note_later(known.caller, "confirmation.denied", denied_target_of(known.question))
         return self._by_id[confirmation_id]
 
     # --- internal -----------------------------------------------------------------------------------------------------
@@ -291,6 +294,11 @@ class Confirmations:
 def target_of(question: Question) -> str:
     """Return the action and target of a question, for the audit log."""
     return f"{question.action} {question.target}".rstrip()
+
+
+def denied_target_of(question: Question) -> str:
+    """Return like ``target_of``, with the question: no entry follows that shows what the app would have done."""
+    return f"{target_of(question)} {clean(question.title, MAX_TITLE_TEXT)}"
 
 
 def _shown_safely(question: Question) -> Question:

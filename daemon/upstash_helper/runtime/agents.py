@@ -149,15 +149,18 @@ class Agents:
         from upstash_helper.api.mcp.env_resources import EnvResources
         from upstash_helper.api.mcp.project_prompt import ADD_REDIS
         from upstash_helper.api.mcp.tools import visible
-        from upstash_helper.broker.confirmations import target_of
+        from upstash_helper.broker.confirmations import denied_target_of, target_of
 
         address = ServerAddress(port=self.port)
 
         async def read_only() -> bool:
             return (await self.connection.status(prompt=False)).access == "read_only"
 
-        async def record_yes(caller: Caller, question: Question) -> None:
-            await self.audit.note(caller, "confirmation.allow_in_client", target_of(question))
+        async def record_answer(caller: Caller, question: Question, allowed: bool) -> None:  # noqa: FBT001
+            if allowed:
+                await self.audit.note(caller, "confirmation.allow_in_client", target_of(question))
+            else:
+                self.audit.note_later(caller, "confirmation.deny_in_client", denied_target_of(question))
 
         async def ask_user(caller: Caller, question: Question) -> bool:
             return await self.confirmations.ask(caller, question) == "allowed"
@@ -169,7 +172,7 @@ class Agents:
             visible=visible,
             ask_user=ask_user,
             challenge=lambda host, scopes: agent_challenge(address, host, error="insufficient_scope", scopes=scopes),
-            record_yes=record_yes,
+            record_answer=record_answer,
             read_only=read_only,
         )
         endpoint = create_mcp(self.tools, parts, Offers(prompts=(ADD_REDIS,), resources=EnvResources(self.databases)))

@@ -123,7 +123,7 @@ class Call:
         waiting: Waiting,
         exchanges: Exchanges,
         ask_user: Callable[[Caller, Question], Awaitable[bool]],
-        record_yes: Callable[[Caller, Question], Awaitable[None]],
+        record_answer: Callable[[Caller, Question, bool], Awaitable[None]],
         read_only: Callable[[], Awaitable[bool]],
     ) -> None:
         """
@@ -138,7 +138,7 @@ class Call:
             waiting: The requests that wait for the user.
             exchanges: Ends the waiting with the app's access.
             ask_user: Asks the user in upstash-helper, for clients that cannot ask.
-            record_yes: Records that, according to a client, its user has allowed something.
+            record_answer: Records whether, according to a client, its user has allowed something.
             read_only: Returns whether Upstash refuses all changes.
         """
         self.caller: Final = caller
@@ -151,7 +151,7 @@ class Call:
         self._waiting = waiting
         self._exchanges = exchanges
         self._ask_user = ask_user
-        self._record_yes = record_yes
+        self._record_answer = record_answer
         self._read_only = read_only
         self._progress_token = meta_of(request.params).get("progressToken")
         self._waits = 0
@@ -176,10 +176,9 @@ class Call:
                     answers = await self.ask_client({key: _form(question)})
                 except NoAnswer:
                     return False
-                if not _is_yes(answers[key]):
-                    return False
-                await self._record_yes(self.caller, question)
-                return True
+                allowed = _is_yes(answers[key])
+                await self._record_answer(self.caller, question, allowed)
+                return allowed
         return bool(await self._wait(lambda: self._ask_user(self.caller, question)))
 
     async def is_read_only(self) -> bool:

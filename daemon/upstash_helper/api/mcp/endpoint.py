@@ -103,8 +103,8 @@ class Parts:
     """Returns the value of ``WWW-Authenticate`` for the host that a request was sent to and the scopes to request."""
     ask_user: Callable[[Caller, Question], Awaitable[bool]]
     """Asks the user in upstash-helper, and returns whether they allowed it."""
-    record_yes: Callable[[Caller, Question], Awaitable[None]]
-    """Records that, according to a client, its user has allowed something."""
+    record_answer: Callable[[Caller, Question, bool], Awaitable[None]]
+    """Records whether, according to a client, its user has allowed something."""
     read_only: Callable[[], Awaitable[bool]]
     """Returns whether Upstash refuses all changes of the connected account."""
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
@@ -301,7 +301,7 @@ class Endpoint:
             waiting=self._waiting,
             exchanges=self._parts.exchanges,
             ask_user=self._parts.ask_user,
-            record_yes=self._parts.record_yes,
+            record_answer=self._parts.record_answer,
             read_only=self._parts.read_only,
         )
 
