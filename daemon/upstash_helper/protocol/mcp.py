@@ -41,10 +41,11 @@ CAPABILITIES: Final = {
     "resources": {"listChanged": False},
 }
 INSTRUCTIONS: Final = (
-    "Tools for the user's Upstash account, through upstash-helper on this computer. The available tools depend on what "
-    "the user has granted. Results contain no passwords or tokens unless the user has granted this: to connect a "
-    "project to a database, use env_write, which writes the database's variables to the project's .env file. The user "
-    "is asked before a database, a backup, or an index is deleted. If the user says no, do not try again."
+    "Tools for the user's Upstash account, through upstash-helper on this computer. If there are no tools, ask the "
+    "user to approve this agent in upstash-helper. The available tools depend on what the user has granted. Results "
+    "contain no passwords or tokens unless the user has granted this: to connect a project to a database, use "
+    "env_write, which writes the database's variables to the project's .env file. The user is asked before a "
+    "database, a backup, or an index is deleted. If the user says no, do not try again."
 )
 
 

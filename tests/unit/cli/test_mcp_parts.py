@@ -17,9 +17,10 @@ from upstash_helper.cli.mcp.arguments import (
     McpUsageError,
     parse_command_line,
 )
-from upstash_helper.cli.mcp.lines import MAX_LINE_BYTES, Invalid, Output, read_lines
+from upstash_helper.cli.mcp.lines import MAX_LINE_BYTES, Invalid, Output, parse, read_lines
 from upstash_helper.cli.mcp.replies import TooLong, events
 from upstash_helper.cli.mcp.shells import only_start
+from upstash_helper.cli.mcp.unapproved import answer_at_once
 from upstash_helper.protocol.mcp import header_value
 from upstash_helper.system.starters import Process
 
@@ -418,3 +419,23 @@ def test_unusual_path_is_a_valid_account() -> None:
     assert account.isprintable()
     assert len(account) < 300
     assert file_name(account).isascii()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}',
+        (
+            b'{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params":'
+            b' {"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}}'
+        ),
+    ],
+    ids=["session", "stateless"],
+)
+def test_model_without_tools_reads_that_the_user_has_to_approve_the_agent(line: bytes) -> None:
+    """Without tools, it has nothing to call, so the response to its first request is all that it sees."""
+    result = answer_at_once(parse(line))
+
+    assert result is not None
+    # The first 512 characters: what some clients show.
+    assert "If there are no tools, ask the user to approve this agent" in result["instructions"][:512]
