@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from install.environment import ROOT
 from upstash_helper.cli.agents.catalog import AGENTS, Computer, Target, target_of
 from upstash_helper.service.context import Platform
 
@@ -210,3 +211,17 @@ def test_line_to_do_it_by_hand(name: str) -> None:
         assert "\n" not in line
         assert "upstash" in line
         assert (target.url or target.command[0]) in line
+
+
+@pytest.mark.parametrize("name", list(AGENTS))
+def test_documents_have_the_line_that_setup_prints(name: str) -> None:
+    """
+    Where both are there, they are the same: a reader who compares them must not wonder which one is right.
+    """
+    agent = AGENTS[name]
+    target = HTTP if agent.transport == "http" else Target(command=("upstash-helper", "mcp"))
+
+    line = agent.by_hand("upstash", target)
+
+    document = (ROOT / "daemon/upstash_helper/api/mcp/README.md").read_text("utf-8")
+    assert f"`{line.rpartition('.json: ')[2]}`" in document

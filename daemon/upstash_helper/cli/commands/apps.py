@@ -157,8 +157,9 @@ def revoke(session: Session, *, app: str, yes: bool) -> None:
     """
     Revoke an app's access.
 
-    Its token stops working immediately. Databases that it created are kept, and passwords that it has read remain
-    valid: reset them with `databases reset-password`.
+    Its token stops working immediately. Databases that it created are kept, and credentials that it has read, or
+    written to `.env` files, remain valid: reset them with `databases reset-password`. An agent that is running may
+    request access again; if you deny that, it does not do so until it is restarted.
     """
     found = _find(session, app)
     name = f"{quoted(found.name)} ({printable(stored_name(found.identity))})"

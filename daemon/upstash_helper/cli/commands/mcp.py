@@ -52,7 +52,7 @@ def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 _EXAMPLES: Final = """
 # Claude Code
-claude mcp add upstash -- upstash-helper mcp
+claude mcp add --scope user upstash -- upstash-helper mcp
 
 # Codex, without permission to change anything
 codex mcp add upstash -- upstash-helper mcp --read-only

@@ -113,6 +113,9 @@ def setup(
     asks before writing them. No secret is written: each agent requests access when it first connects, and you approve
     it.
 
+    An agent is found if its program is on the PATH or its settings exist: a folder such as ~/.codex, or for Gemini CLI,
+    the file ~/.gemini/settings.json.
+
     AGENT is claude-code, codex, gemini, cursor, vscode, or opencode. By default, all agents that are found and not yet
     set up are set up; to replace an agent's existing entry, name the agent. Only your user configuration is changed,
     never a project's. A profile other than the default gets its own entry, such as upstash-work.

@@ -91,6 +91,7 @@ def as_text(profile: SandboxProfile, running: Running, *, variables: bool = True
         ("Sandbox", f"{running.upstream.api_url} (process {running.upstream.pid})"),
         ("Console", profile.command("console")),
         ("Commands", f"add --profile {profile.name}, such as {profile.session.command('databases', 'list')}"),
+        ("Agents", f"{profile.session.command('setup')} adds the sandbox to them"),
         *([("Approval", "automatic: every app gets the access that it requests")] if running.kept.auto_approve else []),
         ("Stop", profile.command("down")),
     ]
