@@ -78,9 +78,9 @@ def audit(session: Session, *, app: str | None, since: str | None, limit: int) -
     """
     Show what each app did, when, and with what result, newest first.
 
-    The audit records every change, and every time that credentials are read. ×N marks N similar entries within a
-    minute. The result is `ok`, `started` (the outcome is unknown), or the code of the error. Entries are kept for 90
-    days, at most 2,000 of one app.
+    The audit records every change, every time that credentials are read, and what you denied. Of Redis commands, it has
+    the names only. ×N marks N similar entries within a minute. The result is `ok`, `started` (the outcome is unknown),
+    or the code of the error. Entries are kept for 90 days, at most 2,000 of one app.
     """
     from upstash_helper.protocol.wire_apps import AuditPage
 
