@@ -17,6 +17,7 @@ import psutil
 import pytest
 import redis
 
+from install.environment import ROOT
 from tests.support.command_line import run_cli
 from tests.support.daemon import clean_environment
 from tests.support.demos import turn
@@ -200,7 +201,7 @@ async def test_missing_extra_shows_how_to_install_it(environment: dict[str, str]
     """
     Without the sandbox extra, the command that installs it is shown.
     """
-    # As after a plain `pip install upstash-helper`, without the extra.
+    # As after a plain `pip install .`, without the extra.
     script = (
         "import sys\n"
         "from importlib.machinery import PathFinder\n"
@@ -220,7 +221,7 @@ async def test_missing_extra_shows_how_to_install_it(environment: dict[str, str]
         )
 
         assert (1, "") == (done.returncode, done.stdout)
-        assert "pip install 'upstash-helper[sandbox]'" in done.stderr
+        assert f"pip install '{ROOT}[sandbox]'" in done.stderr
         assert "Traceback" not in done.stderr
 
 

@@ -320,6 +320,8 @@ async def test_command_in_a_temporary_folder_is_refused(user: User, tmp_path: Pa
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
     cursor = user.file(".cursor/mcp.json", "{}")
+    user.file(".config/Code/User/mcp.json", "{}")
+    user.file("Library/Application Support/Code/User/mcp.json", "{}")
     codex = user.file(".codex/config.toml", "")
     command = (str(python), "-m", "upstash_helper", "setup", "--yes")
 
@@ -329,7 +331,11 @@ async def test_command_in_a_temporary_folder_is_refused(user: User, tmp_path: Pa
     _, errors = await process.communicate()
 
     assert exit_codes.FAILURE == process.returncode
-    assert b"This upstash-helper runs from a folder for temporary files" in errors
+    assert 1 == errors.count(b"This upstash-helper runs from a folder for temporary files")
+    assert b"Cursor and VS Code: This upstash-helper" in errors
+    for way_out in (b"install/install.py", b"--force", b"--transport http"):
+        assert way_out in errors
+    assert b"pipx install" not in errors
     assert b"{}" == cursor.read_bytes()
     assert URL in codex.read_text(encoding="utf-8")
 

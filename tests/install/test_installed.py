@@ -196,14 +196,15 @@ def test_missing_extra_is_named(base: Installed, command: str, extra: str, exit_
 
     assert (exit_code, "") == (done.returncode, done.stdout)
     assert "needs packages that are not installed: " in done.stderr
-    assert f"{base.python} -m pip install 'upstash-helper[{extra}]'" in done.stderr
+    # It was installed from an index (a folder), which pip does not record.
+    assert f"{base.python} -m pip install '.[{extra}]', in the checkout of upstash-helper\n" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("receipt", "expected"),
-    [("pipx_metadata.json", "pipx install --force 'upstash-helper[tray]'"),
-     ("uv-receipt.toml", "uv tool install 'upstash-helper[tray]'")],
+    [("pipx_metadata.json", "pipx install --force '.[tray]'"),
+     ("uv-receipt.toml", "uv tool install '.[tray]'")],
 )  # fmt: skip
 def test_command_to_add_an_extra_fits_the_installer(base: Installed, receipt: str, expected: str) -> None:
     """
@@ -216,7 +217,7 @@ def test_command_to_add_an_extra_fits_the_installer(base: Installed, receipt: st
     finally:
         file.unlink()
 
-    assert f"Install them with: {expected}\n" in done.stderr
+    assert f"Install them with: {expected}, in the checkout of upstash-helper\n" in done.stderr
 
 
 def test_tray_extra_is_sufficient(with_tray: Installed) -> None:

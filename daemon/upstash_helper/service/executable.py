@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 # `uvx` and `pipx run` run programs from a cache, which they may clear at any time.
 _UV_CACHE: Final = ("archive-v0", "environments-v2", "builds-v0")
-_SOLUTION: Final = "Install it permanently (`pipx install upstash-helper` or `uv tool install upstash-helper`)"
+# Not by name from a package index: the program is installed from its checkout, and others could have taken the name.
+_SOLUTION: Final = "To install it permanently, run `python3 install/install.py` in the checkout of upstash-helper."
 
 
 def this_program() -> tuple[str, ...]:
@@ -44,7 +45,7 @@ def unsuitable_reason(program: tuple[str, ...], environ: Mapping[str, str] | Non
             continue
         place = _temporary_place(Path(word), environ)
         if place is not None:
-            return f"This upstash-helper runs from {place}: {word}. {_SOLUTION}, then run `upstash-helper install`."
+            return f"This upstash-helper runs from {place}: {word}. {_SOLUTION}"
     if not all(_is_encodable(word) for word in program):
         return (
             "The path of this upstash-helper is not UTF-8, which no service manager supports. Install it somewhere "

@@ -46,7 +46,9 @@ def test_temporary_program_is_rejected_with_a_solution(path: str, place: str) ->
     assert reason is not None
     assert place in reason
     assert path in reason
-    assert "pipx install upstash-helper" in reason
+    assert "install/install.py" in reason
+    assert "pipx install" not in reason
+    assert "uv tool install" not in reason
 
 
 def test_path_that_is_not_utf8_is_rejected() -> None:

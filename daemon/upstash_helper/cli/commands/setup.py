@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -227,7 +227,9 @@ class _Run:
 
         reason = unsuitable_reason(target.command)
         if reason is not None and not force:
-            message = f"{reason.partition(', then run')[0].removesuffix('.')}, then run setup again."
+            address = ", or to connect to the daemon's address instead, with --transport http"
+            ways_out = f"with --force to use it anyway{address if 'http' in self._goal.targets else ''}"
+            message = f"{reason} Then run setup again. Or run it {ways_out}."
             raise Refused(message)
 
     # --- undoing ------------------------------------------------------------------------------------------------------
@@ -319,7 +321,7 @@ class _Run:
         else:
             self._print_conclusion(action, changed, notes, steps)
         if self._problems:
-            raise Failure("\n".join(self._problems.values()), code="configuration_refused")
+            raise Failure(_problem_lines(self._problems), code="configuration_refused")
 
     def _print_conclusion(
         self,
@@ -400,6 +402,14 @@ class _Run:
 
 def _key(proposal: Proposal) -> _Key:
     return proposal.agent.name, proposal.file.path
+
+
+def _problem_lines(problems: Mapping[str, str]) -> str:
+    """Return each problem once, after the agents that have it."""
+    agents: dict[str, list[str]] = {}
+    for name, text in problems.items():
+        agents.setdefault(text, []).append(AGENTS[name].title)
+    return "\n".join(f"{_listed_words(titles)}: {text}" for text, titles in agents.items())
 
 
 def _notes(proposals: Sequence[Proposal]) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from upstash_helper import __version__
 from upstash_helper.cli.doctor.check import CheckResult, error, ok, warning
+from upstash_helper.cli.extras import command_to_add
 from upstash_helper.settings.config import read_toml
 from upstash_helper.settings.profiles import SettingsError
 
@@ -51,7 +52,7 @@ def extras(_: DoctorContext) -> Iterator[CheckResult]:
     states = []
     for extra, modules in EXTRAS.items():
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
-        advice = f"not installed (missing: {', '.join(missing)}; install with: pip install 'upstash-helper[{extra}]')"
+        advice = f"not installed (missing: {', '.join(missing)}; install with: {command_to_add(extra)})"
         states.append(f"{extra}: {advice if missing else 'installed'}")
     yield ok("Extras", "; ".join(states))
 

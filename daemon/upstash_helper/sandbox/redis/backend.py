@@ -79,7 +79,7 @@ def _fakeredis(folder: Folder, authority: CertificateAuthority, reason: str) -> 
     except ImportError as error:
         message = (
             f"No database server is available: {reason}, and neither is fakeredis. Install the sandbox's packages "
-            "with `pip install 'upstash-helper[sandbox]'`."
+            "with `pip install '.[sandbox]'`, in the checkout of upstash-helper."
         )
         raise StartupError(message) from error
 
