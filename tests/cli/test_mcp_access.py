@@ -20,6 +20,7 @@ from tests.support.until import until
 from tests.support.world import PASSWORD
 from upstash_helper.cli.mcp.arguments import DEFAULT_SCOPES, READ_ONLY_SCOPES
 from upstash_helper.protocol import wire
+from upstash_helper.settings.profiles import exists, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -391,6 +392,39 @@ def test_daemon_that_cannot_start_is_reported(tmp_path: Path) -> None:
 
     assert "upstash-helper" == response["result"]["serverInfo"]["name"]
     assert "99999" in tool_text(called)
+
+
+@pytest.mark.parametrize("command", [("mcp",), ("mcp", "headers")])
+def test_unknown_profile_is_not_created(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """A typing error in the profile's name starts no daemon and leaves no files. The command that creates it is named."""
+    with BridgeProcess.running(tmp_path, "--profile", "nosuch", *command) as process:
+        if command == ("mcp",):
+            process.initialize()
+            shown = tool_text(process.request(1, "tools/call", {"name": "redis_list_databases"}))
+        else:
+            assert 1 == process.process.wait(SECONDS)
+            shown = until(lambda: "".join(process.stderr))
+
+    assert "There is no profile nosuch." in shown
+    assert "upstash-helper --profile nosuch start" in shown
+    assert [] == list(tmp_path.rglob("nosuch"))
+
+
+def test_profile_that_was_set_up_exists(tmp_path: Path) -> None:
+    """A profile exists with its settings, and with files of a daemon. A runtime folder is none."""
+    profile, folders = locate(profile="work", environ=environment(tmp_path))
+
+    assert not exists(profile, folders)
+    folders.runtime.mkdir(parents=True)
+    assert not exists(profile, folders)
+    folders.state.mkdir(parents=True, exist_ok=True)
+    folders.ledger_file.touch()
+    assert exists(profile, folders)
+    folders.ledger_file.unlink()
+    folders.config.mkdir(parents=True)
+    folders.config_file.touch()
+    assert exists(profile, folders)
+    assert exists(*locate(environ=environment(tmp_path)))
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -159,6 +159,20 @@ def located_profiles(*, environ: Mapping[str, str] | None = None) -> Iterator[tu
     yield from ((name, _folders(environ, Path("profiles", name))) for name in names if _PROFILE_NAME.fullmatch(name))
 
 
+def exists(profile: str, folders: Folders) -> bool:
+    """
+    Return whether a profile has settings, or files of a daemon or a command. The default profile always exists.
+
+    Looking for a daemon may have created the runtime folder, which does not count.
+    """
+    if profile == DEFAULT_PROFILE or folders.config_file.exists():
+        return True
+    try:
+        return any(path != folders.runtime for path in folders.state.iterdir())
+    except OSError:
+        return False
+
+
 def _folders(environ: Mapping[str, str], below: Path) -> Folders:
     root = root_of(environ)
     if root is not None:

@@ -12,7 +12,7 @@ from upstash_helper.client import wake
 from upstash_helper.client.errors import DaemonNotRunning, DaemonUnreachable
 from upstash_helper.client.transport import Transport, not_running, restart_command
 from upstash_helper.protocol import discovery
-from upstash_helper.settings.profiles import DEFAULT_PROFILE
+from upstash_helper.settings.profiles import DEFAULT_PROFILE, exists
 
 if TYPE_CHECKING:
     from upstash_helper.client.app_session import AppClient
@@ -23,6 +23,10 @@ _START_SECONDS: Final = 40.0
 # Another process of this agent, or another client, may have started it at the same time.
 _OTHER_START_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
+
+
+class NotStarted(DaemonUnreachable):
+    """The daemon is not running, and an agent's request is not a reason to start it. ``str()`` says what to do."""
 
 
 class Daemon:
@@ -50,12 +54,24 @@ class Daemon:
         """Whether it is running. This does not start it."""
         return discovery.is_running(self.folders.runtime)
 
+    def require_startable(self) -> None:
+        """
+        Check that a daemon that is not running may be started, before anything is created for it.
+
+        Raises:
+            NotStarted: If the profile does not exist, which may be a typing error.
+        """
+        if self.is_running or exists(self.profile, self.folders):
+            return
+        message = f"There is no profile {self.profile}. Check its name. To create it, run: {self.command('start')}"
+        raise NotStarted(message)
+
     def transport(self, token: str | None) -> Transport:
         """
         Return a transport to the running daemon. It is started if necessary.
 
         Raises:
-            DaemonUnreachable: If it cannot be started.
+            DaemonUnreachable: If it cannot be started, or must not be started; see ``require_startable``.
             DiscoveryRefused: If its discovery file cannot be trusted.
         """
         found = self._address()
@@ -72,6 +88,7 @@ class Daemon:
     def _address(self) -> Address:
         found = self._running()
         if found is None:
+            self.require_startable()
             with self._starting:
                 found = self._running() or self._start()
         return found

@@ -49,6 +49,7 @@ def open_access(daemon: Daemon, request: McpRequest) -> Access:
     def open_store() -> TokenStore:
         from upstash_helper.cli.mcp.store import open_store
 
+        daemon.require_startable()
         if not agent.is_certain:
             from upstash_helper.client.token_store import MemoryTokens
 
