@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.activator import listening
 from tests.support.daemon import DaemonProcess, clean_environment, free_port
 from tests.support.keyring import PrivateKeyring, skip_unless_there_is_one
 from tests.support.mcp_bridge import AGENT, SECONDS, BridgeProcess, environment, stateless, tokens
@@ -392,6 +393,21 @@ def test_daemon_that_cannot_start_is_reported(tmp_path: Path) -> None:
 
     assert "upstash-helper" == response["result"]["serverInfo"]["name"]
     assert "99999" in tool_text(called)
+
+
+def test_taken_port_is_reported_with_the_first_call(tmp_path: Path) -> None:
+    """If another program has the daemon's port, the result of the first call says which, and how to change the port."""
+    with listening("127.0.0.1") as taken:
+        port = taken.getsockname()[1]
+        settings = f'port = {port}\nopen_browser = false\nnotifications = false\ncredential_store = "memory"\n'
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config" / "config.toml").write_text(settings, encoding="utf-8")
+        with BridgeProcess.running(tmp_path) as bridge:
+            bridge.initialize()
+            called = bridge.request(1, "tools/call", {"name": "redis_list_databases"})
+
+    assert f"Port {port} on 127.0.0.1 is in use by" in tool_text(called)
+    assert "setting 'port'" in tool_text(called)
 
 
 @pytest.mark.parametrize("command", [("mcp",), ("mcp", "headers")])

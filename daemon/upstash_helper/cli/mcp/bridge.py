@@ -278,12 +278,14 @@ class Bridge:
         while True:
             left = max(0.0, until - time.monotonic())
             token = self._access.wait(min(left, _PROGRESS_SECONDS), canceled=pending.canceled)
-            is_over = left <= _PROGRESS_SECONDS or self._access.state != "asking"
+            # It may be loading for some seconds, in which the daemon starts, or fails to: the model must get the reason.
+            is_over = left <= _PROGRESS_SECONDS or self._access.state not in {"loading", "asking"}
             if token is not None or is_over or pending.canceled.is_set():
                 return token
             steps += 1
             if (progress := message.params.meta.progress_token) is not None:
-                text = "Waiting for the user to allow access to Upstash."
+                is_asking = self._access.state == "asking"
+                text = f"{'Waiting for the user to allow' if is_asking else 'Checking'} access to Upstash."
                 params = {"progressToken": progress, "progress": steps, "message": text}
                 self._output.notify("notifications/progress", params)
 

@@ -102,13 +102,14 @@ class Daemon:
         # One that is starting, or stopping, still holds its lock.
         if (found := self._wait(_OTHER_START_SECONDS, while_running=True)) is not None:
             return found
+        self._raise_if_waiting()
         if wake.wake(self.folders.runtime, self.folders.state) and (found := self._running()) is not None:
             return found
         reason = self._run_start()
-        if (found := self._wait(_OTHER_START_SECONDS)) is not None:
+        # After a failure, there is only one to wait for if another process has started it at the same time.
+        if (found := self._wait(_OTHER_START_SECONDS, while_running=bool(reason))) is not None:
             return found
-        if (waiting := discovery.waiting_reason(self.folders.runtime)) is not None:
-            raise DaemonUnreachable(waiting)
+        self._raise_if_waiting()
         raise DaemonNotRunning(reason or not_running(self.command("start")))
 
     def _wait(self, seconds: float, *, while_running: bool = False) -> Address | None:
@@ -117,8 +118,15 @@ class Daemon:
             found = self._running()
             if found is not None or (while_running and not self.is_running):
                 return found
+            if discovery.waiting_reason(self.folders.runtime) is not None:
+                return None
             time.sleep(_POLL_SECONDS)
         return None
+
+    def _raise_if_waiting(self) -> None:
+        """Raise the reason if it is running, and waits for its port, which may take forever."""
+        if (waiting := discovery.waiting_reason(self.folders.runtime)) is not None:
+            raise DaemonUnreachable(waiting)
 
     def _run_start(self) -> str:
         """Run the command that starts the daemon in a process of its own, and return the error message if it fails."""
