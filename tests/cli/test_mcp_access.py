@@ -412,7 +412,7 @@ def test_taken_port_is_reported_with_the_first_call(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [("mcp",), ("mcp", "headers")])
 def test_unknown_profile_is_not_created(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """A typing error in the profile's name starts no daemon and leaves no files. The command that creates it is named."""
+    """A typing error in the profile's name starts no daemon and leaves no files. The error says how to create it."""
     with BridgeProcess.running(tmp_path, "--profile", "nosuch", *command) as process:
         if command == ("mcp",):
             process.initialize()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import aiohttp
 
+from upstash_helper.protocol.literals import LOOPBACK_HOSTS
 from upstash_helper.system.proxies import FROM_ENVIRONMENT, ProxySettings, ignored_socks_proxy
 from upstash_helper.upstream.connector import Stage
 
@@ -116,10 +117,16 @@ def _connection_error(error: Exception, url: URL) -> str:
                 " HTTPS_PROXY."
             )
         case _:
-            return f"{url.host} could not be reached. {_PROXY}"
+            is_local = url.host in LOOPBACK_HOSTS
+            local = f"Nothing answers at {url.host}, port {url.port}, on this machine. {_SANDBOX}"
+            return local if is_local else f"{url.host} could not be reached. {_PROXY}"
 
 
 _PROXY: Final = "If this network needs a proxy, set https_proxy in config.toml, and run: upstash-helper restart"
+_SANDBOX: Final = (
+    "If it is your sandbox's address, start the sandbox: upstash-helper sandbox up (or, with another profile,"
+    " upstash-helper --profile NAME sandbox up)"
+)
 _CA_FILE: Final = (
     "If a proxy or a security program inspects TLS, set ca_file in config.toml to its certificate, and run:"
     " upstash-helper restart"

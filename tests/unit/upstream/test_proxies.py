@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,22 @@ async def test_unreachable_server_names_the_setting() -> None:
     await http.close()
 
     assert "set https_proxy in config.toml, and run: upstash-helper restart" in failure.detail
+
+
+async def test_unreachable_server_on_this_machine_needs_no_proxy() -> None:
+    """
+    On the loopback interface, the error names the port and the command that starts a sandbox, and no proxy.
+    """
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        http = client(None)
+        failure = await failed(http, request(f"http://127.0.0.1:{port}"))
+        await http.close()
+
+    assert f"Nothing answers at 127.0.0.1, port {port}, on this machine." in failure.detail
+    assert "upstash-helper sandbox up" in failure.detail
+    assert "proxy" not in failure.detail
 
 
 @pytest.mark.parametrize(

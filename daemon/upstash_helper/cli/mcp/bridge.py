@@ -278,7 +278,7 @@ class Bridge:
         while True:
             left = max(0.0, until - time.monotonic())
             token = self._access.wait(min(left, _PROGRESS_SECONDS), canceled=pending.canceled)
-            # It may be loading for some seconds, in which the daemon starts, or fails to: the model must get the reason.
+            # While it is loading, the daemon starts or fails to, and the model must get the reason.
             is_over = left <= _PROGRESS_SECONDS or self._access.state not in {"loading", "asking"}
             if token is not None or is_over or pending.canceled.is_set():
                 return token

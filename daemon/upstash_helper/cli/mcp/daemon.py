@@ -59,12 +59,19 @@ class Daemon:
         Check that a daemon that is not running may be started, before anything is created for it.
 
         Raises:
-            NotStarted: If the profile does not exist, which may be a typing error.
+            NotStarted: If the profile does not exist, which may be a typing error, or is that of a sandbox that is not
+                running, without which the daemon cannot do anything.
         """
-        if self.is_running or exists(self.profile, self.folders):
+        if self.is_running or self.profile == DEFAULT_PROFILE:
             return
-        message = f"There is no profile {self.profile}. Check its name. To create it, run: {self.command('start')}"
-        raise NotStarted(message)
+        if not exists(self.profile, self.folders):
+            message = f"There is no profile {self.profile}. Check its name. To create it, run: {self.command('start')}"
+            raise NotStarted(message)
+        from upstash_helper.cli.sandbox.stopped import command_to_start
+
+        if (command := command_to_start(self.profile, self.folders)) is not None:
+            message = f"The sandbox is not running (profile {self.profile}). Start it with: {command}"
+            raise NotStarted(message)
 
     def transport(self, token: str | None) -> Transport:
         """

@@ -98,7 +98,7 @@ class SandboxProfile:
     @property
     def data(self) -> Path:
         """The sandbox's data folder."""
-        return self.folders.state / "sandbox"
+        return data_folder(self.folders)
 
     @property
     def log(self) -> Path:
@@ -227,6 +227,11 @@ class SandboxProfile:
     @property
     def _kept_file(self) -> Path:
         return self.data / "account.json"
+
+
+def data_folder(folders: Folders) -> Path:
+    """Return the sandbox's data folder in a profile."""
+    return folders.state / "sandbox"
 
 
 def new_password() -> str:
