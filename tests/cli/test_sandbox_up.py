@@ -440,6 +440,22 @@ async def test_down_stops_everything_and_keeps_the_data(place: Place) -> None:
         assert "kept" == client.get("key")
 
 
+async def test_agent_does_not_start_the_daemon_without_its_sandbox(place: Place) -> None:
+    """
+    After `down`, an agent is told how to start the sandbox. Its request starts no daemon that could not do anything.
+    """
+    await place.up()
+    await place.run("sandbox", "down")
+
+    ran = await place.run("--profile", "sandbox", "mcp", "headers")
+    status = await place.run("--profile", "sandbox", "status")
+
+    assert (exit_codes.FAILURE, "") == (ran.code, ran.out)
+    assert "The sandbox is not running (profile sandbox). Start it with: upstash-helper sandbox up\n" in ran.err
+    assert 1 == ran.err.count("The sandbox is not running")
+    assert exit_codes.NOT_RUNNING == status.code
+
+
 async def test_reset_deletes_the_data_after_a_confirmation(place: Place) -> None:
     """
     `reset` changes nothing without a confirmation. Then it deletes the databases, the account, and the connection.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from upstash_helper.api.mcp.resource import BODY_LIMIT
+from upstash_helper.cli.mcp.access import refusal
 from upstash_helper.cli.mcp.agent import Agent, agent_of, file_name, token_account
 from upstash_helper.cli.mcp.arguments import (
     DEFAULT_SCOPES,
@@ -21,7 +22,9 @@ from upstash_helper.cli.mcp.lines import MAX_LINE_BYTES, Invalid, Output, parse,
 from upstash_helper.cli.mcp.replies import TooLong, events
 from upstash_helper.cli.mcp.shells import only_start
 from upstash_helper.cli.mcp.unapproved import answer_at_once
+from upstash_helper.client.errors import from_problem
 from upstash_helper.protocol.mcp import header_value
+from upstash_helper.protocol.wire import Problem
 from upstash_helper.system.starters import Process
 
 if TYPE_CHECKING:
@@ -439,3 +442,16 @@ def test_model_without_tools_reads_that_the_user_has_to_approve_the_agent(line: 
     assert result is not None
     # The first 512 characters: what some clients show.
     assert "If there are no tools, ask the user to approve this agent" in result["instructions"][:512]
+
+
+def test_expired_request_has_one_instruction() -> None:
+    """
+    A model reads that it can try again, and not also that it has to request access, which is done for it.
+    """
+    detail = "The request was not decided in time. Request access again."
+    expired = from_problem(Problem(status=410, code="pairing_expired", title="Access request expired", detail=detail))
+
+    assert (
+        "The user did not decide on the request for access in time. Try again to request it again.",
+        0.0,
+    ) == refusal(expired)

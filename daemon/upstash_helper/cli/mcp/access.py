@@ -51,6 +51,37 @@ class Outcome(msgspec.Struct, frozen=True):
     may_retry: bool
 
 
+def refusal(error: ClientError) -> tuple[str, float | None]:
+    """
+    Return what a model reads if a request was not granted, and the seconds until access may be requested again; None if
+    it is not, until the agent is restarted.
+    """
+    from upstash_helper.client.errors import (
+        AppBlocked,
+        PairingDenied,
+        PairingExpired,
+        PairingReplaced,
+        TooManyPairings,
+    )
+
+    match error:
+        case PairingDenied() | AppBlocked():
+            text = (
+                f"{error} Nothing was done. Access is not requested again until the agent is restarted. Do not try"
+                " to reach Upstash in another way."
+            )
+            return text, None
+        case PairingReplaced():
+            return f"{error} Try again in a few seconds.", 0.0
+        case PairingExpired():
+            # Not the error's text, which tells apps to request access again: here, that is done for the agent.
+            return "The user did not decide on the request for access in time. Try again to request it again.", 0.0
+        case TooManyPairings():
+            return str(error), error.retry_after or 60.0
+        case _:
+            return str(error), None
+
+
 class Access:
     """The token, and the state of the request for one. Threads may share it."""
 
@@ -63,6 +94,7 @@ class Access:
         fallback_name: str,
         scopes: tuple[Scope, ...],
         warn: Callable[[str], None],
+        warns_of_refusal: bool = True,
     ) -> None:
         """
         Args:
@@ -73,11 +105,14 @@ class Access:
             fallback_name: The agent's name, if its client does not send one.
             scopes: The scopes to request.
             warn: Shows a sentence to the user.
+            warns_of_refusal: Whether ``warn`` is also called with the reason why there will be no token. Otherwise the
+                caller reports it; see ``explanation``.
         """
         self._daemon = daemon
         self._open_store = open_store
         self._scopes = scopes
         self._warn = warn
+        self._warns_of_refusal = warns_of_refusal
         self._lock_file: Final = None if file_name is None else f"{file_name}.lock"
         self._outcome_file: Final[Path | None] = (
             None if file_name is None else daemon.folders.runtime / f"{file_name}.outcome"
@@ -347,21 +382,8 @@ class Access:
             self._closing.wait(started.interval)
 
     def _decline(self, error: ClientError) -> None:
-        from upstash_helper.client.errors import AppBlocked, PairingDenied, PairingExpired, TooManyPairings
-
-        retry: float | None = None
-        match error:
-            case PairingDenied() | AppBlocked():
-                text = (
-                    f"{error} Nothing was done. Access is not requested again until the agent is restarted. Do not try"
-                    " to reach Upstash in another way."
-                )
-            case PairingExpired():
-                text, retry = f"{error} The next call requests access again.", time.monotonic()
-            case TooManyPairings():
-                text, retry = str(error), time.monotonic() + (error.retry_after or 60.0)
-            case _:
-                text = str(error)
+        text, delay = refusal(error)
+        retry = None if delay is None else time.monotonic() + delay
         if self._outcome_file is not None:
             with contextlib.suppress(OSError):
                 private_files.write(self._outcome_file, msgspec.json.encode(Outcome(text, retry is not None)))
@@ -390,7 +412,8 @@ class Access:
             self._changed.notify_all()
 
     def _refuse(self, explanation: str, *, retry_at: float | None = None) -> None:
-        self._warn(explanation)
+        if self._warns_of_refusal:
+            self._warn(explanation)
         with self._changed:
             self._token, self._state, self._explanation = None, "refused", explanation
             self._retry_at = retry_at

@@ -30,7 +30,7 @@ def authorization(request: McpRequest, *, profile: str, folders: Folders) -> byt
         ClientError: If the daemon cannot be reached.
     """
     daemon = Daemon(profile, folders)
-    access = open_access(daemon, request)
+    access = open_access(daemon, request, warns_of_refusal=False)  # it is the error of the command
     access.begin()
     access.name_client("")
     try:

@@ -41,8 +41,8 @@ def run_bridge(request: McpRequest) -> int:
     return exit_codes.INTERRUPTED if caught == signal.SIGINT else exit_codes.OK
 
 
-def open_access(daemon: Daemon, request: McpRequest) -> Access:
-    """Return the access of the agent that started this process."""
+def open_access(daemon: Daemon, request: McpRequest, *, warns_of_refusal: bool = True) -> Access:
+    """Return the access of the agent that started this process. For ``warns_of_refusal``, see ``Access``."""
     agent = find_agent()
     account = token_account(agent, request.scopes)
 
@@ -64,4 +64,5 @@ def open_access(daemon: Daemon, request: McpRequest) -> Access:
         fallback_name=agent.name,
         scopes=request.scopes,
         warn=warn,
+        warns_of_refusal=warns_of_refusal,
     )
