@@ -243,7 +243,7 @@ async def test_scripts_need_yes_and_a_request(shell: Shell, running: DaemonProce
     unnamed = await shell("approvals", command, "--yes", typed="y\n")
 
     assert [exit_codes.USAGE] * 2 == [unasked.code, unnamed.code]
-    assert "--yes" in unasked.err
+    assert f"To confirm: upstash-helper approvals {command} {app.code} --yes\n" in unasked.err
     assert "requires the code or ID of a request" in unnamed.err
     assert "pending" == app.state
 

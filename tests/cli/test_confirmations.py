@@ -159,6 +159,18 @@ async def test_script_decides_by_id(world: World, environment: Mapping[str, str]
     assert (number, expected) == (msgspec.json.decode(ran.out)["id"], msgspec.json.decode(ran.out)["state"])
 
 
+async def test_complete_command_is_named_without_a_terminal(world: World, environment: Mapping[str, str]) -> None:
+    """The command that allows it in a script has the question's ID."""
+    app = await agent(world)
+    async with asking(world, app.id) as task:
+        [number] = ids(world)
+        ran = await run_cli("approvals", "approve", environment=environment)
+
+        assert not task.done()
+    assert exit_codes.USAGE == ran.code
+    assert f"To confirm: upstash-helper approvals approve {number} --yes\n" in ran.err
+
+
 async def test_yes_without_an_id_is_refused(world: World, environment: Mapping[str, str]) -> None:
     """It could be another question than the user has seen."""
     app = await agent(world)

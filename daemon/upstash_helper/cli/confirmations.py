@@ -8,10 +8,9 @@ import click
 
 from upstash_helper.cli.arguments import stored_name
 from upstash_helper.cli.decision_prompt import ask
-from upstash_helper.cli.options import confirm
+from upstash_helper.cli.options import confirm, require_terminal
 from upstash_helper.cli.output import (
     discard_typed,
-    interactive,
     key_values,
     note,
     note_if_not_recorded,
@@ -66,8 +65,8 @@ def allow(session: Session, it: Confirmation, *, yes: bool) -> None:
 
     if not yes:
         note_if_sandbox(session)
-        if interactive():
-            _present(it)
+        require_terminal(command=session.command("approvals", "approve", it.id, "--yes"))
+        _present(it)
         ask(lambda: confirm(f"{printable(it.title)}{' Allow this from now on?' if it.lasting else ''}", yes=False))
     with session.progress("Saving"):
         allowed = session.client.allow_confirmation(it.id)

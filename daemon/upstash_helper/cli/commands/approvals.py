@@ -15,7 +15,7 @@ from upstash_helper.cli.commands.replacement import ask_now_or_later, question_o
 from upstash_helper.cli.commands.status import connection_summary
 from upstash_helper.cli.decision_prompt import ask
 from upstash_helper.cli.errors import Failure
-from upstash_helper.cli.options import confirm, yes_option
+from upstash_helper.cli.options import confirm, require_terminal, yes_option
 from upstash_helper.cli.output import (
     discard_typed,
     interactive,
@@ -269,8 +269,10 @@ def approve(
     _check_grant(pairing, chosen, all_databases=all_databases)
     if not yes:
         note_if_sandbox(session)
-        if interactive():
-            _present(_described(pairing), _grant(pairing, scopes=chosen, all_databases=all_databases, once=once))
+        options = [word for scope in scopes for word in ("--scope", scope)]
+        options += [option for option, given in (("--all-databases", all_databases), ("--once", once)) if given]
+        require_terminal(command=session.command("approvals", "approve", pairing.user_code, *options, "--yes"))
+        _present(_described(pairing), _grant(pairing, scopes=chosen, all_databases=all_databases, once=once))
         ask(lambda: confirm("Approve?", yes=False))
         if not _knows_code(pairing, _strong(pairing, chosen, all_databases=all_databases)):
             raise Failure("That is not the code of this request. Nothing was changed.", code="not_confirmed")
@@ -338,6 +340,8 @@ def block(session: Session, *, request: str | None, site: bool, yes: bool) -> No
         )
         raise Failure(message, code="invalid_request", exit_code=exit_codes.USAGE)
     if not yes:
+        options = ["--site"] if site else []
+        require_terminal(command=session.command("approvals", "block", pairing.user_code, *options, "--yes"))
         if site and pairing.site is not None:
             note(pairing.site.detail)
         ask(lambda: confirm(f"Ignore all future requests from {_block_scope(pairing, site=site)}?", yes=False))
