@@ -256,13 +256,16 @@ async def test_api_key_is_never_an_argument(daemon: DaemonProcess, sandbox: Sand
 
 
 async def test_status_shows_the_reason_of_an_unusable_keyring_once(tmp_path: Path) -> None:
-    """It is the reason of two states, of the connection and of the credentials."""
+    """It is the reason of two states, of the connection and of the credentials. Trying again does not help."""
     backend = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
     with DaemonProcess.running(
         tmp_path / "home", port=free_port(), environment=backend, credential_store="keyring"
     ) as daemon:
         ran = await run_cli("status", environment=daemon.environment)
+        listed = await run_cli("databases", "list", environment=daemon.environment)
 
     assert 0 == ran.code
     assert "unavailable" in ran.out
+    assert 'credential_store = "file"' in listed.err
+    assert "Try again" not in listed.err
     assert 1 == (ran.out + ran.err).count("keyring.backends.null.Keyring")

@@ -481,6 +481,29 @@ def test_token_is_in_the_keyring(tmp_path: Path, daemon: DaemonProcess) -> None:
 # --- headers ----------------------------------------------------------------------------------------------------------
 
 
+def test_missing_keyring_names_the_setting(tmp_path: Path) -> None:
+    """
+    Without a keyring, the user reads which setting replaces it, and not the parameter of a client library. A model is
+    not told to try again, which does not help until the user has changed something.
+    """
+    backend = {"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+    environ = {**environment(tmp_path), "UPSTASH_HELPER_CREDENTIAL_STORE": "keyring", **backend}
+    with (
+        DaemonProcess.running(tmp_path, environment=backend, credential_store="keyring") as daemon,
+        BridgeProcess.running(tmp_path, environ=environ) as bridge,
+    ):
+        bridge.initialize()
+        daemon.client.approve(asked(daemon).id)
+        until(lambda: bridge.request("probe", "tools/list", stateless())["result"]["tools"])
+        called = bridge.request(1, "tools/call", stateless(name="redis_list_databases", arguments={}))
+        shown = until(lambda: "".join(bridge.stderr))
+
+    assert 'credential_store = "file"' in shown
+    assert "FileTokens" not in shown
+    assert 'credential_store = "file"' in tool_text(called)
+    assert "Try again" not in tool_text(called)
+
+
 def test_headers_are_printed_for_a_client_that_has_access(tmp_path: Path, daemon: DaemonProcess) -> None:
     """``mcp headers`` asks once, and prints the same token from then on, with nothing secret elsewhere."""
     command = [sys.executable, AGENT, "mcp", "headers"]

@@ -127,7 +127,8 @@ def _api_problem(error: BaseException) -> ErrorOutput:
     if error.detail != " ".join(field.detail for field in fields):  # else it has been said
         texts = (f"{field.pointer or '/'}: {field.detail}" for field in fields[:_MAX_FIELDS])
         lines += [f"  {text}" for text in texts if text != error.detail]  # the detail may be that of the first one
-    if isinstance(error.problem.retry_after, int):
+    # A store that cannot be used is checked again after some seconds, but the user has to do something first.
+    if isinstance(error.problem.retry_after, int) and error.code != "keyring_unavailable":
         lines.append(f"Try again in {error.problem.retry_after} s.")
     return ErrorOutput(
         text="\n".join(lines),

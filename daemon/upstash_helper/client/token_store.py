@@ -140,6 +140,7 @@ class KeyringTokens:
         daemon: str = "",
         timeout: float = TIMEOUT,
         trusted: Mapping[str, str] = keyrings.TRUSTED,
+        instead: str = _USE_A_FILE,
     ) -> None:
         """
         Args:
@@ -147,9 +148,11 @@ class KeyringTokens:
             daemon: Distinguishes the tokens for several daemons; empty for that of the default profile.
             timeout: Seconds that a call may take, including the user's unlocking of the keyring.
             trusted: The allow-list of keyring backends, with their names.
+            instead: A sentence about how to store the token elsewhere, for errors. By default, it is for apps.
         """
         self._account: Final = f"{app_name} ({daemon})" if daemon else app_name
         self._timeout = timeout
+        self._instead = instead
         self._entry = keyrings.KeyringEntry(SERVICE, self._account, unlock_seconds=timeout, trusted=trusted)
         self._worker = Worker("token-keyring")
 
@@ -194,14 +197,14 @@ class KeyringTokens:
         except JobFailed as failed:
             error = keyring_errors.explain(failed.error, kind=self._entry.kind)
         # Raised here, so that its context is not an error with frames that hold the token.
-        raise _as_token_store_error(error)
+        raise _as_token_store_error(error, self._instead)
 
 
-def _as_token_store_error(error: keyring_errors.KeyringError) -> TokenStoreUnavailable:
+def _as_token_store_error(error: keyring_errors.KeyringError, instead: str) -> TokenStoreUnavailable:
     match error:
         case keyring_errors.KeyringLocked():
-            return TokenStoreLocked(f"{error} {_USE_A_FILE}")
+            return TokenStoreLocked(f"{error} {instead}")
         case keyring_errors.NotDeleted() | keyring_errors.NotAllowed() | keyring_errors.NoResponse():
             return TokenStoreUnavailable(str(error))
         case _:
-            return TokenStoreUnavailable(f"{error} {_USE_A_FILE}")
+            return TokenStoreUnavailable(f"{error} {instead}")

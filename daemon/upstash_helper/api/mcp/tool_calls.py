@@ -19,7 +19,7 @@ import msgspec
 from upstash_helper.api.mcp.jsonrpc import INVALID_PARAMS, REFUSED, RpcError, convert
 from upstash_helper.api.mcp.schemas import schema
 from upstash_helper.api.mcp.tool import ToolError
-from upstash_helper.broker.errors import AccessEnded, HelperError, ReadOnlyAccess
+from upstash_helper.broker.errors import AccessEnded, HelperError, ReadOnlyAccess, StoreUnavailable
 from upstash_helper.broker.identity import ordered
 from upstash_helper.system import validation
 from upstash_helper.system.printable import printable
@@ -188,7 +188,9 @@ def failure(text: str) -> ToolResult:
 
 
 def _failed(error: HelperError) -> ToolResult:
-    later = "" if error.retry_after is None else f" Try again in {max(1, round(error.retry_after))} s."
+    # A store that cannot be used is checked again after some seconds, but the user has to do something first.
+    is_pointless = error.retry_after is None or isinstance(error, StoreUnavailable)
+    later = "" if is_pointless else f" Try again in {max(1, round(error.retry_after or 0))} s."
     return failure(f"{error.detail}{later} ({error.code})")
 
 

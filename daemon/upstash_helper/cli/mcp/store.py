@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from upstash_helper.cli.mcp.agent import file_name
 from upstash_helper.settings.profiles import DEFAULT_PROFILE
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from upstash_helper.settings.profiles import Folders
 
 STORE_FOLDER = "mcp"
+_USE_A_FILE: Final = (
+    'On a machine without a keyring, set credential_store = "file" in config.toml to store the token in a file, in'
+    " plaintext."
+)
 
 
 def open_store(account: str, *, profile: str, folders: Folders) -> TokenStore:
@@ -41,4 +45,5 @@ def open_store(account: str, *, profile: str, folders: Folders) -> TokenStore:
 
             root = root_of(os.environ)
             parts = [] if profile == DEFAULT_PROFILE else [f"profile {profile}"]
-            return KeyringTokens(account, daemon=", ".join([*parts, f"in {root}"] if root else parts))
+            label = ", ".join([*parts, f"in {root}"] if root else parts)
+            return KeyringTokens(account, daemon=label, instead=_USE_A_FILE)
