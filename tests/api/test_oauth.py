@@ -516,6 +516,15 @@ async def test_program_with_its_own_scheme_is_started_from_a_page(world: World) 
     assert f'<meta http-equiv="refresh" content="0;url={scheme}?code=uhc_' in reply.text
 
 
+async def test_page_names_the_command_of_its_profile(world: World) -> None:
+    """Without the profile, the command would ask another daemon."""
+    client = await registered(world)
+
+    shown = await client.open(await client.begin())
+
+    assert "<code>upstash-helper --profile test approvals list</code>" in shown.text
+
+
 async def test_page_of_an_answered_request_shows_that_it_has_ended(world: World) -> None:
     """The code is in one answer only."""
     client = await registered(world)

@@ -111,7 +111,7 @@ async def test_where_to_decide_is_in_sight_without_a_button(world: World, page: 
         for width, height in WINDOWS[:2]:
             await page.set_viewport_size({"width": width, "height": height})
 
-            await expect(page.get_by_text("upstash-helper approvals list")).to_be_in_viewport(ratio=1)
+            await expect(page.get_by_text("approvals list")).to_be_in_viewport(ratio=1)
         await expect(page.get_by_role("button")).to_have_count(0)
         assert [] == await violations(page)
 

@@ -60,6 +60,7 @@ from upstash_helper.broker.idle import IdleCheck
 from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.broker.trays import TrayAwareNotifier, Trays
 from upstash_helper.protocol.pages_origin import new_name
+from upstash_helper.settings.profiles import DEFAULT_PROFILE
 from upstash_helper.system.network_stack import has_wsl_kernel
 from upstash_helper.system.public_suffixes import ListedSuffixes
 
@@ -282,6 +283,7 @@ def compose(machine: Machine, profile: Profile, *, stop: asyncio.Event) -> Daemo
             hosts=ServerAddress(port=machine.port).shared_hosts,
             open_dashboard=dashboard.open_for,
             can_open=settings.open_browser,
+            list_command=_command_line(profile, "approvals", "list"),
         ),
         AppsResource(apps=broker.apps, audit=broker.audit),
         PassThroughResource(pass_through=broker.pass_through),
@@ -539,6 +541,12 @@ def _sandbox_check(settings: Settings, clock: Clock) -> SandboxCheck | None:
     from upstash_helper.upstream.sandbox import SandboxCheck
 
     return SandboxCheck(urls=settings.upstream_urls, clock=clock)
+
+
+def _command_line(profile: Profile, *arguments: str) -> str:
+    """Return a command line for the user. The name of a profile needs no quotes."""
+    options = () if profile.name == DEFAULT_PROFILE else ("--profile", profile.name)
+    return " ".join(("upstash-helper", *options, *arguments))
 
 
 async def _is_sandbox(sandbox: SandboxCheck | None) -> bool:

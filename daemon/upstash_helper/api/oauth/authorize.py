@@ -39,7 +39,7 @@ async def authorize(
     return web.Response(status=303, headers={hdrs.LOCATION: f"/oauth/requests/{begun.key}"})
 
 
-async def show(key: str, server: McpAuthorization, *, can_open: bool) -> web.Response:
+async def show(key: str, server: McpAuthorization, *, can_open: bool, list_command: str) -> web.Response:
     """Return the page of a request, or redirect to the program if the user has decided."""
     waiting = server.requests.find(key)
     if waiting is None:
@@ -47,7 +47,7 @@ async def show(key: str, server: McpAuthorization, *, can_open: bool) -> web.Res
     redirection = await server.requests.settled(waiting)
     if redirection is not None:
         return _to_client(redirection)
-    return page.over() if waiting.is_over else page.waiting(waiting, can_open=can_open)
+    return page.over() if waiting.is_over else page.waiting(waiting, can_open=can_open, list_command=list_command)
 
 
 async def decision(key: str, server: McpAuthorization) -> web.Response:
@@ -58,7 +58,12 @@ async def decision(key: str, server: McpAuthorization) -> web.Response:
 
 
 async def open_dashboard(
-    key: str, server: McpAuthorization, *, opens: Callable[[Caller], Awaitable[bool]], can_open: bool
+    key: str,
+    server: McpAuthorization,
+    *,
+    opens: Callable[[Caller], Awaitable[bool]],
+    can_open: bool,
+    list_command: str,
 ) -> web.Response:
     """
     Open the dashboard in the user's browser, where the user decides. This gives the page no rights: another program may
@@ -78,7 +83,7 @@ async def open_dashboard(
         note = "The dashboard was opened a short time ago. Look for its window."
     except HelperError as error:
         note = error.detail
-    return page.waiting(waiting, can_open=can_open, note=note)
+    return page.waiting(waiting, can_open=can_open, list_command=list_command, note=note)
 
 
 _NOT_OPENED: Final = "No browser could be opened. Use the menu of the tray icon or a terminal."

@@ -64,17 +64,18 @@ _MORE: Final = """
 _WHERE: Final = """<h2>Where you can decide</h2>
 <ul class="steps">
 <li><p>In the dashboard, or in the menu of the tray icon.</p></li>
-<li><p>In a terminal:</p><div class="command"><code>upstash-helper approvals list</code></div></li>
+<li><p>In a terminal:</p><div class="command"><code>{command}</code></div></li>
 </ul>"""
 
 
-def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") -> web.Response:
+def waiting(request: AuthorizationRequest, *, can_open: bool, list_command: str, note: str = "") -> web.Response:
     """
     Return the page of a request that the user has not decided.
 
     Args:
         request: The request.
         can_open: Whether the daemon can open the dashboard.
+        list_command: The command that lists the requests of this daemon.
         note: The result of pressing the button; empty if it was not pressed.
     """
     address = f"/oauth/requests/{html.escape(request.key)}"
@@ -86,15 +87,16 @@ def waiting(request: AuthorizationRequest, *, can_open: bool, note: str = "") ->
         if can_open
         else ""
     )
+    where = _WHERE.format(command=html.escape(list_command))
     # What to do comes before the facts, so that it can be seen without scrolling.
-    body = f"""{button or _WHERE}
+    body = f"""{button or where}
 <p class="outcome" role="status">{html.escape(note)}</p>
 <dl class="facts">
 <div><dt>Code</dt><dd><span class="code">{html.escape(request.user_code)}</span>
 <small>upstash-helper must show the same code</small></dd></div>
 <div class="stacked"><dt>Wants to</dt><dd><ul class="wanted">{wanted}</ul></dd></div>
 </dl>
-{_WHERE if button else ""}"""
+{where if button else ""}"""
     return _response(
         title=f"“{name}” requests access",
         lead="A program with this name requests access to your Upstash account. Allow or deny it in "

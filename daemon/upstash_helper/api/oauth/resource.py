@@ -55,6 +55,7 @@ class OAuthResource:
         hosts: tuple[str, ...],
         open_dashboard: Callable[[Caller], Awaitable[bool]],
         can_open: bool,
+        list_command: str,
     ) -> None:
         """
         Args:
@@ -64,6 +65,7 @@ class OAuthResource:
             hosts: The hosts at which programs reach the daemon, the preferred one first.
             open_dashboard: Opens the dashboard for a request of an app.
             can_open: Whether the daemon opens browser windows.
+            list_command: The command that lists the requests of this daemon.
         """
         self._server = server
         self._pairings = pairings
@@ -71,6 +73,7 @@ class OAuthResource:
         self._hosts = hosts
         self._open_dashboard = open_dashboard
         self._can_open = can_open
+        self._list_command = list_command
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -165,7 +168,9 @@ class OAuthResource:
         """Return the page of a request."""
         from upstash_helper.api.oauth import authorize
 
-        return await authorize.show(request.match_info["key"], self._server(), can_open=self._can_open)
+        return await authorize.show(
+            request.match_info["key"], self._server(), can_open=self._can_open, list_command=self._list_command
+        )
 
     async def decision(self, request: web.Request) -> web.Response:
         """Wait for the decision."""
@@ -178,7 +183,11 @@ class OAuthResource:
         from upstash_helper.api.oauth import authorize
 
         return await authorize.open_dashboard(
-            request.match_info["key"], self._server(), opens=self._open_dashboard, can_open=self._can_open
+            request.match_info["key"],
+            self._server(),
+            opens=self._open_dashboard,
+            can_open=self._can_open,
+            list_command=self._list_command,
         )
 
     async def token(self, request: web.Request) -> web.Response:
