@@ -273,6 +273,43 @@ async def test_profile_and_port_of_the_settings(user: User, tmp_path: Path) -> N
     assert ["other", "upstash"] == list(json.loads(claude.read_bytes())["mcpServers"])
 
 
+async def test_undo_mentions_the_entries_of_other_profiles(user: User) -> None:
+    """
+    Each profile undoes its own setup. If another one has an entry, the command that removes it is shown.
+    """
+    user.file(".claude.json", CLAUDE)
+    await user.run("--profile", "work", "setup", "--force", "--yes")
+
+    nothing = await user.run("setup", "--undo", "--yes")
+    undone = await user.run("--profile", "work", "setup", "--undo", "--yes")
+
+    assert "Nothing to undo." in nothing.out
+    assert (
+        "Note: The entry of the profile work is still in the configuration of Claude Code."
+        " To remove it: upstash-helper --profile work setup --undo\n"
+    ) == nothing.err
+    assert "is still in the configuration" not in undone.err
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Codex", "Did you mean codex?"),
+        ("claude", "Did you mean claude-code?"),
+        ("vs code", "Did you mean vscode?"),
+        ("windsurf", f"In any other agent, add the address {URL}, or the command: upstash-helper mcp"),
+    ],
+)
+async def test_unknown_agent_gets_a_suggestion(user: User, name: str, hint: str) -> None:
+    """
+    A name that is close to that of an agent leads to it. For any other agent, the error says what to add to it.
+    """
+    ran = await user.run("setup", name)
+
+    assert exit_codes.USAGE == ran.code
+    assert f"'{name}' is not one of claude-code, codex, gemini, cursor, vscode, opencode. {hint}\n" in ran.err
+
+
 async def test_port_that_changes_allows_only_the_command(user: User, tmp_path: Path) -> None:
     """
     With port_policy = "on-demand", the API is at the first free port of three.

@@ -18,11 +18,12 @@ from upstash_helper.cli.agents.catalog import AGENTS, Agent, Computer, Target, T
 from upstash_helper.cli.agents.changes import State
 from upstash_helper.cli.agents.errors import Refused
 from upstash_helper.cli.agents.wanted import this_computer, wanted
-from upstash_helper.cli.command import command
+from upstash_helper.cli.command import closest, command
 from upstash_helper.cli.errors import Failure
 from upstash_helper.cli.options import confirm, yes_option
 from upstash_helper.cli.output import colored, note, print_json, printable, say, table
 from upstash_helper.cli.session import Session, pass_session
+from upstash_helper.settings.profiles import SettingsError, located_profiles
 
 if TYPE_CHECKING:
     from upstash_helper.cli.agents.changes import Examined, Proposal, Wanted
@@ -81,8 +82,32 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     notes: Sequence[str] = ()
 
 
+class _AgentName(click.Choice[str]):
+    """The name of an agent. The error for another one says which name was meant, or how to configure the agent."""
+
+    def __init__(self) -> None:
+        super().__init__(tuple(AGENTS))
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if value in AGENTS:
+            return value
+        names = {name.lower(): agent.name for agent in AGENTS.values() for name in (agent.name, agent.title)}
+        match = closest(value.lower(), names)
+        session = None if ctx is None else ctx.find_object(Session)
+        if match is not None:
+            hint = f"Did you mean {names[match]}?"
+        elif session is not None:
+            targets = wanted(session.profile_flag, os.environ).targets
+            address = f"the address {targets['http'].url}, or " if "http" in targets else ""
+            hint = f"In any other agent, add {address}the command: {session.command('mcp')}"
+        else:
+            hint = ""
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(AGENTS)}. {hint}".rstrip(), ctx, param)
+
+
 @command("setup", examples=_EXAMPLES)
-@click.argument("agents", type=click.Choice(tuple(AGENTS)), nargs=-1, metavar="[AGENT]...")
+@click.argument("agents", type=_AgentName(), nargs=-1, metavar="[AGENT]...")
 @click.option("--list", "list_only", is_flag=True, help="Only show the agents and their state.")
 @click.option("--undo", is_flag=True, help="Restore the files as they were before setup.")
 @click.option(
@@ -251,9 +276,28 @@ class _Run:
                 except Refused as error:
                     self._add_problem(agent, error)
         found = [changes.examine(agent, self._computer, self._goal) for agent in agents if mine[agent.name] or names]
+        self._note_other_profiles(agents)
         self._carry_out(
             "undo", found, proposals, lambda proposal: changes.propose_undo(proposal.agent, proposal.replaces)
         )
+
+    def _note_other_profiles(self, agents: Sequence[Agent]) -> None:
+        """Add a note about the entries of other profiles, which stay. They have records of their own."""
+        names = {agent.name for agent in agents}
+        with contextlib.suppress(SettingsError, OSError):
+            for profile, folders in located_profiles():
+                if profile == self._session.profile:
+                    continue
+                with contextlib.suppress(Refused):
+                    changed = {one.agent for one in record.load(folders.state)} & names
+                    if not changed:
+                        continue
+                    titles = _listed_words([AGENTS[name].title for name in AGENTS if name in changed])
+                    undo = Session(profile=profile).command("setup", "--undo")
+                    self._notes.append(
+                        f"The entry of the profile {profile} is still in the configuration of {titles}. To remove it:"
+                        f" {undo}"
+                    )
 
     # --- both ---------------------------------------------------------------------------------------------------------
 
