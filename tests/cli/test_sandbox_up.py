@@ -26,6 +26,7 @@ import upstash_redis
 from tests.support.command_line import Ran, run_cli
 from tests.support.daemon import DaemonProcess, clean_environment
 from tests.support.mounts import run_with_mounts
+from tests.support.terminal import terminal
 from tests.support.until import until_async
 from upstash_helper.cli import exit_codes
 from upstash_helper.cli.sandbox.upstream import is_sandbox_of
@@ -495,6 +496,18 @@ async def test_commands_show_that_it_is_a_sandbox(place: Place) -> None:
     assert "This is a sandbox (profile sandbox), not your Upstash account.\n" == listed.err
     assert (listed.code, as_json.code, "") == (0, 0, as_json.err)
     assert "Upstream: a sandbox, a local Upstash, at http://127.0.0.1:" in doctor.out
+
+
+async def test_watching_requests_shows_that_it_is_a_sandbox(place: Place) -> None:
+    """
+    The line comes before the first request, as in the other commands about requests.
+    """
+    await place.up()
+
+    async with terminal("--profile", "sandbox", "approvals", "watch", environment=place.environment) as watching:
+        begun = await watching.shows(b"Press Ctrl-C to stop.")
+
+    assert "This is a sandbox (profile sandbox), not your Upstash account.\n" in begun
 
 
 # --- something is wrong or in the way ---------------------------------------------------------------------------------

@@ -420,6 +420,7 @@ def watch(session: Session) -> None:
     if not interactive():
         message = "This needs a terminal. Without one, use `approvals list` and `approvals approve --yes`."
         raise Failure(message, code="confirmation_required", exit_code=exit_codes.USAGE)
+    note_if_sandbox(session)
     note("Waiting for requests. Press Ctrl-C to stop.")
     asked: set[str] = set()
     for event in session.client.events(hello=True):
