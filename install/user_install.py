@@ -41,7 +41,14 @@ class Options:
 
 
 def plan_install(places: Places, options: Options) -> Iterator[str]:
-    """Return descriptions of the steps of ``install``."""
+    """
+    Return descriptions of the steps of ``install``.
+
+    Raises:
+        SetupError: If it would be refused.
+    """
+    _reject_sudo()
+    _reject_service_of_root(options)
     launcher.check_name(places)
     verb = "update" if places.program.exists() else "create"
     yield f"Would {verb} {places.venv} with the packages in {RUNTIME} and a copy of {ROOT}"
@@ -59,6 +66,7 @@ def install(places: Places, options: Options) -> int:
         SetupError: If the program cannot be installed.
     """
     _reject_sudo()
+    _reject_service_of_root(options)
     launcher.check_name(places)
     was_running = stop(places)
     Environment(standalone=places.venv).prepare(RUNTIME)
@@ -167,6 +175,16 @@ def _version(places: Places) -> str:
             raise SetupError(f"{places.program} --version did not exit within {_PROGRAM_SECONDS:g} seconds.")
         raise SetupError(f"{places.program} failed:\n{done.err.decode(errors='replace')}")
     return done.out.decode(errors="replace").strip().replace(", version", "")
+
+
+def _reject_service_of_root(options: Options) -> None:
+    """Refuse before anything is changed: the program would be installed, and then refuse to install the service."""
+    if options.service and sys.platform != "win32" and os.geteuid() == 0:
+        raise SetupError(
+            "Nothing was installed. The service cannot be installed for root: it opens its user's browser, and uses its"
+            " user's keyring. Run this as that user, or, to install only the program for root, as in a container, add"
+            " --no-service."
+        )
 
 
 def _reject_sudo(environ: Mapping[str, str] = os.environ) -> None:

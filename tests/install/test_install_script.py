@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -209,14 +210,29 @@ def test_dry_run_prints_the_steps(user: User) -> None:
     """
     A dry run prints each step on a line, and changes nothing.
     """
-    done = user.script("--dry-run", "--no-tray")
+    is_root = os.geteuid() == 0
+    done = user.script("--dry-run", *(("--no-service",) if is_root else ("--no-tray",)))
 
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.splitlines() == [
         f"Would create {user.places.venv} with the packages in requirements.txt and a copy of {ROOT}",
         f"Would create {user.places.launcher}, which points to {user.places.program}",
-        "Would run: upstash-helper install --no-tray",
+        *(() if is_root else ("Would run: upstash-helper install --no-tray",)),
     ]
+    assert set() == user.files()
+
+
+def test_root_is_refused_before_anything_is_installed(user: User) -> None:
+    """
+    The service belongs to a user. A dry run foresees that, and the error names the option for the program alone.
+    """
+    skip_unless_root()
+    for arguments in ((), ("--dry-run",)):
+        done = user.script(*arguments)
+
+        assert (1, "") == (done.returncode, done.stdout)
+        assert "Nothing was installed. The service cannot be installed for root" in done.stderr
+        assert "--no-service" in done.stderr
     assert set() == user.files()
 
 
@@ -228,7 +244,7 @@ def test_existing_launcher_of_another_program_is_an_error(user: User) -> None:
     user.places.launcher.write_text("#!/bin/sh\n", encoding="utf-8")
     before = user.files()
 
-    for arguments in (("--no-service",), ("--dry-run",)):
+    for arguments in (("--no-service",), ("--no-service", "--dry-run")):
         done = user.script(*arguments)
 
         assert 1 == done.returncode
@@ -294,6 +310,25 @@ def test_sudo_is_rejected() -> None:
     done = subprocess.run(script, env=os.environ | {"SUDO_USER": "ann"}, capture_output=True, text=True, check=False)
 
     assert (1, "Run this without sudo: ") == (done.returncode, done.stderr[:23])
+
+
+def test_root_can_remove_what_its_own_helper_has_left(user: User) -> None:
+    """
+    `--uninstall --purge` runs this. With sudo, it would look for the files of root instead of the user's.
+    """
+    skip_unless_root()
+    settings = user.home / ".config/upstash-helper/config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("port = 3999\n", encoding="utf-8")
+    command = [sys.executable, "-m", "upstash_helper", "uninstall", "--purge", "--yes"]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
+
+    refused = subprocess.run(command, env=user.environment | {"SUDO_USER": "ann"}, **options)
+    before = settings.exists()
+    done = subprocess.run(command, env=user.environment, **options)
+
+    assert (1, True) == (refused.returncode, before)
+    assert (0, False) == (done.returncode, settings.parent.exists()), done.stderr
 
 
 @pytest.mark.parametrize(

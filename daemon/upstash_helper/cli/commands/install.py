@@ -236,7 +236,8 @@ def uninstall(session: Session, *, purge: bool, dry_run: bool, yes: bool) -> Non
     from upstash_helper.service.plan import ServiceError
 
     facts = detect_context(session.profile_flag)
-    if facts.superuser and not dry_run:
+    # Root itself may have used the program without the service, and can remove what it has left.
+    if facts.superuser and os.environ.get("SUDO_USER", "root") != "root" and not dry_run:
         raise Failure("This must not run as root. Run it as the user who installed the helper.", code="run_as_root")
     paths = purging.profile_paths(facts.folders, profile=facts.profile, root=facts.root)
     if purge and not dry_run:
