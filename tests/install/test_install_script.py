@@ -10,7 +10,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -321,11 +320,11 @@ def test_root_can_remove_what_its_own_helper_has_left(user: User) -> None:
     settings.parent.mkdir(parents=True)
     settings.write_text("port = 3999\n", encoding="utf-8")
     command = [sys.executable, "-m", "upstash_helper", "uninstall", "--purge", "--yes"]
-    options: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
-    refused = subprocess.run(command, env=user.environment | {"SUDO_USER": "ann"}, **options)
+    by_sudo = user.environment | {"SUDO_USER": "ann"}
+    refused = subprocess.run(command, env=by_sudo, capture_output=True, text=True, check=False)
     before = settings.exists()
-    done = subprocess.run(command, env=user.environment, **options)
+    done = subprocess.run(command, env=user.environment, capture_output=True, text=True, check=False)
 
     assert (1, True) == (refused.returncode, before)
     assert (0, False) == (done.returncode, settings.parent.exists()), done.stderr
