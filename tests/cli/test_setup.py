@@ -273,6 +273,29 @@ async def test_profile_and_port_of_the_settings(user: User, tmp_path: Path) -> N
     assert ["other", "upstash"] == list(json.loads(claude.read_bytes())["mcpServers"])
 
 
+@pytest.mark.parametrize("order", [("work", "other"), ("other", "work")])
+async def test_undo_is_exact_in_any_order_of_profiles(user: User, order: tuple[str, str]) -> None:
+    """
+    The entries that were replaced are as they were, with their spaces, also if the other profile's change came between.
+    """
+    content = """{"mcpServers": {
+  "upstash-work":{"type":"stdio","command":"work",   "args":[]},
+  "upstash-other":{"type":"stdio","command":"other",   "args":[]}
+}}"""
+    claude = user.file(".claude.json", content)
+    for profile in ("work", "other"):
+        ran = await user.run("--profile", profile, "setup", "claude-code", "--force", "--yes")
+        assert 0 == ran.code, ran.err
+    changed = claude.read_bytes()
+
+    for profile in order:
+        undone = await user.run("--profile", profile, "setup", "--undo", "--yes")
+        assert 0 == undone.code, undone.err
+
+    assert content.encode() != changed
+    assert content.encode() == claude.read_bytes()
+
+
 async def test_undo_mentions_the_entries_of_other_profiles(user: User) -> None:
     """
     Each profile undoes its own setup. If another one has an entry, the command that removes it is shown.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -19,6 +20,7 @@ State = Literal["not_found", "not_set_up", "set_up", "different", "unreadable"]
 """``different``: our entry has different content. ``unreadable``: the file cannot be edited."""
 
 _TRIES: Final = 5
+_MAX_CANDIDATES: Final = 64
 
 _T = TypeVar("_T")
 
@@ -131,6 +133,7 @@ def propose_setup(agent: Agent, computer: Computer, wanted: Wanted, target: Targ
         fields=fields,
         previous=previous,
         created=not entries.has_container(agent, text),
+        written=data[offset : offset + length],
     )
     return Proposal(agent=agent, file=file, data=data, changes=[*earlier, change], replaces=earlier)
 
@@ -253,4 +256,38 @@ def _without_entry(agent: Agent, file: ConfigFile, data: bytes, left: Sequence[r
         previous = oldest.previous
         changed = _edited(current, lambda: entries.with_fields(agent, text, latest.server, previous))
         note = "The file has changed since setup, so only the entry is restored."
-    return Proposal(agent=agent, file=file, data=current.encoded(changed), note=note)
+    result = current.encoded(changed)
+    exact = _reversed(agent, current, left, dataclasses.replace(current, data=result))
+    return Proposal(agent=agent, file=file, data=result if exact is None else exact, note=note)
+
+
+def _reversed(agent: Agent, current: ConfigFile, left: Sequence[record.Change], wanted: ConfigFile) -> bytes | None:
+    """
+    Return the content with the old texts in place of the new ones, so that also the spaces are as before setup; None if
+    the new texts are no longer there, or if the result would mean something else than ``wanted``.
+    """
+    if any(change.target != str(current.target) for change in left):
+        return None  # the texts are those of another file
+    for data in itertools.islice(_candidates(current.data or b"", left), _MAX_CANDIDATES):
+        try:
+            text = dataclasses.replace(current, data=data).text
+        except Refused:
+            continue
+        if entries.is_same(agent, text, wanted.text):
+            return data
+    return None
+
+
+def _candidates(data: bytes, left: Sequence[record.Change]) -> Iterator[bytes]:
+    """Yield the contents without the changes. Other entries may have the same texts, so there may be several."""
+    if not left:
+        yield data
+        return
+    *earlier, latest = left
+    if latest.before is None or not latest.written:
+        return
+    position = data.find(latest.written)
+    while position >= 0:
+        after = data[position + len(latest.written) :]
+        yield from _candidates(data[:position] + latest.replaced + after, earlier)
+        position = data.find(latest.written, position + 1)

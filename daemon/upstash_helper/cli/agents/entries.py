@@ -90,6 +90,14 @@ def without(agent: Agent, text: str, server: str, *, created: bool) -> str:
     return changed
 
 
+def is_same(agent: Agent, one: str, other: str) -> bool:
+    """Return whether two texts have the same content. If the first one is not valid, they do not."""
+    try:
+        return _content(agent, one) == _content(agent, other)
+    except InvalidText:
+        return False
+
+
 def has_container(agent: Agent, text: str) -> bool:
     """
     Return whether there is an object for servers.

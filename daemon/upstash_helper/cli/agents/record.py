@@ -48,6 +48,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the object for the servers was created."""
     folders: Sequence[str] = ()
     """Folders that were created."""
+    written: bytes = b""
+    """The new text. Empty in the record of an earlier version."""
 
     def __repr__(self) -> str:
         """Return the change without texts, which may contain secrets."""
