@@ -74,7 +74,7 @@ def refusal(error: ClientError) -> tuple[str, float | None]:
         case PairingReplaced():
             return f"{error} Try again in a few seconds.", 0.0
         case PairingExpired():
-            # Not the error's text, which tells apps to request access again: here, that is done for the agent.
+            # Not the error's text, which asks apps to request access again: here, that is done for the agent.
             return "The user did not decide on the request for access in time. Try again to request it again.", 0.0
         case TooManyPairings():
             return str(error), error.retry_after or 60.0
