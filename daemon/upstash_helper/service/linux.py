@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SYSTEMCTL: Final = ("systemctl", "--user")
 TRAY_MISSING: Final = (
-    "The tray icon is not installed because its packages are missing. Install 'upstash-helper[tray]', then run install "
-    "again."
+    "The tray icon is not installed because its packages are missing. `upstash-helper tray` prints the command that "
+    "installs them. Then run install again."
 )
 NO_SYSTEMD: Final = (
     "systemd is not available for this user, so the daemon starts with the desktop, not on the first request, and is "
