@@ -315,7 +315,7 @@ class DatabaseTools:
         """Rename a database."""
         name = wanted.name.strip()
         changed = await self._settings.change(
-            call, wanted.database_id, "name", models.Rename(name), settings.rename(name)
+            call, wanted.database_id, "name", models.Rename(name), settings.new_name(name)
         )
         if changed is None:
             return refused()

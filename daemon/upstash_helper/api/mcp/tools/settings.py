@@ -111,7 +111,7 @@ def on_or_off(value: bool) -> str:  # noqa: FBT001 - the value is all there is
 # --- what changes do --------------------------------------------------------------------------------------------------
 
 
-def rename(name: str) -> Callable[[Database], Effect | None]:
+def new_name(name: str) -> Callable[[Database], Effect | None]:
     """Return what another name does. The user knows a database by its name, which the next question would show."""
 
     def effect(now: Database) -> Effect | None:
