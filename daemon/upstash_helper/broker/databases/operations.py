@@ -279,7 +279,13 @@ class Databases:
         self._events.publish("database", DatabaseChanged("deleted", database_id, None), needs="databases:read")
 
     async def _check_unchanged(self, database_id: str, unchanged: Callable[[Database], bool] | None) -> None:
-        if unchanged is not None and not unchanged(await self.get(database_id)):
+        if unchanged is None:
+            return
+        # A part of the change, so it is refused like that if the user has allowed reading only.
+        database, _ = await self._connection.call(
+            lambda credential: self._api.get(credential, database_id), changes=True
+        )
+        if not unchanged(database):
             raise PreconditionFailed
 
 
