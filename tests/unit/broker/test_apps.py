@@ -114,7 +114,8 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
     ledger = SqliteLedger(tmp_path / "ledger.db", monotonic=clock.monotonic, wall=clock.time)
     run = Run(ledger=ledger, clock=clock)
     yield run
-    await run.runs[-1].background.drain(5)  # a later write would open the ledger again
+    for each in run.runs:  # a later write would open the ledger again
+        await each.background.drain(5)
     await ledger.close()
 
 
