@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,9 @@ from upstash_helper.broker.identity import Caller, Identity
 from upstash_helper.broker.ledger import AuditQuery
 from upstash_helper.broker.pending_writes import NoTombstones, PendingWrites
 from upstash_helper.storage.ledger.sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 AGENT = Caller(
     kind="app", id="agent", name="Agent", identity=Identity(kind="native", name="/usr/bin/agent", program="", pid=7)
@@ -70,9 +74,17 @@ class Place:
         return task, event.data
 
 
-async def test_answer_of_the_user_is_returned() -> None:
-    """Each question gets its own answer, whatever the order."""
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    """The confirmations of a daemon. Denials are recorded later, so that is waited for before the ledger is closed."""
     place = Place()
+    yield place
+    await place.background.drain(5)
+    await place.ledger.close()
+
+
+async def test_answer_of_the_user_is_returned(place: Place) -> None:
+    """Each question gets its own answer, whatever the order."""
     first, one = await place.asking()
     second, two = await place.asking(OTHER)
 
@@ -83,9 +95,8 @@ async def test_answer_of_the_user_is_returned() -> None:
     assert () == place.confirmations.waiting
 
 
-async def test_first_answer_wins() -> None:
+async def test_first_answer_wins(place: Place) -> None:
     """A second tool that decides the same question learns that it came too late; repeating an answer is harmless."""
-    place = Place()
     task, it = await place.asking()
 
     place.confirmations.deny(it.id)
@@ -96,9 +107,8 @@ async def test_first_answer_wins() -> None:
     assert "denied" == await task
 
 
-async def test_decision_is_for_the_question_that_it_names() -> None:
+async def test_decision_is_for_the_question_that_it_names(place: Place) -> None:
     """A click on a prompt that is over cannot allow the question that is shown in its place."""
-    place = Place()
     first, one = await place.asking()
     first.cancel()
     await asyncio.wait((first,))
@@ -112,9 +122,8 @@ async def test_decision_is_for_the_question_that_it_names() -> None:
     assert "denied" == await second
 
 
-async def test_answer_after_a_denial_of_long_ago_is_as_any_other() -> None:
+async def test_answer_after_a_denial_of_long_ago_is_as_any_other(place: Place) -> None:
     """What counts toward the limit is forgotten with time, and is not needed for anything else."""
-    place = Place()
     first, one = await place.asking()
     place.confirmations.deny(one.id)
     place.clock.advance(confirmations.LIFETIME + 1)
@@ -132,15 +141,14 @@ async def test_answer_after_a_denial_of_long_ago_is_as_any_other() -> None:
         place.confirmations.allow(three.id)
 
 
-async def test_unknown_question_cannot_be_decided() -> None:
+async def test_unknown_question_cannot_be_decided(place: Place) -> None:
     """Such as one of an earlier run of the daemon."""
     with pytest.raises(errors.ConfirmationNotFound):
-        Place().confirmations.allow("0123456789abcdef")
+        place.confirmations.allow("0123456789abcdef")
 
 
-async def test_question_expires_after_five_minutes() -> None:
+async def test_question_expires_after_five_minutes(place: Place) -> None:
     """Not a second earlier. Then nobody can allow it any more."""
-    place = Place()
     task, it = await place.asking()
 
     place.clock.advance(confirmations.LIFETIME - 1)
@@ -153,9 +161,8 @@ async def test_question_expires_after_five_minutes() -> None:
         place.confirmations.allow(it.id)
 
 
-async def test_question_ends_with_the_request_that_asks() -> None:
+async def test_question_ends_with_the_request_that_asks(place: Place) -> None:
     """Its prompt disappears at once, so that the user does not decide about something that is not waited for."""
-    place = Place()
     stream = place.events.subscribe()
     task, it = await place.asking()
 
@@ -171,9 +178,8 @@ async def test_question_ends_with_the_request_that_asks() -> None:
         place.confirmations.allow(it.id)
 
 
-async def test_question_ends_with_the_apps_access() -> None:
+async def test_question_ends_with_the_apps_access(place: Place) -> None:
     """Of this app only. The asking request ends as if the token had never been valid."""
-    place = Place()
     task, it = await place.asking()
     other, _ = await place.asking(OTHER)
 
@@ -188,9 +194,8 @@ async def test_question_ends_with_the_apps_access() -> None:
     other.cancel()
 
 
-async def test_yes_counts_only_while_the_app_has_access() -> None:
+async def test_yes_counts_only_while_the_app_has_access(place: Place) -> None:
     """Whichever comes first: nothing is done for an app whose access ended just after the yes."""
-    place = Place()
     task, it = await place.asking()
 
     place.confirmations.allow(it.id)
@@ -200,9 +205,9 @@ async def test_yes_counts_only_while_the_app_has_access() -> None:
         await task
 
 
-async def test_app_without_access_cannot_ask() -> None:
+async def test_app_without_access_cannot_ask(place: Place) -> None:
     """Its access ended during its request."""
-    place = Place(revoked={AGENT.id})
+    place.revoked.add(AGENT.id)
 
     with pytest.raises(errors.AccessEnded):
         await place.confirmations.ask(AGENT, DELETE)
@@ -210,9 +215,8 @@ async def test_app_without_access_cannot_ask() -> None:
     assert [] == place.desktop.shown
 
 
-async def test_app_has_few_questions_at_a_time() -> None:
+async def test_app_has_few_questions_at_a_time(place: Place) -> None:
     """Another app can still ask. The exact time after which there is room is known."""
-    place = Place()
     tasks = [(await place.asking())[0] for _ in range(confirmations.MAX_PER_APP)]
     place.clock.advance(100)
 
@@ -225,9 +229,9 @@ async def test_app_has_few_questions_at_a_time() -> None:
         task.cancel()
 
 
-async def test_apps_together_have_a_bounded_number_of_questions() -> None:
+async def test_apps_together_have_a_bounded_number_of_questions(place: Place) -> None:
     """However many apps have access."""
-    place, tasks = Place(), []
+    tasks = []
     for number in range(confirmations.MAX_WAITING):
         caller = Caller(kind="app", id=f"app-{number}", name="App", identity=AGENT.identity)
         tasks.append((await place.asking(caller))[0])
@@ -239,9 +243,8 @@ async def test_apps_together_have_a_bounded_number_of_questions() -> None:
         task.cancel()
 
 
-async def test_app_that_is_denied_cannot_nag() -> None:
+async def test_app_that_is_denied_cannot_nag(place: Place) -> None:
     """After some questions without a yes, it has to wait. A yes does not count."""
-    place = Place()
     for number in range(confirmations.MAX_UNCONFIRMED + 3):
         task, it = await place.asking()
         if number < 3:
@@ -257,9 +260,8 @@ async def test_app_that_is_denied_cannot_nag() -> None:
     task.cancel()
 
 
-async def test_request_that_is_repeated_and_cancelled_cannot_nag() -> None:
+async def test_request_that_is_repeated_and_cancelled_cannot_nag(place: Place) -> None:
     """Otherwise, an app could show notifications without end."""
-    place = Place()
     for _ in range(confirmations.MAX_UNCONFIRMED):
         task, _it = await place.asking()
         task.cancel()
@@ -269,9 +271,9 @@ async def test_request_that_is_repeated_and_cancelled_cannot_nag() -> None:
         await place.confirmations.ask(AGENT, DELETE)
 
 
-async def test_memory_of_ended_questions_is_bounded() -> None:
+async def test_memory_of_ended_questions_is_bounded(place: Place) -> None:
     """The last ones are kept, so that a late decision gets the reason."""
-    place, ids = Place(), []
+    ids = []
     for _ in range(100):
         task, it = await place.asking()
         place.confirmations.allow(it.id)
@@ -283,9 +285,8 @@ async def test_memory_of_ended_questions_is_bounded() -> None:
     assert "allowed" == place.confirmations.allow(ids[-1]).state
 
 
-async def test_text_of_a_question_cannot_imitate_ours() -> None:
+async def test_text_of_a_question_cannot_imitate_ours(place: Place) -> None:
     """It may contain names that an app chose: no line breaks, nothing invisible, nothing that reorders the line."""
-    place = Place()
     task, it = await place.asking(
         question=Question(action="database.delete", title="Delete a\n\u202eb?", detail="x\u200b\ty", target="i\x1bd")
     )
@@ -294,9 +295,8 @@ async def test_text_of_a_question_cannot_imitate_ours() -> None:
     task.cancel()
 
 
-async def test_user_is_notified_with_the_verified_program_first() -> None:
+async def test_user_is_notified_with_the_verified_program_first(place: Place) -> None:
     """The name that the app gave itself comes last, so that it cannot pass for the text before it."""
-    place = Place()
     task, _ = await place.asking()
     await place.background.drain(5)
 
@@ -307,9 +307,8 @@ async def test_user_is_notified_with_the_verified_program_first() -> None:
     task.cancel()
 
 
-async def test_program_that_cannot_be_verified_is_not_named_in_the_title() -> None:
+async def test_program_that_cannot_be_verified_is_not_named_in_the_title(place: Place) -> None:
     """As with access requests."""
-    place = Place()
     identity = Identity(kind="native", name="/usr/bin/agent", warnings=("sandboxed",))
     task, _ = await place.asking(Caller(kind="app", id="agent", name="Agent", identity=identity))
     await place.background.drain(5)
@@ -320,9 +319,9 @@ async def test_program_that_cannot_be_verified_is_not_named_in_the_title() -> No
     task.cancel()
 
 
-async def test_sandbox_allows_without_asking() -> None:
+async def test_sandbox_allows_without_asking(place: Place) -> None:
     """Visibly: the audit log has it. Once the sandbox is gone, the user is asked."""
-    place = Place(is_sandbox=True)
+    place.is_sandbox = True
 
     answer = await place.confirmations.ask(AGENT, DELETE)
 
