@@ -98,6 +98,9 @@ def home(name: str, program: str) -> Iterator[tuple[Path, dict[str, str], list[s
     try:
         yield folder, environment, [node, program] if program.endswith(".js") else [program]
     finally:
+        # An agent that looks whether its servers work may have started a daemon.
+        stop = [sys.executable, "-m", "upstash_helper", "stop"]
+        subprocess.run(stop, env=environment, cwd=folder, check=False, capture_output=True, timeout=SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
 
