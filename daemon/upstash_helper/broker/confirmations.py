@@ -64,7 +64,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     """What is affected, such as the ID of a database."""
     lasting: bool = False
-    """Whether a yes allows more than this once. ``detail`` says what, and every prompt says so where it is answered."""
+    """Whether a yes applies to later calls, too. ``detail`` says to which, and each prompt says so at its buttons."""
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,7 +115,7 @@ class Block:
 
 @dataclass(frozen=True)
 class AllowQuestion:
-    """Allow what an app asks: once, or from now on if the question says so."""
+    """Answer an app's question with yes: for this call, or from now on, as the question says."""
 
     confirmation_id: str
 
