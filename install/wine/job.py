@@ -39,7 +39,7 @@ IN_PARALLEL = ("-q", "--tb=short", "-n", "2", "--dist", "loadfile", *_HANGS, *TE
 
 _PYTEST_SECONDS = 2400.0
 
-MOST_REPEATED = 20
+MOST_REPEATED = 10
 """If more tests fail, the reason is not that the machine was busy."""
 
 

@@ -25,7 +25,7 @@ from upstash_helper.settings.profiles import Folders, locate
 __all__ = ["DaemonFailed", "DaemonProcess", "clean_environment", "free_port"]
 
 START_SECONDS = 90.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 10.0
 QUIETLY = ("--no-browser", "--no-notifications")
 """Avoids side effects on the desktop of the user who runs the tests."""
 

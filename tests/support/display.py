@@ -17,7 +17,7 @@ from tests.support.until import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 10.0
 
 
 @contextmanager

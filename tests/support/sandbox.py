@@ -22,7 +22,7 @@ from yarl import URL
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 10.0
 REDIRECTS = {301, 302, 303, 307, 308}
 
 

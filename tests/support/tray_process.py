@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 10.0
 
 
 class TrayProcess:

@@ -64,7 +64,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     """What is affected, such as the ID of a database."""
     lasting: bool = False
-    """Whether a yes applies to later calls, too. ``detail`` says to which, and each prompt says so at its buttons."""
+    """Whether a yes also applies to later calls. ``detail`` says which ones, and every prompt repeats that at Allow."""
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
